@@ -1,0 +1,1 @@
+"""Service times of real models: measured, fitted and kept as profiles. Imports only the engine's room."""

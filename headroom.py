@@ -1,0 +1,54 @@
+"""Headroom: how should we scale this AI inference service?
+
+    load(source, settings)      a scenario from a file or by its shipped name, with `path=value` settings
+    library()                   the shipped scenarios by name
+    run(loaded)                 replications of it as it stands, and what they say
+    compare(loaded, names)      strategies on the same load: what each option costs, and what it reaches
+    sentence(comparison)        the answer in a sentence
+    winner(comparison)          the cheapest option that meets every objective
+    Scenario, Loaded, Case      what people write; where it came from; the same by value
+    Result, Comparison, Option, Estimate    what comes back
+    InputError, HeadroomError   what goes wrong
+
+>>> loaded = load("one-big-or-many-small", ["run.replications=2", "pools.encoders.replicas=2"])
+>>> result = run(loaded)
+>>> result.stability, result.level, result.met
+('stable', 'measured', None)
+>>> result.percentile(0.99).reason
+'insufficient run length: ...'
+"""
+
+from __future__ import annotations
+
+from scenarios.compare import Comparison, Option, compare
+from scenarios.decision import sentence, winner
+from scenarios.load import Loaded, library, load
+from simulator.case import Case
+from simulator.errors import HeadroomError, InputError
+from simulator.replications import Progress, run_case
+from simulator.results import Result
+from simulator.scenario import Scenario
+from simulator.statistics import Estimate
+
+__all__ = [
+    "Case",
+    "Comparison",
+    "Estimate",
+    "HeadroomError",
+    "InputError",
+    "Loaded",
+    "Option",
+    "Result",
+    "Scenario",
+    "compare",
+    "library",
+    "load",
+    "run",
+    "sentence",
+    "winner",
+]
+
+
+def run(loaded: Loaded, jobs: int = 1, progress: Progress | None = None) -> Result:
+    """All replications of a scenario. Raises InputError when something that it names is wrong."""
+    return run_case(loaded.case(), jobs, progress)

@@ -1,0 +1,1 @@
+"""Scenarios: reading and resolving them, strategies, comparison, charts and reports."""

@@ -1,0 +1,199 @@
+"""Strategies held against each other on the same load: what each option costs, and what it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from scenarios.load import Loaded
+from scenarios.strategies import choose, describe
+from simulator.case import Case
+from simulator.errors import InputError
+from simulator.replications import Known, run_case
+from simulator.results import Result
+from simulator.scenario import Scenario
+from simulator.statistics import Estimate, paired_difference, pieces_for, quantile
+
+CURRENT = "current"
+MOST_TRIED = 12
+"""Options of a strategy that are all simulated; of more, only those around the cheapest that meets the objectives."""
+Progress = Callable[[str, int, int], None]
+"""Called with (option, replications done, replications in all)."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to run the service."""
+
+    strategy: str
+    label: str
+    scenario: Scenario
+    case: Case | None
+    result: Result | None = None
+    note: str = ""
+    """Why it was not simulated."""
+    difference: Estimate = field(default_factory=lambda: Estimate(None))
+    """Seconds of latency, at the comparison's quantile, more than the comparison's reference has."""
+
+    @property
+    def cost(self) -> float:
+        """Dollars per hour; infinite when it was not simulated."""
+        value = self.result.hourly_cost.value if self.result else None
+        return float("inf") if value is None else value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The current deployment and the options, all on the same tapes."""
+
+    current: Option
+    options: tuple[Option, ...]
+    reference: Option
+    """What differences are taken against: the current deployment, or the cheapest that can carry the load."""
+    quantile: float
+    """The latency quantile that is compared: that of the first percentile objective, or 0.99."""
+
+    @property
+    def simulated(self) -> tuple[Option, ...]:
+        """The current deployment and every option that was simulated, without repetition, from the cheapest."""
+        found = {id(option.result): option for option in (*reversed(self.options), self.current) if option.result}
+        return tuple(sorted(found.values(), key=self._rank))
+
+    def _rank(self, option: Option) -> tuple[float, float]:
+        """Cheaper first; faster first where the price is the same to a tenth of a cent an hour."""
+        value = option.result.percentile(self.quantile).value if option.result else None
+        return round(option.cost, 3), inf if value is None else value
+
+
+class _Bench:
+    """Runs each different case once."""
+
+    def __init__(self, loaded: Loaded, jobs: int, progress: Progress | None, known: Known | None) -> None:
+        self.loaded, self.jobs, self.progress, self.known = loaded, jobs, progress, known
+        self.results: dict[str, Result] = {}
+
+    def run(self, case: Case, label: str) -> Result:
+        key = case.key()
+        if key not in self.results:
+            report = self.progress
+            step = None if report is None else lambda done, total: report(label, done, total)
+            self.results[key] = run_case(case, self.jobs, step, self.known)
+        return self.results[key]
+
+
+def compare(
+    loaded: Loaded,
+    strategies: Iterable[str],
+    jobs: int = 1,
+    progress: Progress | None = None,
+    known: Known | None = None,
+) -> Comparison:
+    """Simulates the current deployment and the options that matter of each strategy. Raises InputError.
+
+    Options are tried from the least capable up. Those whose load exceeds their capacity are named, not
+    simulated; the search stops at the cheapest that meets the objectives and its next. With `known`, a
+    comparison that was broken off goes on from the replications that it left there.
+    """
+    chosen = choose(strategies)
+    bench = _Bench(loaded, jobs, progress, known)
+    case = loaded.case()
+    label = describe(loaded.scenario)
+    current = Option(CURRENT, label, loaded.scenario, case, bench.run(case, label))
+    options: list[Option] = []
+    for name, strategy in chosen.items():
+        options.extend(_explore(bench, name, strategy(loaded.scenario, _bottleneck(case))))
+    q = next((slo.quantile for slo in case.slos if slo.quantile is not None), 0.99)
+    able = [option for option in (current, *options) if option.result and _finite(option.result, q)]
+    reference = current if current in able else min(able, key=lambda option: option.cost, default=current)
+    return Comparison(current, tuple(_with_difference(reference, option, q) for option in options), reference, q)
+
+
+def _bottleneck(case: Case) -> str:
+    """The pool with the highest load of capacity: the one that a strategy changes."""
+    return max(case.pools, key=lambda pool: case.load(case.pools.index(pool))).name
+
+
+def _explore(bench: _Bench, name: str, scenarios: dict[str, Scenario]) -> list[Option]:
+    """The options of a strategy that were simulated, after those that could not be."""
+    offered = [_prepare(bench, name, label, item) for label, item in scenarios.items()]
+    able = [option for option in offered if option.case is not None]
+    unable = [option for option in offered if option.case is None]
+    if len(offered) > MOST_TRIED:
+        return [*unable[-1:], *_gallop(able, lambda option: _simulated(bench, option))]
+    return [*unable, *(_simulated(bench, option) for option in able)]
+
+
+def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Option:
+    try:
+        case = bench.loaded.changed(scenario).case()
+    except InputError as error:
+        return Option(strategy, label, scenario, None, note=error.problem)
+    load = max(case.load(number) for number in range(len(case.pools)))
+    patient = any(workload.timeout is None for workload in case.workloads)
+    if load >= 1 and patient:
+        return Option(strategy, label, scenario, None, note=f"overloaded: {load:.0%} of capacity")
+    return Option(strategy, label, scenario, case)
+
+
+def _simulated(bench: _Bench, option: Option) -> Option:
+    assert option.case is not None
+    result = bench.run(option.case, option.label)
+    return replace(option, result=result)
+
+
+def _gallop(options: list[Option], simulate: Callable[[Option], Option]) -> list[Option]:
+    """Simulates few of many options that get better one by one: doubling steps, then halving back."""
+    tried: dict[int, Option] = {}
+
+    def meets(place: int) -> bool:
+        if place not in tried:
+            tried[place] = simulate(options[place])
+        result = tried[place].result
+        return result is not None and result.met is True
+
+    low, step = -1, 1
+    high = min(0, len(options) - 1)
+    while high < len(options) - 1 and not meets(high) and not _hopeless(tried[high]):
+        low, high, step = high, min(high + step, len(options) - 1), step * 2
+    if high >= 0 and meets(high):
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if meets(middle) else (middle, high)
+        if high + 1 < len(options):
+            meets(high + 1)
+    return [tried[place] for place in sorted(tried)]
+
+
+def _hopeless(option: Option) -> bool:
+    """Whether more replicas cannot help: hardly any request waits, and still the objectives are missed."""
+    result = option.result
+    return result is not None and max(pool.load for pool in result.pools) < 0.1
+
+
+def _with_difference(reference: Option, option: Option, q: float) -> Option:
+    if option.result is None or reference.result is None:
+        return option
+    return replace(option, difference=latency_difference(reference.result, option.result, q))
+
+
+def _finite(result: Result, q: float) -> bool:
+    value = result.percentile(q).value
+    return value is not None and value < inf
+
+
+def latency_difference(first: Result, second: Result, q: float) -> Estimate:
+    """Seconds by which the latency quantile of `second` exceeds that of `first`, on shared tapes."""
+    for result in (first, second):
+        if result.refusal:
+            return Estimate(None, reason=result.refusal)
+    one, two = first.latencies(), second.latencies()
+    pieces = 1
+    if first.steady:
+        pieces, reason = max(
+            (pieces_for(part, q, result.seconds, result.gate) for part, result in ((one, first), (two, second))),
+            key=lambda found: found[1],
+        )
+        if reason:
+            return Estimate(None, reason=reason)
+    return paired_difference(one, two, lambda part: quantile(part, q), pieces)

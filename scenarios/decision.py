@@ -1,0 +1,119 @@
+"""The answer in a sentence: the cheapest strategy that meets the objectives, or why none can be named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scenarios.compare import Comparison, Option
+from scenarios.wording import in_dollars, in_seconds, say, spread
+from simulator.results import Result
+
+
+def sentence(comparison: Comparison) -> str:
+    """What to do, in one or two sentences."""
+    options = list(comparison.simulated)
+    if not comparison.current.case or not comparison.current.case.slos:
+        return _without_objectives(options, comparison.quantile)
+    meeting = [option for option in options if option.result and option.result.met is True]
+    unsettled = [option for option in options if option.result and option.result.met is None]
+    objectives = " and ".join(str(slo) for slo in comparison.current.case.slos)
+    if not meeting:
+        if unsettled:
+            return f"Undecided: {_too_close(unsettled[0])}."
+        return f"None of the {len(options)} simulated options meets {objectives}: {_closest(options, comparison)}."
+    best = meeting[0]
+    assert best.result is not None
+    if best.result.level in ("derived", "assumed"):
+        return (
+            f"Undecided: {best.label} would be the cheapest to meet {objectives}, at {_price(best)}, but its service "
+            f"times are {best.result.level}: measure {_unmeasured(best)}."
+        )
+    text = (
+        f"{best.label} ({best.strategy}) is the cheapest that meets {objectives}: {_price(best)}, "
+        f"{_reaches(best.result, comparison.quantile)}."
+    )
+    return " ".join([text, *_others(best, comparison), *_cheaper(best, unsettled)])
+
+
+def winner(comparison: Comparison) -> Option | None:
+    """The cheapest option that meets every objective on measured or published figures."""
+    for option in comparison.simulated:
+        if option.result and option.result.met is True:
+            return option if option.result.level in ("measured", "published") else None
+    return None
+
+
+def _without_objectives(options: Sequence[Option], q: float) -> str:
+    best = options[0]
+    assert best.result is not None
+    return (
+        f"No objective is given, so nothing is ruled out: the cheapest is {best.label}, {_price(best)}, "
+        f"{_reaches(best.result, q)}. Add one, such as p99(latency)<500ms."
+    )
+
+
+def _others(best: Option, comparison: Comparison) -> list[str]:
+    """What the other strategies come to."""
+    found = []
+    for name in dict.fromkeys(option.strategy for option in comparison.options):
+        if name == best.strategy:
+            continue
+        own = [option for option in comparison.options if option.strategy == name and option.result]
+        rival = min((o for o in own if o.result and o.result.met), key=lambda o: o.cost, default=None)
+        if rival is not None and rival.result is best.result:
+            continue
+        if rival is None:
+            found.append(f"No {name} option tried meets them.")
+        else:
+            found.append(f"The cheapest {name} option that does, {rival.label}, {_dearer(rival, best, comparison)}.")
+    current = comparison.current
+    if current.result and best.result is not current.result:
+        verdict = {True: "meets them too", False: "misses them", None: "may or may not meet them"}
+        found.append(f"What you run now, {current.label} at {_price(current)}, {verdict[current.result.met]}.")
+    return found
+
+
+def _dearer(rival: Option, best: Option, comparison: Comparison) -> str:
+    more = rival.cost / best.cost - 1
+    if more < 0.005 and rival.result:
+        return f"costs the same and is slower, {_reaches(rival.result, comparison.quantile)}"
+    return f"costs {more:.0%} more ({_price(rival)})"
+
+
+def _cheaper(best: Option, unsettled: Sequence[Option]) -> list[str]:
+    cheaper = [option for option in unsettled if option.cost < best.cost]
+    return [f"Cheaper still, {_too_close(cheaper[0])}."] if cheaper else []
+
+
+def _too_close(option: Option) -> str:
+    assert option.result is not None
+    verdict = next(item for item in option.result.verdicts if item.met is None)
+    why = verdict.estimate.reason or f"the interval of {verdict.slo} lies on both sides of its target"
+    return f"{option.label} at {_price(option)} may do, but {why}; simulate longer, or more replications"
+
+
+def _closest(options: Sequence[Option], comparison: Comparison) -> str:
+    def missed(option: Option) -> float:
+        value = option.result.percentile(comparison.quantile).value if option.result else None
+        return float("inf") if value is None else value
+
+    best = min(options, key=missed)
+    assert best.result is not None
+    return f"the closest is {best.label} at {_price(best)}, {_reaches(best.result, comparison.quantile)}"
+
+
+def _reaches(result: Result, q: float) -> str:
+    estimate = result.percentile(q)
+    if estimate.value is None:
+        return estimate.reason
+    return f"p{q * 100:g} {spread(estimate, in_seconds)}"
+
+
+def _price(option: Option) -> str:
+    return f"{say(option.cost, in_dollars)}/h"
+
+
+def _unmeasured(option: Option) -> str:
+    assert option.result is not None
+    weak = next(pool for pool in option.result.pools if pool.level == option.result.level)
+    return f"the model of pool {weak.name} on {weak.instance} (headroom calibrate measure)"

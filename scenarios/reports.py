@@ -1,0 +1,280 @@
+"""Results as tables and plain data, for people (text, Markdown) and for programs (JSON, CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from scenarios.compare import Comparison, Option
+from scenarios.decision import sentence, winner
+from scenarios.wording import (
+    Scale,
+    in_dollars,
+    in_percent,
+    in_seconds,
+    per_second,
+    say,
+    spread,
+)
+from simulator.attainment import Verdict
+from simulator.quantities import SECOND
+from simulator.results import Result
+from simulator.statistics import Estimate
+
+PERCENTILES = (0.5, 0.95, 0.99)
+TICKS = {True: "✓", False: "✗", None: "?"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text, with a title."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The sheet as a Markdown table under its title."""
+        lines = [f"**{self.title}**", "", _line(self.columns), _line(["---"] * len(self.columns))]
+        return "\n".join([*lines, *(_line(row) for row in self.rows)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+# One case.
+
+
+def result_sheets(result: Result) -> list[Sheet]:
+    """What `headroom run` shows."""
+    return [
+        _figures(result),
+        *([_objectives(result)] if result.verdicts else []),
+        _pools(result),
+        _accounts(result),
+    ]
+
+
+def _figures(result: Result) -> Sheet:
+    rows = [(f"latency p{q * 100:g}", _told(result.percentile(q), in_seconds)) for q in PERCENTILES]
+    rows += [
+        ("latency mean", _told(result.mean(), in_seconds)),
+        ("throughput", _told(result.throughput, per_second)),
+        ("missed (errors and time-outs)", _told(result.errors, in_percent)),
+        ("cost per hour", _told(result.hourly_cost, in_dollars)),
+        ("cost per 1,000 requests", _told(result.cost_per_thousand, in_dollars)),
+        ("load", load_text(result)),
+        ("service times", result.level),
+    ]
+    title = f"{result.case.title}: {result.window}, {len(result.replications)} replications"
+    return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
+
+
+def load_text(result: Result) -> str:
+    """How much is asked of the most loaded pool."""
+    load = max(pool.load for pool in result.pools)
+    if result.steady:
+        return f"{load:.0%} of capacity: {result.stability}"
+    return f"{load:.0%} of the most capacity, on average over the window"
+
+
+def _told(estimate: Estimate, scale: Scale) -> str:
+    text = spread(estimate, scale)
+    return (
+        text if not estimate.reason else f"{text}: {estimate.reason}" if estimate.value is not None else estimate.reason
+    )
+
+
+def _objectives(result: Result) -> Sheet:
+    rows = tuple((TICKS[item.met], str(item.slo), verdict_text(item)) for item in result.verdicts)
+    return Sheet("Objectives", ("", "objective", "reached (95 % interval)"), rows)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """What an objective's measure came to."""
+    timed = verdict.slo.measure in ("percentile", "mean")
+    estimate = verdict.estimate.scaled(1 / SECOND) if timed else verdict.estimate
+    return _told(estimate, in_seconds if timed else in_percent)
+
+
+def _pools(result: Result) -> Sheet:
+    rows = tuple(
+        (
+            pool.name,
+            f"{spread(pool.replicas)} x {pool.instance}",
+            f"{pool.load:.0%}",
+            spread(pool.busy, in_percent),
+            spread(pool.batch),
+            pool.level,
+        )
+        for pool in result.pools
+    )
+    return Sheet("Pools", ("pool", "machines", "load of capacity", "busy", "mean batch", "service times"), rows)
+
+
+def _accounts(result: Result) -> Sheet:
+    total = sum(result.accounts.values())
+    rows = tuple(
+        (cause, say(value, in_seconds), say(value / total, in_percent) if total else "0%")
+        for cause, value in result.accounts.items()
+    )
+    return Sheet("Where the time of an average request goes", ("cause", "mean", "share"), rows)
+
+
+def result_data(result: Result) -> dict[str, Any]:
+    """A result as plain data in SI units; infinite figures are null."""
+    return {
+        "case": result.case.key(),
+        "title": result.case.title,
+        "window": result.window,
+        "replications": len(result.replications),
+        "requests": result.requests,
+        "stability": result.stability,
+        "level": result.level,
+        "latency_s": {
+            **{f"p{q * 100:g}": _estimate(result.percentile(q)) for q in PERCENTILES},
+            "mean": _estimate(result.mean()),
+        },
+        "throughput_per_s": _estimate(result.throughput),
+        "missed_share": _estimate(result.errors),
+        "usd_per_hour": _estimate(result.hourly_cost),
+        "usd_per_1000_requests": _estimate(result.cost_per_thousand),
+        "objectives": [
+            {"objective": str(item.slo), "met": item.met, "reached": verdict_text(item)} for item in result.verdicts
+        ],
+        "pools": [
+            {
+                "pool": pool.name,
+                "instance": pool.instance,
+                "level": pool.level,
+                "load": pool.load,
+                "busy_share": _estimate(pool.busy),
+                "mean_batch": _estimate(pool.batch),
+                "machines": _estimate(pool.replicas),
+            }
+            for pool in result.pools
+        ],
+        "mean_s_by_cause": result.accounts,
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        name: None if value is None or not isfinite(value) else value
+        for name, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high))
+    }
+    return {**data, "reason": estimate.reason} if estimate.reason else data
+
+
+# Several options.
+
+
+def comparison_sheet(comparison: Comparison) -> Sheet:
+    """What `headroom compare` shows: the current deployment, then each strategy's options."""
+    name = f"p{comparison.quantile * 100:g}"
+    best = winner(comparison)
+    rows = []
+    for option in (comparison.current, *comparison.options):
+        if option.result is None:
+            rows.append((option.strategy, option.label, "", option.note, "", "", "", ""))
+            continue
+        result = option.result
+        mark = " ←" if best is not None and best.result is result else ""
+        rows.append(
+            (
+                option.strategy,
+                f"{option.label}{mark}",
+                TICKS[result.met] if result.verdicts else "",
+                spread(result.percentile(comparison.quantile), in_seconds),
+                _difference(option),
+                spread(result.hourly_cost, in_dollars),
+                "n/a" if (cost := result.cost_per_thousand.value) is None else say(cost, in_dollars),
+                result.level,
+            )
+        )
+    current = comparison.current
+    assert current.result is not None
+    title = f"{current.result.case.title}: {current.result.window}, {len(current.result.replications)} replications"
+    columns = (
+        "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
+        "per 1,000 requests", "service times",
+    )  # fmt: skip
+    return Sheet(title, columns, tuple(rows))
+
+
+def _difference(option: Option) -> str:
+    if option.difference.value is None or not option.difference.sure:
+        return ""
+    return spread(option.difference, in_seconds, signed=True)
+
+
+def comparison_data(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain data in SI units."""
+    best = winner(comparison)
+    return {
+        "answer": sentence(comparison),
+        "winner": None if best is None else {"strategy": best.strategy, "option": best.label},
+        "quantile": comparison.quantile,
+        "options": [
+            {
+                "strategy": option.strategy,
+                "option": option.label,
+                "note": option.note,
+                "latency_difference_s": _estimate(option.difference),
+                "result": None if option.result is None else result_data(option.result),
+            }
+            for option in (comparison.current, *comparison.options)
+        ],
+    }
+
+
+def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat row per option, in SI units."""
+    rows = []
+    for option in (comparison.current, *comparison.options):
+        row: dict[str, Any] = {"strategy": option.strategy, "option": option.label, "note": option.note}
+        if option.result is not None:
+            row |= result_record(option.result)
+            row |= _flat("latency_difference_s", option.difference)
+        rows.append(row)
+    return rows
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """A result as one flat row, in SI units."""
+    row: dict[str, Any] = {"met": result.met, "stability": result.stability, "level": result.level}
+    for q in PERCENTILES:
+        row |= _flat(f"latency_p{q * 100:g}_s", result.percentile(q))
+    row |= _flat("latency_mean_s", result.mean())
+    row |= _flat("throughput_per_s", result.throughput)
+    row |= _flat("missed_share", result.errors)
+    row |= _flat("usd_per_hour", result.hourly_cost)
+    return row | _flat("usd_per_1000_requests", result.cost_per_thousand)
+
+
+def _flat(name: str, estimate: Estimate) -> dict[str, Any]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+# Text.
+
+
+def to_json(data: Any) -> str:
+    """Indented JSON with a newline at its end."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(records: Sequence[dict[str, Any]]) -> str:
+    """CSV with a header; the columns are those of all rows, in order of appearance."""
+    columns = dict.fromkeys(name for record in records for name in record)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(columns), lineterminator="\n")
+    table.writeheader()
+    table.writerows(records)
+    return text.getvalue()

@@ -1,0 +1,80 @@
+"""Strategies: other ways to run the same service, as pure functions of its scenario.
+
+A strategy changes one pool, and gives its options by name, from the least to the most capable. Options are scenarios
+like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from scenarios.load import instance_type
+from simulator.autoscaling import Fixed
+from simulator.errors import InputError, suggestion
+from simulator.scenario import Pool, Scenario
+from simulator.service import Service
+
+Strategy = Callable[[Scenario, str], dict[str, Scenario]]
+"""(scenario, the pool to change) -> options by name."""
+MOST_REPLICAS = 512
+
+
+def vertical(scenario: Scenario, pool: str) -> dict[str, Scenario]:
+    """Other machines, as many as now: the instance types of which the pool's service times are known, by price."""
+    kinds = service_times(scenario, pool)
+    prices = {kind: instance_type(scenario, kind, f"instances.{kind}").price for kind in kinds}
+    return _named(
+        _change(scenario, pool, instance=kind) for kind in sorted(kinds, key=lambda kind: (prices[kind], kind))
+    )
+
+
+def horizontal(scenario: Scenario, pool: str) -> dict[str, Scenario]:
+    """More or fewer machines of the same type: a fixed number of replicas, from one upwards."""
+    counts = range(1, MOST_REPLICAS + 1)
+    return _named(_change(scenario, pool, replicas=replicas, autoscaler=Fixed()) for replicas in counts)
+
+
+STRATEGIES: dict[str, Strategy] = {"vertical": vertical, "horizontal": horizontal}
+"""By the name that `--strategies` takes."""
+
+
+def choose(names: Iterable[str]) -> dict[str, Strategy]:
+    """Strategies by name. Raises InputError."""
+    chosen = {}
+    for name in names:
+        if name not in STRATEGIES:
+            raise InputError(f"{name!r} is not a strategy", path="--strategies", fix=suggestion(name, STRATEGIES))
+        chosen[name] = STRATEGIES[name]
+    if not chosen:
+        raise InputError("names no strategy", path="--strategies", fix=suggestion("", STRATEGIES))
+    return chosen
+
+
+def describe(scenario: Scenario) -> str:
+    """The pools in a few words, such as `3 x c7a.large`."""
+    several = len(scenario.pools) > 1
+    parts = [f"{name}: {_size(pool)}" if several else _size(pool) for name, pool in scenario.pools.items()]
+    return ", ".join(parts)
+
+
+def service_times(scenario: Scenario, pool: str) -> Mapping[str, Service]:
+    """How long a pool's batches take, by instance type: the instance types that it can run on."""
+    stages = (stage for model in scenario.models.values() for stage in model.stages)
+    return next(stage.service for stage in stages if stage.pool == pool)
+
+
+def _size(pool: Pool) -> str:
+    low, high = pool.autoscaler.bounds(pool.replicas)
+    if pool.autoscaler.period() is None:
+        return f"{pool.replicas} x {pool.instance}"
+    return f"{low}-{high} x {pool.instance}, autoscaled"
+
+
+def _named(options: Iterable[Scenario]) -> dict[str, Scenario]:
+    return {describe(option): option for option in options}
+
+
+def _change(scenario: Scenario, pool: str, **fields: Any) -> Scenario:
+    changed = scenario.pools[pool].model_copy(update=fields)
+    return scenario.model_copy(update={"pools": {**scenario.pools, pool: changed}})

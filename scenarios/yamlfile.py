@@ -1,0 +1,69 @@
+"""YAML and JSON text into plain data, safely: bounded in size, depth and expansion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from simulator.errors import InputError
+
+MOST_BYTES = 4 * 2**20
+MOST_NODES = 200_000
+MOST_DEPTH = 60
+
+
+def read_yaml(path: Path) -> Any:
+    """The data of a YAML 1.2 (or JSON) file. Raises InputError."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"larger than {MOST_BYTES >> 20} MiB", file=path, fix="a scenario is a small file")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(error.strerror or str(error), file=path, fix="check the path") from None
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8 text", file=path, fix="write it as plain text") from None
+    return parse_yaml(text, file=path)
+
+
+def parse_yaml(text: str, *, file: str | Path | None = None, path: str | None = None) -> Any:
+    """The data of a YAML 1.2 text. Raises InputError, which names `file` and `path`."""
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        what = (error.problem or "cannot be read").split("\n")[0]
+        raise InputError(f"{where}{what}", file=file, path=path, fix="the text must be YAML") from None
+    except (YAMLError, RecursionError, ValueError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]
+        raise InputError(what, file=file, path=path, fix="the text must be YAML") from None
+    try:
+        _weigh(data, 0, {}, set())
+    except ValueError as error:
+        raise InputError(str(error), file=file, path=path, fix="write the values out") from None
+    return data
+
+
+def _weigh(node: Any, depth: int, known: dict[int, int], open_nodes: set[int]) -> int:
+    """Nodes of the data with every alias written out; raises ValueError when there are too many."""
+    if not isinstance(node, dict | list):
+        return 1
+    if id(node) in open_nodes:
+        raise ValueError("an alias contains itself")
+    if id(node) in known:
+        return known[id(node)]
+    if depth > MOST_DEPTH:
+        raise ValueError(f"nested more than {MOST_DEPTH} levels deep")
+    open_nodes.add(id(node))
+    children = [*node.keys(), *node.values()] if isinstance(node, dict) else node
+    weight = 1
+    for child in children:
+        weight += _weigh(child, depth + 1, known, open_nodes)
+        if weight > MOST_NODES:
+            raise ValueError(f"aliases expand to more than {MOST_NODES:,} values")
+    open_nodes.remove(id(node))
+    known[id(node)] = weight
+    return weight

@@ -1,0 +1,1 @@
+"""The engine: scenarios as data, the clock, the policies, the statistics. Imports no other room."""

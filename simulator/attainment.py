@@ -1,0 +1,89 @@
+"""Objectives held against a result: met, missed, or not settled by the interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.quantities import SECOND, format_duration
+from simulator.slo import Slo
+from simulator.statistics import Estimate, mean_of, quantile, share_of
+from simulator.streams import Floats
+
+if TYPE_CHECKING:
+    from simulator.results import Result
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An objective and what became of it."""
+
+    slo: Slo
+    estimate: Estimate
+    """In the unit of the target: nanoseconds, or a share."""
+    met: bool | None
+    """None when the interval does not settle it."""
+
+
+def judge(result: Result, slo: Slo) -> Verdict:
+    """Met or missed only when the whole interval is on one side of the target."""
+    if result.refusal and slo.measure != "errors":
+        return Verdict(slo, Estimate(None, reason=result.refusal), False)
+    estimate = _measure(result, slo)
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return Verdict(slo, estimate, False if _missed_throughout(result, slo) else None)
+    sides = {slo.holds(end) for end in (estimate.low, estimate.value, estimate.high)}
+    return Verdict(slo, estimate, sides.pop() if len(sides) == 1 else None)
+
+
+def _missed_throughout(result: Result, slo: Slo) -> bool:
+    """Whether every replication misses. Runs too short for an interval start empty, so they flatter the tail."""
+    parts = [part for part in result.latencies(slo.workload) if len(part)]
+    return len(parts) > 1 and slo.window is None and not any(slo.holds(_value(slo, part)) for part in parts)
+
+
+def _measure(result: Result, slo: Slo) -> Estimate:
+    if slo.window is not None:
+        return _worst_window(result, slo, slo.window)
+    if slo.measure == "percentile":
+        return result.percentile(slo.quantile or 0.0, slo.workload).scaled(SECOND)
+    if slo.measure == "mean":
+        return result.mean(slo.workload).scaled(SECOND)
+    parts = result.latencies(slo.workload)
+    return share_of([int(_hits(slo, part).sum()) for part in parts], [len(part) for part in parts])
+
+
+def _hits(slo: Slo, seconds: Floats) -> np.ndarray:
+    """The requests that count for a share: the missed ones, or those within the bound."""
+    if slo.measure == "errors":
+        return np.isinf(seconds)
+    return seconds * SECOND < (slo.bound or 0)
+
+
+def _value(slo: Slo, seconds: Floats) -> float:
+    if slo.measure == "percentile":
+        return quantile(seconds, slo.quantile or 0.0) * SECOND
+    if slo.measure == "mean":
+        return float(seconds.mean()) * SECOND
+    return float(_hits(slo, seconds).mean())
+
+
+def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
+    """The worst whole window of each replication, averaged over replications."""
+    case, worst = result.case, []
+    count = (case.duration - case.warmup) // length
+    if count < 1:
+        return Estimate(None, reason=f"the measured time holds no whole window of {format_duration(length)}")
+    for run, seconds in zip(result.replications, result.latencies(slo.workload), strict=True):
+        arrived = run.arrived[result.measured(run, slo.workload)]
+        edges = np.searchsorted(arrived, case.warmup + length * np.arange(count + 1))
+        windows = [part for part in np.split(seconds, edges)[1:-1] if len(part)]
+        if not windows:
+            return Estimate(None, reason="no requests")
+        if slo.measure == "percentile" and (fewest := min(map(len, windows))) * (1 - (slo.quantile or 0)) < 10:
+            return Estimate(None, reason=f"insufficient: a window holds only {fewest} requests")
+        values = [_value(slo, part) for part in windows]
+        worst.append(min(values) if slo.measure == "attainment" else max(values))
+    return mean_of(worst)

@@ -1,0 +1,7 @@
+"""Autoscalers: pure functions of what they have seen, one file for each real-world autoscaler."""
+
+from simulator.autoscaling.base import Autoscaler, Decision, Observation
+from simulator.autoscaling.fixed import Fixed
+from simulator.autoscaling.target_tracking import TargetTracking
+
+__all__ = ["Autoscaler", "Decision", "Fixed", "Observation", "TargetTracking"]

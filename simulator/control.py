@@ -1,0 +1,73 @@
+"""The control plane of a pool: looks once a period, asks the autoscaler, does what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from simulator.autoscaling import Observation
+from simulator.pool import PoolRun
+from simulator.quantities import SECOND
+from simulator.recording import BATCH_COLUMNS, END, START, ScalingRecord
+
+
+class Control:
+    """The autoscaler of one pool during one replication."""
+
+    def __init__(self, pool: PoolRun) -> None:
+        self.pool = pool
+        self.desired = pool.case.replicas
+        self._last = 0
+        self._read = 0
+        """Rows of the batch log read so far."""
+        self._open = np.empty((0, BATCH_COLUMNS), dtype=np.int64)
+        """Batches that were running when the log was last read."""
+        self._arrivals = 0
+        self._serving = 0.0
+
+    def process(self, period: int) -> Generator[simpy.Event, Any, Any]:
+        """A SimPy process."""
+        pool, policy = self.pool, self.pool.case.autoscaler
+        state = policy.initial()
+        while True:
+            yield pool.clock.timeout(period)
+            now = int(pool.clock.now)
+            seen = self._observe(now)
+            decision = policy.decide(state, seen, now)
+            state = decision.state
+            pool.log.scaling.append(ScalingRecord(now, decision.desired, seen.ready, decision.reason))
+            if decision.desired != self.desired:
+                self.desired = decision.desired
+                pool.scale(decision.desired, now)
+
+    def _observe(self, now: int) -> Observation:
+        pool = self.pool
+        present = pool.present()
+        arrivals = pool.log.taken() + pool.dropped + pool.waiting()
+        serving = sum(
+            (now if record.stopped is None else record.stopped) - record.ready
+            for record in pool.log.replicas
+            if record.ready is not None
+        )
+        busy, offered = self._busy(now), serving - self._serving
+        rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
+        self._last, self._arrivals, self._serving = now, arrivals, serving
+        return Observation(
+            desired=self.desired,
+            ready=len(pool.view.ready),
+            utilisation=busy / offered if offered else None,
+            arrival_rate=rate,
+            outstanding=present,
+        )
+
+    def _busy(self, now: int) -> int:
+        """Nanoseconds of service since the last look, over all replicas."""
+        fresh = self.pool.log.batch_rows(self._read)
+        self._read += len(fresh)
+        running = np.concatenate([self._open, fresh])
+        spent = np.minimum(running[:, END], now) - np.maximum(running[:, START], self._last)
+        self._open = running[running[:, END] > now]
+        return int(spent.sum())

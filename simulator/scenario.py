@@ -1,0 +1,168 @@
+"""What people write: a service, its load and its objectives, as strict data.
+
+`Scenario` holds names (instance types, profiles, trace files); `simulator.case.Case` is the same by value.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from simulator.arrivals import Arrivals
+from simulator.autoscaling import Autoscaler, Fixed
+from simulator.batching import Batching, NoBatching
+from simulator.component import Record
+from simulator.dispatch import Balancer, RoundRobin
+from simulator.errors import suggestion
+from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Price
+from simulator.service import Service
+from simulator.slo import Slo
+
+SCHEMA_VERSION = 1
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Letters, digits, dots, dashes and underscores."""
+
+
+class Accelerator(Record):
+    """The accelerators of a machine."""
+
+    name: str
+    count: int = Field(1, ge=1, le=64)
+    memory: Memory
+    """Of one accelerator."""
+
+
+class InstanceType(Record):
+    """A machine that can be rented or bought, with its price."""
+
+    price: Price
+    cores: int = Field(ge=1, le=4096)
+    memory: Memory
+    accelerator: Accelerator | None = None
+    region: str = "unspecified"
+    price_date: str = "unspecified"
+    """When the price was read, as YYYY-MM-DD."""
+    source: str = "given in the scenario"
+
+    def device_memory(self) -> int:
+        """Bytes that a model can use: of the accelerators, or of the machine where there are none."""
+        if self.accelerator is None:
+            return self.memory
+        return self.accelerator.memory * self.accelerator.count
+
+
+class Workload(Record):
+    """A stream of requests to one model."""
+
+    model: Name
+    arrivals: Arrivals
+    timeout: PositiveDuration | None = None
+    """After so long the client gives up; the request counts as a miss."""
+
+
+class Stage(Record):
+    """One step of a model, on one pool."""
+
+    pool: Name
+    service: dict[Name, Service] = Field(min_length=1)
+    """How long a batch takes, by instance type: the instance types listed are the vertical ladder."""
+
+
+class Model(Record):
+    """What is served."""
+
+    type: Literal["traditional", "deep", "llm"]
+    memory: Memory
+    """Device memory that a replica needs."""
+    deployment: Literal["cloud", "on-premises", "edge"] = "cloud"
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=16)]
+    """In the order in which a request passes them."""
+
+
+class Pool(Record):
+    """Replicas of the same kind behind one balancer."""
+
+    instance: Name
+    replicas: int = Field(1, ge=1, le=100_000)
+    balancer: Balancer = RoundRobin()
+    batching: Batching = NoBatching()
+    autoscaler: Autoscaler = Fixed()
+    cold_start: Duration = 0
+    """From the decision to add a replica until it takes requests; the initial replicas are ready."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Pool:
+        low, high = self.autoscaler.bounds(self.replicas)
+        if not low <= self.replicas <= high:
+            raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
+        return self
+
+
+class Run(Record):
+    """How long and how often to simulate."""
+
+    duration: PositiveDuration | None = None
+    """Simulated time in which requests arrive; a trace may leave it out: its own length."""
+    warmup: Duration = 0
+    """Time at the start that is simulated but not counted, so that the empty start leaves no mark."""
+    replications: int = Field(10, ge=1, le=10_000)
+    """Independent repetitions; the intervals come from their spread."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Run:
+        if self.duration is not None and self.warmup >= self.duration:
+            raise ValueError("warmup must be shorter than duration")
+        if self.duration is not None and self.duration > 366 * 86400 * SECOND:
+            raise ValueError("duration must be at most 366 days")
+        return self
+
+
+class Scenario(Record):
+    """A question about a service: its load, its models, its pools, its objectives."""
+
+    schema_version: Literal[1]
+    title: str = Field(min_length=1, max_length=200)
+    description: str = ""
+    workloads: dict[Name, Workload] = Field(min_length=1, max_length=64)
+    models: dict[Name, Model] = Field(min_length=1)
+    pools: dict[Name, Pool] = Field(min_length=1)
+    instances: dict[Name, InstanceType] = Field(default_factory=dict)
+    """Instance types of one's own, beside or instead of the catalogue's."""
+    slos: Annotated[tuple[Slo, ...], Field(strict=False)] = ()
+    run: Run = Run()
+    seed: int = Field(1, ge=0, lt=2**63)
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _version(cls, value: object) -> object:
+        if value != SCHEMA_VERSION or isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a known version; this release reads {SCHEMA_VERSION}")
+        return value
+
+    @model_validator(mode="after")
+    def _names(self) -> Scenario:
+        for name, workload in self.workloads.items():
+            if workload.model not in self.models:
+                wrong = f"workloads.{name}.model: {workload.model!r} is not a model of this scenario"
+                raise ValueError(f"{wrong}; {suggestion(workload.model, self.models)}")
+        served: dict[str, str] = {}
+        for name, model in self.models.items():
+            for number, stage in enumerate(model.stages):
+                where = f"models.{name}.stages.{number}"
+                if stage.pool not in self.pools:
+                    wrong = f"{where}.pool: {stage.pool!r} is not a pool of this scenario"
+                    raise ValueError(f"{wrong}; {suggestion(stage.pool, self.pools)}")
+                if stage.pool in served:
+                    raise ValueError(f"{where}.pool: {stage.pool!r} already serves {served[stage.pool]}")
+                served[stage.pool] = where
+                instance = self.pools[stage.pool].instance
+                if instance not in stage.service:
+                    wrong = f"{where}.service: nothing is said of {instance!r}, the instance of this pool"
+                    raise ValueError(f"{wrong}; {suggestion(instance, stage.service)}")
+        for slo in self.slos:
+            if slo.workload is not None and slo.workload not in self.workloads:
+                wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"
+                raise ValueError(f"{wrong}; {suggestion(slo.workload, self.workloads)}")
+        return self

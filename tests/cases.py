@@ -1,0 +1,80 @@
+"""Small cases for tests, built by value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator.arrivals import Poisson, Process, Replay
+from simulator.autoscaling import Autoscaler, Fixed
+from simulator.batching import Batching, Dynamic, NoBatching
+from simulator.case import Case, CasePool, CaseWorkload
+from simulator.dispatch import Balancer, CentralQueue
+from simulator.quantities import SECOND
+from simulator.scenario import InstanceType
+from simulator.service import Deterministic, Law
+from simulator.slo import parse_slo
+
+MACHINE = InstanceType.model_validate({"price": "$3.6/h", "cores": 1, "memory": "1GiB"})
+
+
+def poisson(rate: float) -> Poisson:
+    """Poisson arrivals, requests per second."""
+    return Poisson.model_validate({"rate": f"{rate!r}/s"})
+
+
+def replay(*seconds: float) -> Replay:
+    """Arrivals at given seconds; the first at zero."""
+    times = np.array([round(second * SECOND) for second in seconds], dtype=np.int64)
+    return Replay(times=times)
+
+
+def takes(setup: str, per_request: str) -> Deterministic:
+    """Always setup + per_request x batch."""
+    return Deterministic.model_validate({"setup": setup, "per_request": per_request})
+
+
+def dynamic(max_batch: int, max_delay: str = "0ms") -> Dynamic:
+    """Dynamic batching."""
+    return Dynamic.model_validate({"max_batch": max_batch, "max_delay": max_delay})
+
+
+def pool(
+    service: Law,
+    replicas: int = 1,
+    balancer: Balancer | None = None,
+    batching: Batching | None = None,
+    autoscaler: Autoscaler | None = None,
+    cold_start: float = 0.0,
+    name: str = "serving",
+) -> CasePool:
+    """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
+    return CasePool(
+        name=name,
+        instance="box",
+        machine=MACHINE,
+        service=service,
+        replicas=replicas,
+        balancer=balancer or CentralQueue(),
+        batching=batching or NoBatching(),
+        autoscaler=autoscaler or Fixed(),
+        cold_start=round(cold_start * SECOND),
+    )
+
+
+def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> Case:
+    """One workload through the pools in order."""
+    slos = tuple(parse_slo(line) for line in fields.pop("slos", ()))
+    timeout = fields.pop("timeout", None)
+    workload = CaseWorkload("load", arrivals, tuple(range(len(pools))), timeout and round(timeout * SECOND))
+    return Case(
+        title="test",
+        workloads=(workload,),
+        pools=pools,
+        slos=slos,
+        duration=round(seconds * SECOND),
+        warmup=round(fields.pop("warmup", 0) * SECOND),
+        replications=fields.pop("replications", 1),
+        seed=fields.pop("seed", 1),
+    )

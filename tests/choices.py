@@ -1,0 +1,163 @@
+"""Hypothesis strategies for every registered choice, derived from the bounds of its fields."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any, Literal, Union
+
+import annotated_types as at
+import numpy as np
+from hypothesis import strategies as st
+from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
+
+from simulator import quantities
+from simulator.arrivals import Process
+from simulator.autoscaling import Autoscaler
+from simulator.batching import Batching
+from simulator.case import Case, CasePool, CaseWorkload
+from simulator.component import Component
+from simulator.dispatch import Balancer
+from simulator.scenario import InstanceType
+from simulator.service import Law
+
+MILLISECOND = 10**6
+PARSERS: dict[Any, st.SearchStrategy[str]] = {
+    quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
+    quantities.parse_duration: st.integers(0, 80).map(lambda n: f"{n}ms"),
+    quantities.parse_share: st.integers(0, 100).map(lambda n: f"{n}%"),
+}
+POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
+
+
+def choices(family: type[Component]) -> list[type[Component]]:
+    """Every registered choice of a family that runs by value."""
+    by_value = {"arrivals": Process, "service": Law}
+    base = by_value.get(family.family, family)
+    return [choice for choice in family.choices.values() if issubclass(choice, base)]
+
+
+def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
+    """Random instances of one choice."""
+    if choice in SPECIAL:
+        return SPECIAL[choice]()
+    fields = {name: _field(field) for name, field in choice.model_fields.items() if name != "kind"}
+    return st.fixed_dictionaries(fields).map(lambda data: _valid(choice, data)).filter(lambda made: made is not None)
+
+
+def _valid(choice: type[Component], data: dict[str, Any]) -> Component | None:
+    try:
+        return choice.model_validate(data)
+    except ValueError:
+        return None  # fields that contradict each other, such as a maximum below its minimum
+
+
+def _field(field: FieldInfo) -> st.SearchStrategy[Any]:
+    for mark in field.metadata:
+        if isinstance(mark, BeforeValidator):
+            return PARSERS.get(mark.func, POSITIVE_DURATION)
+    return _plain(field.annotation, field.metadata)
+
+
+def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        return st.sampled_from(typing.get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return st.one_of(*(_plain(part, marks) for part in typing.get_args(annotation)))
+    if annotation is type(None):
+        return st.none()
+    low: Any = 0
+    for mark in marks:
+        if isinstance(mark, at.Ge):
+            low = mark.ge
+        elif isinstance(mark, at.Gt):
+            low = mark.gt
+    if annotation is int:
+        return st.integers(int(low), int(low) + 12)
+    if annotation is float:
+        return st.floats(float(low) + 0.05, float(low) + 3)
+    raise NotImplementedError(f"no strategy for {annotation}: add one to tests/choices.py")
+
+
+def _replays() -> st.SearchStrategy[Any]:
+    gaps = st.lists(st.integers(0, 40 * MILLISECOND), min_size=2, max_size=150)
+    times = gaps.map(lambda found: np.cumsum([0, *found, 1]))
+    replay = Component.families["arrivals"].choices["replay"]
+    return st.builds(
+        lambda stamps, jitter: replay.model_validate({"times": stamps, "jitter": jitter}),
+        times,
+        st.sampled_from(["0ms", "30ms"]),
+    )
+
+
+def _tables() -> st.SearchStrategy[Any]:
+    table = Component.families["service"].choices["table"]
+
+    def build(steps: list[int], batches: int) -> Any:
+        row = np.cumsum(np.array(steps, dtype=np.float64)) * MILLISECOND
+        levels = np.linspace(0, 1, len(steps))
+        work = np.stack([row * (1 + 0.3 * batch) for batch in range(batches)])
+        return table.model_validate({"name": "t", "level": "assumed", "levels": levels, "work_ns": work})
+
+    return st.builds(build, st.lists(st.integers(1, 9), min_size=2, max_size=5), st.just(16))
+
+
+SPECIAL = {
+    Component.families["arrivals"].choices["replay"]: _replays,
+    Component.families["service"].choices["table"]: _tables,
+}
+MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
+
+
+def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
+    """Random instances of all choices of a family."""
+    return st.one_of(*(instances(choice) for choice in choices(family)))
+
+
+@st.composite
+def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
+    """A random pool; `fixed` holds the choices that are given."""
+    autoscaler = fixed.get("autoscaler") or draw(any_of(Autoscaler))
+    low, high = autoscaler.bounds(draw(st.integers(1, 6)))
+    batching = fixed.get("batching") or draw(any_of(Batching))
+    law = fixed.get("service") or draw(any_of(Component.families["service"]))
+    largest = law.largest_batch()
+    if largest is not None and batching.largest() > largest:
+        law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
+    return CasePool(
+        name=name,
+        instance="box",
+        machine=MACHINE,
+        service=law,
+        replicas=draw(st.integers(low, min(high, low + 5))),
+        balancer=fixed.get("balancer") or draw(any_of(Balancer)),
+        batching=batching,
+        autoscaler=autoscaler,
+        cold_start=draw(st.integers(0, 300)) * MILLISECOND,
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
+    """A random case of one or two workloads over one or two pools, about a second long."""
+    chain = [draw(pools("first", **fixed))]
+    if draw(st.booleans()):
+        chain.append(draw(pools("second", **fixed)))
+    timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
+    steps = tuple(range(len(chain)))
+    workloads = [
+        CaseWorkload(f"load-{number}", fixed.get("arrivals") or draw(any_of(Component.families["arrivals"])), steps, t)
+        for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
+    ]
+    return Case(
+        title="random",
+        workloads=tuple(workloads),
+        pools=tuple(chain),
+        slos=(),
+        duration=draw(st.integers(200, 1000)) * MILLISECOND,
+        warmup=0,
+        replications=2,
+        seed=draw(st.integers(0, 2**32)),
+    )

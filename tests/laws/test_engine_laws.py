@@ -1,0 +1,258 @@
+"""What must hold for every registered choice, in every random case."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from choices import any_of, cases, choices, instances, pools
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.arrivals import Arrivals, Replay
+from simulator.autoscaling import Autoscaler, Fixed
+from simulator.batching import Batching, NoBatching
+from simulator.case import Case, CaseWorkload
+from simulator.component import Component
+from simulator.cost import HOUR, bill, machine_time
+from simulator.dispatch import Balancer, CentralQueue
+from simulator.engine import simulate
+from simulator.recording import COMPLETED, END, IDLE_SINCE, IN_SYSTEM, SIZE, SLOT, START, TIMED_OUT, Replication
+from simulator.service import Deterministic, Service
+
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service]
+FIELDS = {
+    Arrivals: "arrivals",
+    Autoscaler: "autoscaler",
+    Balancer: "balancer",
+    Batching: "batching",
+    Service: "service",
+}
+EVERY_CHOICE = [
+    pytest.param(family, choice, id=f"{family.family}-{choice.model_fields['kind'].default}")
+    for family in FAMILIES
+    for choice in choices(family)
+]
+
+
+def obeys_the_laws(case: Case, run: Replication) -> None:
+    """Every law that one replication can show."""
+    conserves_requests(case, run)
+    keeps_time_in_order(case, run)
+    accounts_for_every_second(run)
+    stays_within_bounds(case, run)
+    bills_what_it_used(case, run)
+
+
+def conserves_requests(case: Case, run: Replication) -> None:
+    """Arrived = completed + timed out + in system; each request is served at most once by a pool."""
+    counted = sum(int((run.outcome == outcome).sum()) for outcome in (COMPLETED, TIMED_OUT, IN_SYSTEM))
+    assert counted == len(run.arrived)
+    assert not (run.outcome == IN_SYSTEM).any(), "the run ended with requests under way"
+    for visits in run.pools:
+        served = visits.batch_of[visits.batch_of >= 0]
+        assert np.array_equal(np.bincount(served, minlength=len(visits.batches)), visits.batches[:, SIZE])
+    last = np.array([workload.pools[-1] for workload in case.workloads])[run.workload]
+    for number, visits in enumerate(run.pools):
+        assert (visits.batch_of[(run.outcome == COMPLETED) & (last == number)] >= 0).all()
+
+
+def keeps_time_in_order(case: Case, run: Replication) -> None:
+    assert (np.diff(run.arrived) >= 0).all()
+    assert (run.arrived < case.duration).all()
+    assert (run.latency >= 0).all()
+    for pool, visits in zip(case.pools, run.pools, strict=True):
+        rows = visits.batches
+        assert (rows[:, IDLE_SINCE] <= rows[:, START]).all()
+        assert (rows[:, START] < rows[:, END]).all()
+        assert (rows[:, SIZE] >= 1).all()
+        assert (rows[:, SIZE] <= pool.batching.largest()).all()
+        for slot in np.unique(rows[:, SLOT]):
+            own = rows[rows[:, SLOT] == slot]
+            assert (own[1:, START] >= own[:-1, END]).all(), "a replica served two batches at once"
+
+
+def accounts_for_every_second(run: Replication) -> None:
+    causes = run.causes()
+    assert (causes >= 0).all()
+    assert np.array_equal(causes.sum(axis=0), run.latency)
+
+
+def stays_within_bounds(case: Case, run: Replication) -> None:
+    for pool, visits in zip(case.pools, run.pools, strict=True):
+        low, high = pool.autoscaler.bounds(pool.replicas)
+        assert all(low <= decision.desired <= high for decision in visits.scaling)
+        changes = sorted(
+            (time, step)
+            for record in visits.replicas
+            for time, step in ((record.launched, 1), (record.drained or record.stopped, -1))
+            if time is not None
+        )
+        counts = np.cumsum([step for _, step in changes])
+        settled = [
+            n
+            for (time, _), n, (after, _) in zip(changes, counts, [*changes[1:], (None, 0)], strict=True)
+            if after != time
+        ]
+        assert all(low <= count <= high for count in settled)
+
+
+def bills_what_it_used(case: Case, run: Replication) -> None:
+    for pool, visits in zip(case.pools, run.pools, strict=True):
+        grid = np.arange(0, case.duration, max(1, case.duration // 5000))
+        used = sum(((grid >= one.launched) & (grid < (one.stopped or 2**62))).sum() for one in visits.replicas)
+        exact = machine_time(visits.replicas, 0, case.duration)
+        assert exact == pytest.approx(used * case.duration / len(grid), rel=0.02, abs=case.duration * 0.01)
+        price = pool.machine.price
+        assert bill(visits.replicas, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
+
+
+@pytest.mark.parametrize(("family", "choice"), EVERY_CHOICE)
+def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Component]) -> None:
+    @settings(max_examples=15)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        case = data.draw(cases(**{FIELDS[family]: data.draw(instances(choice))}))
+        obeys_the_laws(case, simulate(case, 0))
+
+    check()
+
+
+@settings(max_examples=150)
+@given(cases())
+def test_random_cases_obey_the_laws(case: Case) -> None:
+    obeys_the_laws(case, simulate(case, 0))
+
+
+@settings(max_examples=40)
+@given(cases())
+def test_the_same_seed_gives_the_same_bytes(case: Case) -> None:
+    first, second = simulate(case, 1), simulate(case, 1)
+    assert fingerprint(first) == fingerprint(second)
+
+
+def fingerprint(run: Replication) -> list[bytes]:
+    columns: list[Any] = [run.arrived, run.workload, run.latency, run.outcome, run.causes()]
+    for visits in run.pools:
+        columns += [visits.batches, visits.batch_of, visits.routed]
+    return [column.tobytes() for column in columns] + [repr((v.replicas, v.scaling)).encode() for v in run.pools]
+
+
+@settings(max_examples=60)
+@given(cases(autoscaler=Fixed()))
+def test_littles_law(case: Case) -> None:
+    """Requests in the system, integrated over time, equal the sum of their latencies, and so in every pool."""
+    run = simulate(case, 0)
+    events = np.concatenate([run.arrived, run.arrived + run.latency])
+    steps = np.concatenate([np.ones_like(run.arrived), -np.ones_like(run.arrived)])
+    index = np.argsort(events, kind="stable")
+    present = np.cumsum(steps[index])[:-1]
+    assert int((present * np.diff(events[index])).sum()) == int(run.latency.sum())
+
+
+@settings(max_examples=60)
+@given(cases(balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching()))
+def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
+    """A central queue without batching is work-conserving: whoever waits finds every replica busy."""
+    case = one_pool(case)
+    run = simulate(case, 0)
+    rows = run.pools[0].batches
+    waited = run.pools[0].causes[1] > 0
+    served = run.pools[0].batch_of >= 0
+    for request in np.flatnonzero(waited & served)[:200]:
+        moment = run.arrived[request]
+        busy = ((rows[:, START] <= moment) & (rows[:, END] > moment)).sum()
+        assert busy == case.pools[0].replicas
+
+
+@settings(max_examples=60)
+@given(cases(balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching()))
+def test_one_more_server_delays_nobody(case: Case) -> None:
+    """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
+    case = one_pool(without_timeouts(case))
+    more = dataclasses.replace(case, pools=(dataclasses.replace(case.pools[0], replicas=case.pools[0].replicas + 1),))
+    assert (simulate(more, 0).latency <= simulate(case, 0).latency).all()
+
+
+@settings(max_examples=60)
+@given(cases(autoscaler=Fixed()), st.integers(2, 7))
+def test_time_has_no_unit(case: Case, factor: int) -> None:
+    """Multiplying every time of a case and its tape multiplies every stamp (services that declare it)."""
+    case = replayed(case)
+    slower = dataclasses.replace(
+        case,
+        workloads=tuple(slow_workload(item, factor) for item in case.workloads),
+        pools=tuple(slow_pool(item, factor) for item in case.pools),
+        duration=case.duration * factor,
+    )
+    one, two = simulate(case, 0), simulate(slower, 0)
+    assert np.array_equal(one.arrived * factor, two.arrived)
+    assert np.array_equal(one.latency * factor, two.latency)
+    assert np.array_equal(one.causes() * factor, two.causes())
+
+
+@settings(max_examples=30)
+@given(any_of(Arrivals), st.integers(1, 400), st.integers(401, 900))
+def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: int, far: int) -> None:
+    from simulator.streams import Draws
+
+    def drawn(until: int) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.int64), *arrivals.stamps(Draws(3, 1), "load", until * 10**6)])
+
+    short, long = drawn(near), drawn(far)
+    assert np.array_equal(short, long[long < near * 10**6])
+
+
+@settings(max_examples=30)
+@given(cases(), pools("other"))
+def test_a_new_pool_and_workload_leave_the_others_their_numbers(case: Case, pool: Any) -> None:
+    """Streams are keyed by name: what is added elsewhere does not change this load or its work."""
+    number = len(case.pools)
+    extra = CaseWorkload("extra", case.workloads[0].arrivals, (number,), None)
+    larger = dataclasses.replace(case, workloads=(*case.workloads, extra), pools=(*case.pools, pool))
+    one, two = simulate(case, 0), simulate(larger, 0)
+    own = two.workload < len(case.workloads)
+    assert np.array_equal(one.arrived, two.arrived[own])
+    assert np.array_equal(one.latency, two.latency[own])
+
+
+def one_pool(case: Case) -> Case:
+    workloads = tuple(dataclasses.replace(item, pools=(0,)) for item in case.workloads)
+    return dataclasses.replace(case, workloads=workloads, pools=case.pools[:1])
+
+
+def without_timeouts(case: Case) -> Case:
+    return dataclasses.replace(
+        case, workloads=tuple(dataclasses.replace(item, timeout=None) for item in case.workloads)
+    )
+
+
+def replayed(case: Case) -> Case:
+    """The same arrivals as a replay without jitter, and services whose times scale exactly."""
+    run = simulate(case, 0)
+    workloads = []
+    for number, item in enumerate(case.workloads):
+        own = run.arrived[run.workload == number]
+        times = own if len(own) > 1 else np.array([0, 5 * 10**6])
+        workloads.append(dataclasses.replace(item, arrivals=Replay(times=times)))
+    exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms"})
+    pools_ = tuple(dataclasses.replace(item, service=exact) for item in case.pools)
+    return dataclasses.replace(case, workloads=tuple(workloads), pools=pools_)
+
+
+def slow_workload(item: CaseWorkload, factor: int) -> CaseWorkload:
+    assert isinstance(item.arrivals, Replay)
+    times = Replay(times=item.arrivals.times * factor)
+    return dataclasses.replace(item, arrivals=times, timeout=None if item.timeout is None else item.timeout * factor)
+
+
+def slow_pool(item: Any, factor: int) -> Any:
+    service = item.service.model_copy(
+        update={"setup": item.service.setup * factor, "per_request": item.service.per_request * factor}
+    )
+    batching = item.batching
+    if "max_delay" in type(batching).model_fields:
+        batching = batching.model_copy(update={"max_delay": batching.max_delay * factor})
+    return dataclasses.replace(item, service=service, batching=batching, cold_start=item.cold_start * factor)

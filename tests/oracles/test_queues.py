@@ -1,0 +1,168 @@
+"""The engine against exact formulas, within 4 standard errors.
+
+Every check also demands that the standard error be small, so that a wrong engine cannot hide in a wide interval.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import case, dynamic, poisson, pool, takes
+
+from simulator.batching import Batching, NoBatching
+from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo, Random
+from simulator.engine import simulate
+from simulator.quantities import SECOND
+from simulator.recording import CAUSES
+from simulator.service import Exponential, Law, Lognormal
+from simulator.statistics import quantile
+from simulator.theory import MD1, MMC, GreedyBatches, mg1_mean_wait
+
+REPLICATIONS = 16
+
+
+class Simulated:
+    """Replications of one pool under Poisson load, after warm-up; times in seconds."""
+
+    def __init__(
+        self,
+        rate: float,
+        service: Law,
+        replicas: int = 1,
+        *,
+        seconds: float,
+        balancer: Balancer | None = None,
+        batching: Batching | None = None,
+        warmup: float | None = None,
+    ) -> None:
+        self.warmup = seconds / 10 if warmup is None else warmup
+        one = pool(service, replicas, balancer or CentralQueue(), batching or NoBatching())
+        self.case = case(poisson(rate), one, seconds=seconds, seed=7)
+        self.runs = [simulate(self.case, number) for number in range(REPLICATIONS)]
+        measured = [run.arrived >= self.warmup * SECOND for run in self.runs]
+        self.latency = [run.latency[chosen] / SECOND for run, chosen in zip(self.runs, measured, strict=True)]
+        compute = CAUSES.index("compute")
+        waits = [run.latency - run.causes()[compute] for run in self.runs]
+        self.wait = [wait[chosen] / SECOND for wait, chosen in zip(waits, measured, strict=True)]
+
+    def batches(self) -> list[float]:
+        return [float(run.pools[0].batches[len(run.pools[0].batches) // 10 :, 4].mean()) for run in self.runs]
+
+
+def agrees(parts: list[float], exact: float, tolerance: float = 0.02) -> None:
+    """The mean of independent values lies within 4 standard errors of the exact value."""
+    error = float(np.std(parts, ddof=1)) / len(parts) ** 0.5
+    assert error < tolerance * abs(exact), f"too noisy to prove anything: {error} of {exact}"
+    assert abs(np.mean(parts) - exact) <= 4 * error, f"{np.mean(parts)} against {exact}, standard error {error}"
+
+
+def means(parts: list[np.ndarray]) -> list[float]:
+    return [float(part.mean()) for part in parts]
+
+
+def quantiles(parts: list[np.ndarray], q: float) -> list[float]:
+    return [quantile(part, q) for part in parts]
+
+
+def exponential(mean: str) -> Exponential:
+    return Exponential.model_validate({"per_request": mean})
+
+
+def test_the_golden_values_of_the_formulas() -> None:
+    queue = MMC(8, 1, 10)
+    assert queue.waiting_probability() == pytest.approx(0.409180, abs=1e-6)
+    assert queue.mean_wait() == pytest.approx(0.204590, abs=1e-6)
+    assert queue.wait_quantile(0.95) == pytest.approx(1.051066, abs=1e-6)
+    assert queue.wait_quantile(0.99) == pytest.approx(1.855785, abs=1e-6)
+    single = MMC(0.8, 1, 1)
+    assert single.mean_wait() == pytest.approx(4)
+    assert single.latency_quantile(0.95) == pytest.approx(14.9787, abs=1e-4)
+    assert single.latency_quantile(0.99) == pytest.approx(23.0259, abs=1e-4)
+    assert single.wait_quantile(0.95) == pytest.approx(13.8629, abs=1e-4)
+    fixed = MD1(0.8, 1)
+    assert fixed.mean_wait() == pytest.approx(2)
+    assert fixed.wait_quantile(0.95) == pytest.approx(6.620325, abs=1e-6)
+    assert fixed.wait_quantile(0.99) == pytest.approx(10.355887, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rate", "largest", "latency", "batch", "busy"),
+    [
+        (0.2, 8, 3.396134, 1.1211, 0.4768),
+        (0.5, 8, 4.816347, 1.7527, 0.8706),
+        (0.8, 8, 6.706223, 3.1916, 0.9813),
+        (0.8, 32, 6.688107, None, None),
+    ],
+)
+def test_the_golden_values_of_the_batching_chain(
+    rate: float, largest: int, latency: float, batch: float | None, busy: float | None
+) -> None:
+    chain = GreedyBatches(rate, lambda size: 2 + 0.6 * size, largest)
+    assert chain.mean_latency() == pytest.approx(latency, abs=1e-5)
+    if batch is not None:
+        assert chain.mean_batch() == pytest.approx(batch, abs=1e-4)
+        assert chain.utilisation() == pytest.approx(busy, abs=1e-4)
+
+
+def test_m_m_1() -> None:
+    exact, found = MMC(0.8, 1, 1), Simulated(0.8, exponential("1s"), seconds=100_000)
+    agrees(means(found.wait), exact.mean_wait(), 0.03)
+    agrees(means(found.latency), exact.mean_latency(), 0.03)
+    agrees(quantiles(found.latency, 0.95), exact.latency_quantile(0.95), 0.03)
+    agrees(quantiles(found.latency, 0.99), exact.latency_quantile(0.99), 0.03)
+
+
+def test_m_m_c() -> None:
+    exact, found = MMC(8, 1, 10), Simulated(8, exponential("1s"), 10, seconds=25_000)
+    agrees(means(found.wait), exact.mean_wait())
+    agrees([float((part > 0).mean()) for part in found.wait], exact.waiting_probability())
+    agrees(quantiles(found.wait, 0.95), exact.wait_quantile(0.95))
+    agrees(quantiles(found.wait, 0.99), exact.wait_quantile(0.99))
+    agrees(quantiles(found.latency, 0.99), exact.latency_quantile(0.99))
+
+
+def test_m_d_1() -> None:
+    exact, found = MD1(0.8, 1), Simulated(0.8, takes("0s", "1s"), seconds=60_000)
+    agrees(means(found.wait), exact.mean_wait())
+    agrees(quantiles(found.wait, 0.95), exact.wait_quantile(0.95), 0.03)
+    agrees(quantiles(found.wait, 0.99), exact.wait_quantile(0.99), 0.03)
+
+
+def test_m_g_1() -> None:
+    law = Lognormal.model_validate({"per_request": "1s", "cv": 1.0})
+    found = Simulated(0.7, law, seconds=60_000)
+    agrees(means(found.wait), mg1_mean_wait(0.7, 1, 2.0), 0.03)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
+def test_dynamic_batching(rate: float) -> None:
+    exact = GreedyBatches(rate, lambda size: 2 + 0.6 * size, 8)
+    found = Simulated(rate, takes("2s", "600ms"), seconds=40_000, batching=dynamic(8))
+    agrees(means(found.latency), exact.mean_latency())
+    agrees(found.batches(), exact.mean_batch())
+
+
+def test_random_routing_splits_into_independent_queues() -> None:
+    exact, found = MMC(0.7, 1, 1), Simulated(2.8, exponential("1s"), 4, seconds=30_000, balancer=Random())
+    agrees(means(found.latency), exact.mean_latency())
+    agrees(quantiles(found.latency, 0.95), exact.latency_quantile(0.95), 0.03)
+
+
+def test_better_routing_lies_between_one_queue_and_many() -> None:
+    """M/M/c <= least outstanding <= two choices <= random, on the same tapes."""
+    found = [
+        float(np.mean(np.concatenate(Simulated(7.2, exponential("1s"), 8, seconds=6_000, balancer=one).latency)))
+        for one in (CentralQueue(), LeastOutstanding(), PowerOfTwo(), Random())
+    ]
+    assert found == sorted(found)
+    assert found[0] < 0.9 * found[2] < 0.9 * found[3]
+
+
+def test_two_choices_meet_their_mean_field_limit() -> None:
+    """Many replicas: mean latency is the sum of load^(2^i - 2) (Mitzenmacher 2001; Vvedenskaya et al. 1996).
+
+    With n replicas the limit is exceeded by the order of 1/n: 1.1 % at 100 replicas and this load.
+    """
+    load, limit, replicas = 0.9, 2.6141, 500
+    found = Simulated(load * replicas, exponential("1s"), replicas, seconds=160, warmup=60, balancer=PowerOfTwo())
+    agrees(means(found.latency), limit * (1 + 0.011 * 100 / replicas))

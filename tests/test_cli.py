@@ -1,0 +1,195 @@
+"""The command line as a user meets it: real processes, their stdout, stderr and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+QUICK = ["--set", "run.duration=30s", "--set", "run.warmup=2s", "-n", "3"]
+SMALL = """\
+schema_version: 1
+title: A small service
+workloads:
+  users: {model: sorter, arrivals: {kind: poisson, rate: 40/s}, timeout: 2s}
+models:
+  sorter:
+    type: traditional
+    memory: 1GiB
+    stages:
+      - pool: boxes
+        service:
+          c7a.medium: {kind: lognormal, per_request: 20ms, cv: 0.5, level: measured}
+          c7a.large: {kind: deterministic, per_request: 10ms, level: measured}
+pools:
+  boxes: {instance: c7a.medium, replicas: 2, balancer: power_of_two, batching: {kind: dynamic, max_batch: 4}}
+slos: ["p95(latency)<200ms"]
+run: {duration: 200s, warmup: 10s, replications: 4}
+"""
+
+
+def headroom(*words: str, folder: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from ui.cli import main; main()", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", **env},
+        check=False,
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+def test_run_answers_on_stdout_and_exits_by_the_objective(small: str) -> None:
+    found = headroom("run", small)
+    assert found.returncode == 0, found.stderr
+    assert "latency p99" in found.stdout
+    assert "✓" in found.stdout
+    missed = headroom("run", small, "--slo", "p95(latency)<1ms")
+    assert missed.returncode == 3
+    assert "✗" in missed.stdout
+
+
+def test_the_same_seed_gives_the_same_stdout_whatever_the_processes(small: str) -> None:
+    once = headroom("compare", small, *QUICK)
+    again = headroom("compare", small, *QUICK, PYTHONHASHSEED="7")
+    parallel = headroom("compare", small, *QUICK, "-j", "3", "--no-progress")
+    assert once.stdout
+    assert once.stdout == again.stdout == parallel.stdout
+    other = headroom("compare", small, *QUICK, "--seed", "2")
+    assert other.stdout != once.stdout
+
+
+def test_every_format_tells_the_same(small: str) -> None:
+    data = json.loads(headroom("run", small, "--format", "json").stdout)
+    rows = list(csv.DictReader(io.StringIO(headroom("run", small, "--format", "csv").stdout)))
+    assert float(rows[0]["latency_p95_s"]) == data["latency_s"]["p95"]["value"]
+    assert rows[0]["met"] == "True"
+    markdown = headroom("run", small, "--format", "md").stdout
+    assert f"{data['latency_s']['p95']['value'] * 1000:.1f} ms" in markdown
+    assert markdown.startswith("**A small service")
+
+
+def test_out_writes_data_and_plots_and_says_so_on_stderr(small: str, tmp_path: Path) -> None:
+    found = headroom("compare", small, *QUICK, "-o", str(tmp_path / "new" / "answer"))
+    assert "written: " in found.stderr
+    assert "written" not in found.stdout
+    names = {path.name for path in (tmp_path / "new" / "answer").iterdir()}
+    assert names == {"comparison.json", "options.csv", "frontier.svg"}
+    assert (tmp_path / "new" / "answer" / "frontier.svg").read_text().startswith("<svg")
+    answer = json.loads((tmp_path / "new" / "answer" / "comparison.json").read_text())
+    assert answer["answer"] in found.stdout.replace("\n", " ")
+
+
+def test_quiet_says_nothing_but_the_result(small: str, tmp_path: Path) -> None:
+    assert headroom("run", small, "-q", "-o", str(tmp_path / "o")).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run", "nowhere"], "headroom: nowhere: no such file, and no shipped scenario has this name; known: "),
+        (["run", "SMALL", "--set", "pools.boxes.replicas=x"], "pools.boxes.replicas: 'x': input should be a valid"),
+        (["run", "SMALL", "--slo", "p99(latency)<1"], "slos.0: 'p99(latency)<1': '1' has no unit"),
+        (["run", "SMALL", "--until", "5"], "run.duration: 5 has no unit"),
+        (["run", "SMALL", "-n", "0"], "Invalid value for '-n'"),
+        (["run", "SMALL", "--format", "xml"], "Invalid value for '--format'"),
+        (["compare", "SMALL", "--strategies", "diagnal"], "--strategies: 'diagnal' is not a strategy; known: "),
+        (["compare", "SMALL", "--strategies", "vertcal"], "did you mean 'vertical'"),
+        (["compare", "SMALL", "--strategies", ","], "--strategies: names no strategy"),
+        (["rum", "SMALL"], "No such command 'rum'"),
+        (["list", "kindz"], "'kindz' cannot be listed; did you mean 'kinds'"),
+        (["run", "SMALL", "--plugin", "no_such_module"], "--plugin no_such_module: ModuleNotFoundError"),
+        (["run", "SMALL", "-o", "/dev/null/x"], "/dev/null/x: --out: Not a directory"),
+        (["run"], "Missing argument 'SCENARIO'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(small: str, words: list[str], expected: str) -> None:
+    found = headroom(*(small if word == "SMALL" else word for word in words))
+    assert found.returncode == 2, found.stderr
+    assert expected in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1, found.stderr
+    assert found.stdout == ""
+
+
+def test_a_traceback_only_when_asked_for(small: str) -> None:
+    assert "Traceback" not in headroom("run", "nowhere").stderr
+    assert "Traceback" in headroom("run", "nowhere", "-v").stderr
+
+
+def test_overload_is_labelled_not_crashed(small: str) -> None:
+    found = headroom(
+        "run", small, "--set", "workloads.users.arrivals.rate=900/s", "--set", "workloads.users.timeout=null", *QUICK
+    )
+    assert found.returncode == 3
+    assert "overloaded: boxes is offered" in found.stdout
+
+
+def test_validate_names_the_case(small: str) -> None:
+    first, second = headroom("validate", small), headroom("validate", small, "--set", "seed=9")
+    assert first.returncode == 0
+    assert first.stdout.startswith(f"{small}: valid; case ")
+    assert first.stdout != second.stdout
+
+
+def test_schema_is_json_and_accepts_what_the_loader_accepts() -> None:
+    schema = json.loads(headroom("schema").stdout)
+    assert {"workloads", "models", "pools"} <= set(schema["required"])
+
+
+def test_list_names_everything() -> None:
+    found = headroom("list").stdout
+    for word in ("evening-rush", "resnet50-t4", "g4dn.xlarge", "power_of_two", "target_tracking"):
+        assert word in found
+
+
+def test_a_plugin_adds_a_choice_that_parallel_runs_know(small: str, tmp_path: Path) -> None:
+    (tmp_path / "my_choices.py").write_text(
+        "from typing import Literal\n"
+        "from simulator.dispatch import Balancer, Picker, NEXT\n"
+        "class _Last(Picker):\n"
+        "    def pick(self, request):\n"
+        "        return self.view.ready[-1], NEXT\n"
+        "class Last(Balancer):\n"
+        '    """Always the last replica."""\n'
+        '    kind: Literal["last"] = "last"\n'
+        "    def start(self, view):\n"
+        "        return _Last(view)\n"
+    )
+    words = ["run", small, "--set", "pools.boxes.balancer=last", *QUICK, "--plugin", "my_choices", "--format", "csv"]
+    serial = headroom(*words, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    parallel = headroom(*words, "-j", "2", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert serial.stdout.startswith("met,"), serial.stderr
+    assert serial.stdout == parallel.stdout
+    assert "did you mean 'least_outstanding'" in headroom(*words[:4]).stderr or "known:" in headroom(*words[:4]).stderr
+
+
+def test_an_interrupt_exits_130(small: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from ui.cli import main; main()", "run", small, "--until", "100h"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "headroom: interrupted" in err
+    assert out == ""

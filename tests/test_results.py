@@ -1,0 +1,191 @@
+"""Figures of small cases, worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import inf
+
+import numpy as np
+import pytest
+from cases import case, dynamic, poisson, pool, replay, takes
+
+from simulator.arrivals import Replay
+from simulator.autoscaling import TargetTracking
+from simulator.case import Case, CaseWorkload
+from simulator.dispatch import Random
+from simulator.engine import simulate
+from simulator.recording import Replication
+from simulator.replications import run_case
+from simulator.results import Result
+from simulator.service import Exponential
+from simulator.timeline import latency_timeline, pool_timeline
+
+
+def ran(asked: Case) -> Result:
+    return run_case(asked)
+
+
+def test_cost_is_machines_times_price() -> None:
+    """Two machines at $3.6/h for 100 s: $7.2/h, $0.2 for 4 requests, so $50 per 1,000."""
+    found = ran(case(replay(0, 1, 2, 3), pool(takes("0s", "10ms"), replicas=2), seconds=100, replications=2))
+    assert found.hourly_cost.value == pytest.approx(7.2)
+    assert found.cost_per_thousand.value == pytest.approx(50)
+
+
+def test_a_bill_runs_from_launch_to_stop() -> None:
+    """One machine for 100 s, and a second one from 60 s: 1.4 machines on average."""
+    tracker = TargetTracking.model_validate(
+        {"target": 0.5, "max_replicas": 2, "interval": "20s", "out_after": 3, "in_after": 1000}
+    )
+    busy = replay(*np.arange(0, 99, 0.01).tolist())
+    one = pool(takes("0s", "9ms"), autoscaler=tracker, cold_start=30)
+    found = ran(case(busy, one, seconds=100, replications=2))
+    second = found.replications[0].pools[0].replicas[1]
+    assert (second.launched, second.ready) == (60 * 10**9, 90 * 10**9)
+    assert found.hourly_cost.value == pytest.approx(1.4 * 3.6)
+    assert found.pools[0].replicas.value == pytest.approx(1.4)
+
+
+def test_busy_share_throughput_and_batches() -> None:
+    """Ten batches of 2 at 10 + 2 x 5 = 20 ms in 1 s."""
+    times = [t for k in range(10) for t in (k * 0.1, k * 0.1 + 0.001)]
+    one = pool(takes("10ms", "5ms"), batching=dynamic(2, "50ms"))
+    found = ran(case(replay(*times), one, seconds=1, replications=2))
+    assert found.pools[0].busy.value == pytest.approx(0.2)
+    assert found.pools[0].batch.value == 2
+    assert found.throughput.value == pytest.approx(20)
+    assert sum(found.accounts.values()) == pytest.approx(found.mean().value)
+    assert found.accounts["batch wait"] == pytest.approx(0.0005)
+
+
+def test_only_the_measured_time_counts() -> None:
+    """Arrivals every second for 10 s; the first 4 s are warm-up."""
+    found = ran(case(replay(*range(10)), pool(takes("0s", "10ms")), seconds=10, warmup=4, replications=2))
+    assert found.requests == 2 * 6
+    assert found.throughput.value == pytest.approx(1)
+    assert found.window == "the window from 4 to 10 s"
+
+
+def test_missed_requests_are_infinitely_slow() -> None:
+    """Patience 15 ms: of four requests at once on one server of 10 ms, one is answered in time."""
+    asked = case(
+        replay(0, 0, 0, 0.0001), pool(takes("0s", "10ms")), seconds=1, timeout=0.015, replications=2,
+        slos=["mean(latency)<1s", "rate(errors)<50%", "attainment(latency<20ms)>=25%"],
+    )  # fmt: skip
+    found = ran(asked)
+    assert found.errors.value == pytest.approx(0.75)
+    assert sorted(found.latencies()[0].tolist()) == [0.01, inf, inf, inf]
+    assert [verdict.met for verdict in found.verdicts] == [False, False, True]
+
+
+def many(latencies_ms: list[float], seconds: float, **fields: object) -> Result:
+    """Two equal replications of evenly spaced requests with given latencies."""
+    starts = np.arange(len(latencies_ms)) * seconds / len(latencies_ms)
+    arrivals = Replay(times=(starts * 1e9).astype(np.int64))
+    asked = case(arrivals, pool(takes("0s", "1ms")), seconds=seconds, replications=2, **fields)
+    run = simulate(asked, 0)
+    slow = dataclasses.replace(run, latency=(np.array(latencies_ms) * 1e6).astype(np.int64))
+    return Result(asked, [slow, dataclasses.replace(slow, number=1)])
+
+
+def test_an_objective_over_windows_speaks_of_the_worst() -> None:
+    """100 s in windows of 10 s with 100 requests each; the fourth window has 3 slow ones, the others none."""
+    latencies = [10.0] * 1000
+    for place in (310, 320, 330):
+        latencies[place] = 500.0
+    found = many(
+        latencies,
+        100,
+        slos=[
+            "attainment(latency<300ms)>=99% over 10s",
+            "attainment(latency<300ms)>=99%",
+            "attainment(latency<300ms)>=97% over 10s",
+            "p90(latency)<20ms over 10s",
+            "p99(latency)<600ms over 10s",
+            "mean(latency)<20ms over 10s",
+            "p50(latency)<1s over 200s",
+        ],
+    )
+    values = [verdict.estimate.value for verdict in found.verdicts]
+    assert values[0] == pytest.approx(0.97)
+    assert values[1] == pytest.approx(0.997)
+    assert [verdict.met for verdict in found.verdicts] == [False, True, True, None, None, False, None]
+    assert "holds only" in found.verdicts[3].estimate.reason
+    assert "no whole window" in found.verdicts[6].estimate.reason
+
+
+def test_an_objective_of_one_class_sees_only_that_class() -> None:
+    quick = CaseWorkload("quick", replay(*np.arange(0, 9, 0.01).tolist()), (0,), None)
+    slow = CaseWorkload("slow", replay(*np.arange(0, 9, 0.01).tolist()), (1,), None)
+    pools = (pool(takes("0s", "1ms"), name="a"), pool(takes("0s", "5ms"), name="b"))
+    asked = dataclasses.replace(
+        case(replay(0, 1), *pools, seconds=10, replications=2, slos=["p50(latency)<3ms per class=slow"]),
+        workloads=(quick, slow),
+    )
+    found = ran(asked)
+    assert found.percentile(0.5, "quick").value == 0.001
+    assert found.percentile(0.5, "slow").value == 0.005
+    assert found.met is False
+
+
+def test_overload_refuses_a_steady_state_and_says_why() -> None:
+    law = Exponential.model_validate({"per_request": "100ms"})
+    found = ran(case(poisson(20), pool(law), seconds=50, replications=2, slos=["p99(latency)<10s", "rate(errors)<1%"]))
+    assert found.stability == "overloaded"
+    assert found.percentile(0.99).value is None
+    assert found.percentile(0.99).reason.startswith("overloaded: serving is offered 200% of its capacity")
+    assert [verdict.met for verdict in found.verdicts] == [False, True]
+
+
+def test_with_patience_an_overloaded_service_still_has_a_steady_state() -> None:
+    law = Exponential.model_validate({"per_request": "100ms"})
+    found = ran(case(poisson(20), pool(law), seconds=50, replications=2, timeout=0.5))
+    assert found.stability == "overloaded"
+    assert found.percentile(0.2).value is not None
+    assert (found.errors.value or 0) > 0.4
+
+
+def test_the_least_known_service_times_give_the_level() -> None:
+    measured = Exponential.model_validate({"per_request": "1ms", "level": "measured"})
+    derived = Exponential.model_validate({"per_request": "1ms", "level": "derived"})
+    two = (pool(measured, name="a"), pool(derived, name="b"))
+    assert ran(case(poisson(5), *two, seconds=5)).level == "derived"
+
+
+def test_random_routing_needs_a_longer_run_than_one_queue() -> None:
+    """Each replica is an M/M/1 of its own: it forgets four times as slowly as the four together."""
+    law = Exponential.model_validate({"per_request": "1s"})
+    shared = ran(case(poisson(3.2), pool(law, 4), seconds=10))
+    split = ran(case(poisson(3.2), pool(law, 4, Random()), seconds=10))
+    assert split.gate.relaxation == pytest.approx(4 * shared.gate.relaxation)
+    assert split.gate.relaxation == pytest.approx(1 / (1 - 0.8**0.5) ** 2)
+
+
+def one_replication() -> tuple[Replication, Case]:
+    asked = case(replay(0, 0.1, 0.2, 5.0), pool(takes("0s", "10ms"), 2), seconds=10)
+    return simulate(asked, 0), asked
+
+
+def test_a_timeline_counts_arrivals_by_bucket() -> None:
+    run, asked = one_replication()
+    rows = latency_timeline(run, asked.duration, buckets=10)
+    assert [row["arrivals"] for row in rows] == [3, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert rows[0]["p50"] == 10
+    assert rows[1]["p50"] is None
+
+
+def test_a_timeline_of_replicas_shows_every_change() -> None:
+    run, asked = one_replication()
+    assert pool_timeline(run, asked) == [
+        {"time": 0.0, "pool": "serving", "ready": 2},
+        {"time": 10.0, "pool": "serving", "ready": 2},
+    ]
+
+
+def test_parallel_replications_are_the_serial_ones() -> None:
+    law = Exponential.model_validate({"per_request": "100ms"})
+    asked = case(poisson(8), pool(law), seconds=30, replications=3)
+    serial, parallel = run_case(asked), run_case(asked, jobs=2)
+    for one, other in zip(serial.replications, parallel.replications, strict=True):
+        assert one.latency.tobytes() == other.latency.tobytes()
+        assert one.number == other.number

@@ -1,0 +1,210 @@
+"""`headroom calibrate`: from a torch model to a profile that scenarios can name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from calibration.fitting import fit as fit_profile
+from calibration.measure import BATCHES, QUICK_ROUNDS, ROUNDS, Progress
+from calibration.measure import measure as measure_subject
+from calibration.profile import Profile, save_profile
+from calibration.published import published_profiles
+from calibration.samples import Samples, write_samples
+from calibration.subjects import parse_shape
+from scenarios.reports import Sheet
+from simulator.errors import InputError
+from ui.cli import options
+from ui.cli.output import print_sheets, talk
+
+app = typer.Typer(help="Measure how long a model's batches take here, and make a profile of it.", no_args_is_help=True)
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@app.command()
+def measure(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="encoder, cnn, or module:factory of your own: a function without arguments that returns a torch "
+            "nn.Module, importable from the current folder.",
+        ),
+    ],
+    batches: Annotated[
+        str, typer.Option("--batches", metavar="SIZES", help="Batch sizes to time; 1 must be among them.")
+    ] = ",".join(map(str, BATCHES)),
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help=f"Times each batch size is timed; {ROUNDS} if not given.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds: a first look.")] = False,
+    threads: Annotated[int, typer.Option("--threads", help="Threads the model may use for one batch.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order, of random weights and of the inputs.")] = 1,
+    device: Annotated[
+        Device, typer.Option("--device", help="auto takes a CUDA GPU where torch finds one.")
+    ] = Device.AUTO,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input-shape",
+            metavar="SHAPE",
+            help="Shape of one input such as 3x64x64, for a model of your own without example_inputs(batch).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Samples file to write; named after the model if not given. None is ever overwritten.",
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
+    no_progress: options.NoProgress = False,
+) -> None:
+    """Time a model over batch sizes, in rounds of random order, and keep every sample.
+
+    One run is one session. Run it again later, in a new process, for a second one: the spread between sessions
+    is the honest error of the figures.
+    """
+    sizes = _sizes(batches)
+    count = rounds if rounds is not None else QUICK_ROUNDS if quick else ROUNDS
+    shape = parse_shape(input_shape) if input_shape else None
+    path = out or Path(f"{subject.replace(':', '.')}-{threads}t.samples.parquet")
+    if path.exists():
+        raise InputError("exists already, and samples are never overwritten", file=path, fix="choose another -o")
+    words = ["headroom calibrate measure", subject, f"--batches {batches}", f"--rounds {count}"]
+    words += [f"--threads {threads}", f"--seed {seed}", f"--device {device}"]
+    words += [f"--input-shape {input_shape}"] if input_shape else []
+    with _bar(not (quiet or no_progress) and sys.stderr.isatty()) as progress:
+        samples = measure_subject(
+            subject,
+            batches=sizes,
+            rounds=count,
+            threads=threads,
+            seed=seed,
+            device=device.value,
+            input_shape=shape,
+            progress=progress,
+            command=" ".join(words),
+        )
+    write_samples(samples, path)
+    print_sheets([_samples_sheet(samples)])
+    protocol = samples.session.protocol
+    if protocol.stop == "interrupted":
+        talk(f"interrupted: the {protocol.rounds} complete rounds are in {path}", quiet)
+        raise KeyboardInterrupt
+    talk(f"written: {path}\nnext, best after a second session: headroom calibrate fit {path}", quiet)
+
+
+@app.command()
+def fit(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="SAMPLES...", help="Samples of the same model and machine, one file a session."),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the profile; that of the file written if not given.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Profile to write; named after the samples if not given."),
+    ] = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Turn samples into a profile: a table of service times by batch size, with jitter and origin."""
+    path = out or Path(f"{files[0].name.split('.')[0]}.json")
+    profile = fit_profile(files, name or path.name.removesuffix(".json"))
+    save_profile(profile, path)
+    print_sheets([_profile_sheet(profile)])
+    talk("\n".join(f"- {limit}" for limit in profile.limits), quiet)
+    talk(f"written: {path}\nin a scenario: service: {{TYPE: {{kind: profile, profile: {path}}}}}", quiet)
+
+
+@app.command()
+def published(
+    file: Annotated[
+        Path, typer.Argument(metavar="CSV", help="Batch latencies gathered from NVIDIA/DeepLearningExamples.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write into.")] = Path(),
+    quiet: options.Quiet = False,
+) -> None:
+    """Make the published profiles again from the figures they were made of."""
+    for profile in published_profiles(file):
+        save_profile(profile, out / f"{profile.name}.json")
+        talk(f"written: {out / profile.name}.json", quiet)
+
+
+def _sizes(text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and len(word) < 10 for word in words):
+        raise InputError(f"{text!r} are not batch sizes", path="--batches", fix="write them such as 1,2,4,8")
+    return [int(word) for word in words]
+
+
+@contextmanager
+def _bar(show: bool) -> Iterator[Progress | None]:
+    """A bar that is drawn only when it is told of a round: a thread that redraws it would disturb the timing."""
+    if not show:
+        yield None
+        return
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"))
+    console = Console(stderr=True)
+    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True, auto_refresh=False) as bars:
+        task = bars.add_task("", total=None)
+        bars.refresh()
+
+        def progress(done: int, asked: int) -> None:
+            bars.update(task, completed=done, total=asked, refresh=done % 5 == 0)
+
+        yield progress
+
+
+def _samples_sheet(samples: Samples) -> Sheet:
+    session = samples.session
+    rows = []
+    for batch in session.protocol.batches:
+        wall, cpu = samples.measured(batch, "wall_ns"), samples.measured(batch, "cpu_ns")
+        row = [len(wall), _ms(np.median(wall)), _ms(np.median(cpu)), _ms(float(np.quantile(wall, 0.95)))]
+        if "device_ns" in samples.columns:
+            row.append(_ms(np.median(samples.measured(batch, "device_ns"))))
+        rows.append((str(batch), *map(str, row)))
+    columns = ("batch", "calls", "wall p50, ms", "processor p50, ms", "wall p95, ms", "device p50, ms")
+    title = f"{session.subject.name}, {session.environment.device}, threads: {session.environment.threads}"
+    return Sheet(title, columns[: len(rows[0])], tuple(rows))
+
+
+def _profile_sheet(profile: Profile) -> Sheet:
+    rows = []
+    for cell in profile.cells:
+        wall, spread = cell.wall_ns, cell.between_sessions
+        known = [wall.p50, wall.p95, wall.p99] if wall else [None] * 3
+        times = [_ms(value) if value else "n/a" for value in (cell.base_ns, *known)]
+        rows.append((str(cell.batch), str(cell.n), *times, f"{spread:.3f}" if spread else "n/a"))
+    columns = ("batch", "calls", "base, ms", "wall p50, ms", "wall p95, ms", "wall p99, ms", "between sessions")
+    title = f"{profile.name}: {profile.level}, base {profile.fit.base_source}"
+    return Sheet(title, columns, tuple(rows))
+
+
+def _ms(nanoseconds: float | np.floating) -> str:
+    return f"{nanoseconds / 1e6:.3f}"

@@ -1,0 +1,253 @@
+"""The commands about scenarios."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calibration.profile import load_profile, shipped_profiles
+from scenarios import reports
+from scenarios.compare import compare as compare_strategies
+from scenarios.decision import sentence, winner
+from scenarios.files import make_folder, write_folder
+from scenarios.load import Loaded, catalogue, library, load
+from scenarios.strategies import STRATEGIES
+from scenarios.traces import binned_share
+from scenarios.wording import in_seconds, say
+from simulator.arrivals import Replay
+from simulator.case import Case
+from simulator.component import Component
+from simulator.errors import InputError, suggestion
+from simulator.plugins import load_plugins
+from simulator.quantities import SECOND, format_memory
+from simulator.replications import run_case
+from simulator.scenario import Scenario
+from ui.cli import options
+from ui.cli.output import Format, print_line, print_sheets, progress_bar, talk
+
+TARGET_MISSED = 3
+
+
+def run(
+    source: options.Source,
+    settings: options.Settings = None,
+    slo: options.Objectives = None,
+    replications: options.Replications = None,
+    seed: options.Seed = None,
+    until: options.Until = None,
+    jobs: options.Jobs = 1,
+    out: options.Out = None,
+    form: options.As = Format.TABLE,
+    plugin: options.Plugins = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
+    no_progress: options.NoProgress = False,
+) -> int:
+    """Simulate a scenario as it stands: latency, objectives, load, where the time goes, cost."""
+    loaded = _load(source, settings, slo, replications, seed, until, plugin)
+    case = _case(loaded, quiet)
+    if out is not None:
+        make_folder(out)  # before the work, not after it
+    with progress_bar(_bar(quiet, no_progress)) as bar:
+        result = run_case(case, jobs, lambda done, total: bar("simulating", done, total))
+    if form is Format.TABLE:
+        print_sheets(reports.result_sheets(result))
+    elif form is Format.MD:
+        sys.stdout.write("\n\n".join(sheet.markdown() for sheet in reports.result_sheets(result)) + "\n")
+    elif form is Format.CSV:
+        sys.stdout.write(reports.to_csv([reports.result_record(result)]))
+    else:
+        sys.stdout.write(reports.to_json(reports.result_data(result)))
+    if out is not None:
+        from scenarios import charts  # drawing is slow to import, and few runs draw
+
+        plots = {
+            "latency.svg": charts.tail([(case.title, result)]),
+            "timeline.svg": charts.timeline(result),
+            "accounts.svg": charts.accounts(result),
+        }
+        write_folder(out, {"result.json": reports.to_json(reports.result_data(result))}, plots)
+        talk(f"written: {out}/result.json, {', '.join(f'{out}/{name}' for name in plots)}", quiet)
+    return 0 if result.met is True else TARGET_MISSED
+
+
+def compare(
+    source: options.Source,
+    strategies: Annotated[
+        str, typer.Option("--strategies", metavar="NAMES", help="Which to try, separated by commas.")
+    ] = ",".join(STRATEGIES),
+    settings: options.Settings = None,
+    slo: options.Objectives = None,
+    replications: options.Replications = None,
+    seed: options.Seed = None,
+    until: options.Until = None,
+    jobs: options.Jobs = 1,
+    out: options.Out = None,
+    form: options.As = Format.TABLE,
+    plugin: options.Plugins = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
+    no_progress: options.NoProgress = False,
+) -> int:
+    """Hold strategies against each other on the same load: which is the cheapest that meets the objectives?"""
+    loaded = _load(source, settings, slo, replications, seed, until, plugin)
+    _case(loaded, quiet)
+    if out is not None:
+        make_folder(out)
+    names = [name.strip() for name in strategies.split(",") if name.strip()]
+    with progress_bar(_bar(quiet, no_progress)) as bar:
+        comparison = compare_strategies(loaded, names, jobs, bar)
+    sheet, answer = reports.comparison_sheet(comparison), sentence(comparison)
+    if form is Format.TABLE:
+        print_sheets([sheet])
+        print_line(answer)
+    elif form is Format.MD:
+        sys.stdout.write(f"{answer}\n\n{sheet.markdown()}\n")
+    elif form is Format.CSV:
+        sys.stdout.write(reports.to_csv(reports.comparison_records(comparison)))
+    else:
+        sys.stdout.write(reports.to_json(reports.comparison_data(comparison)))
+    if out is not None:
+        from scenarios import charts
+
+        texts = {
+            "comparison.json": reports.to_json(reports.comparison_data(comparison)),
+            "options.csv": reports.to_csv(reports.comparison_records(comparison)),
+        }
+        plots = {"frontier.svg": charts.frontier(comparison)}
+        write_folder(out, texts, plots)
+        talk(f"written: {', '.join(f'{out}/{name}' for name in (*plots, *texts))}", quiet)
+    return 0 if winner(comparison) or not loaded.scenario.slos else TARGET_MISSED
+
+
+def validate(
+    source: options.Source,
+    settings: options.Settings = None,
+    plugin: options.Plugins = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
+) -> int:
+    """Check a scenario and everything that it names; say what it resolves to."""
+    loaded = _load(source, settings, None, None, None, None, plugin)
+    case = _case(loaded, quiet)
+    sys.stdout.write(f"{source}: valid; case {case.key()}\n")
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON Schema of a scenario, for editors and generators."""
+    load_plugins()
+    sys.stdout.write(reports.to_json(Scenario.model_json_schema()))
+    return 0
+
+
+def list_names(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="scenarios, profiles, instances or kinds; all of them by default."),
+    ] = "all",
+    plugin: options.Plugins = None,
+) -> int:
+    """List what can be named: shipped scenarios, profiles, instance types, and every kind of choice."""
+    load_plugins(plugin or ())
+    makers = {"scenarios": _scenarios, "profiles": _profiles, "instances": _instances, "kinds": _kinds}
+    if what != "all" and what not in makers:
+        raise InputError(f"{what!r} cannot be listed", path="headroom list", fix=suggestion(what, [*makers, "all"]))
+    print_sheets([make() for name, make in makers.items() if what in ("all", name)])
+    return 0
+
+
+def ui(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where the app listens.")] = 8501,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+) -> None:
+    """Serve the app."""
+    app = Path(__file__).parents[1] / "app.py"
+    words = ["--server.port", str(port), "--server.headless", str(headless).lower()]
+    # The server takes this process's place: what ends one ends the other. Its settings lie beside the app.
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(app), *words])
+
+
+def _load(
+    source: str,
+    settings: list[str] | None,
+    slo: list[str] | None,
+    replications: int | None,
+    seed: int | None,
+    until: str | None,
+    plugin: list[str] | None,
+) -> Loaded:
+    """The scenario with every flag that changes it; the flags are settings like any other."""
+    load_plugins(plugin or ())
+    flags = list(settings or ())
+    if replications is not None:
+        flags.append(f"run.replications={replications}")
+    if seed is not None:
+        flags.append(f"seed={seed}")
+    if until is not None:
+        flags.append(f"run.duration={until}")
+    if slo:
+        flags.append(f"slos={json.dumps(slo)}")
+    return load(source, flags)
+
+
+def _case(loaded: Loaded, quiet: bool) -> Case:
+    case = loaded.case()
+    for workload in case.workloads:
+        arrivals = workload.arrivals
+        if isinstance(arrivals, Replay) and not arrivals.jitter and (share := binned_share(arrivals.times)) > 0.5:
+            talk(
+                f"{workload.name}: {share:.0%} of the trace's gaps are zero; its stamps are binned, see jitter",
+                quiet,
+            )
+    return case
+
+
+def _bar(quiet: bool, no_progress: bool) -> bool:
+    return sys.stderr.isatty() and not quiet and not no_progress and "NO_COLOR" not in os.environ
+
+
+def _scenarios() -> reports.Sheet:
+    rows = [(name, load(name).scenario.title, load(name).scenario.description.strip()) for name in library()]
+    return reports.Sheet("Scenarios", ("name", "question", "what it shows"), tuple(rows))
+
+
+def _profiles() -> reports.Sheet:
+    rows = []
+    for name, path in shipped_profiles().items():
+        profile = load_profile(path)
+        table = profile.table()
+        largest = table.largest_batch()
+        rows.append(
+            (
+                name,
+                profile.level,
+                say(table.mean(1) / SECOND, in_seconds),
+                f"{say(table.mean(largest) / SECOND, in_seconds)} at {largest}",
+            )
+        )
+    return reports.Sheet("Profiles", ("name", "level", "mean, batch of 1", "mean, largest batch"), tuple(rows))
+
+
+def _instances() -> reports.Sheet:
+    rows = []
+    for name, item in catalogue().items():
+        device = "" if item.accelerator is None else f"{item.accelerator.count} x {item.accelerator.name}"
+        memory = format_memory(item.device_memory())
+        rows.append((name, f"${item.price:.4f}/h", str(item.cores), device, memory, item.region, item.price_date))
+    columns = ("name", "price", "cores", "accelerator", "device memory", "region", "price date")
+    return reports.Sheet("Instance types", columns, tuple(rows))
+
+
+def _kinds() -> reports.Sheet:
+    rows = [
+        (name, kind, choice.meaning())
+        for name, family in sorted(Component.families.items())
+        for kind, choice in sorted(family.choices.items())
+    ]
+    return reports.Sheet("Choices", ("family", "kind", "what it does"), tuple(rows))

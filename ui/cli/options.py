@@ -1,0 +1,40 @@
+"""Flags that mean the same in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ui.cli.output import Format
+
+Source = Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of a shipped one.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a field, such as pools.serving.replicas=4. Repeatable."),
+]
+Objectives = Annotated[
+    list[str] | None,
+    typer.Option("--slo", metavar="OBJECTIVE", help="Ask for this instead of the scenario's own. Repeatable."),
+]
+Replications = Annotated[
+    int | None, typer.Option("-n", "--replications", min=1, max=10_000, help="Independent repetitions.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed gives another load of the same law.")]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Simulated time in which requests arrive, such as 10m."),
+]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, max=256, help="Processes; they cannot change the result.")]
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Also write data and plots into this folder.")
+]
+As = Annotated[Format, typer.Option("--format", help="How to write the result on stdout.")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="MODULE", help="A module that defines further choices. Repeatable."),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback of an error.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]

@@ -1,0 +1,82 @@
+"""What the page asks: a shipped scenario with the changes that the fields make."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from scenarios.load import Loaded, load
+from simulator.case import Case
+from simulator.errors import InputError
+from simulator.quantities import SECOND
+from simulator.scenario import Scenario
+
+Value = str | int | float
+
+LOAD = "load"
+"""The change that multiplies the load; every other one is a path of the scenario, as `--set` takes it."""
+REPLICATIONS = "run.replications"
+MOST_REQUESTS = 2_000_000
+"""Requests that one option may simulate, so that an answer stays a matter of a minute or two."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A shipped scenario by name, and its changes by path."""
+
+    scenario: str
+    changes: tuple[tuple[str, Value], ...] = ()
+
+    def words(self) -> str:
+        """The question, such as `evening-rush with load = 1.5`."""
+        changes = ", ".join(f"{path} = {value}" for path, value in self.changes)
+        return f"{self.scenario} with {changes}" if changes else self.scenario
+
+    def loaded(self, base: Loaded) -> Loaded:
+        """The scenario with its changes, reading files as `base` does. Raises InputError."""
+        settings = [f"{path}={json.dumps(value)}" for path, value in self.changes if path != LOAD]
+        scenario = load(self.scenario, settings).scenario
+        factor = float(dict(self.changes).get(LOAD, 1.0))
+        workloads = {
+            name: workload.model_copy(update={"arrivals": workload.arrivals.scaled(factor)})
+            for name, workload in scenario.workloads.items()
+        }
+        return base.changed(scenario.model_copy(update={"workloads": workloads}))
+
+
+def replicas_path(pool: str) -> str:
+    """The path of a pool's replicas."""
+    return f"pools.{pool}.replicas"
+
+
+def instance_path(pool: str) -> str:
+    """The path of a pool's instance type."""
+    return f"pools.{pool}.instance"
+
+
+def own_values(scenario: Scenario) -> dict[str, Value]:
+    """What can be changed, by path, as the scenario itself has it."""
+    values: dict[str, Value] = {LOAD: 1.0, REPLICATIONS: scenario.run.replications}
+    for name, pool in scenario.pools.items():
+        values |= {instance_path(name): pool.instance, replicas_path(name): pool.replicas}
+    return values
+
+
+def offered(case: Case) -> float:
+    """Requests per second of all workloads, on average."""
+    return sum(workload.arrivals.mean_rate(case.duration) for workload in case.workloads)
+
+
+def requests(case: Case) -> int:
+    """Requests that an option simulates, about. Raises InputError when they are too many for the app."""
+    expected = 0.0
+    for workload in case.workloads:
+        span = min(case.duration, workload.arrivals.span() or case.duration)
+        expected += workload.arrivals.mean_rate(case.duration) * span / SECOND * case.replications
+    if expected > MOST_REQUESTS:
+        raise InputError(
+            f"each option would simulate {expected:,.0f} requests, the app takes {MOST_REQUESTS:,}",
+            path=REPLICATIONS,
+            fix="lower it or the load, or use headroom compare",
+        )
+    return round(expected)
