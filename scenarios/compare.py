@@ -130,8 +130,7 @@ def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Op
     except InputError as error:
         return Option(strategy, label, scenario, None, note=error.problem)
     load = max(case.load(number) for number in range(len(case.pools)))
-    patient = any(workload.timeout is None for workload in case.workloads)
-    if load >= 1 and patient:
+    if load >= 1 and case.endless():
         return Option(strategy, label, scenario, None, note=f"overloaded: {load:.0%} of capacity")
     return Option(strategy, label, scenario, case)
 

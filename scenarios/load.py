@@ -139,7 +139,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
             raise error.at(path=f"workloads.{name}.arrivals") from None
         stages = scenario.models[workload.model].stages
         steps = tuple(names.index(stage.pool) for stage in stages)
-        workloads.append(CaseWorkload(name, arrivals, steps, workload.timeout))
+        workloads.append(CaseWorkload(name, arrivals, steps, workload.timeout, workload.cancels, workload.retries))
     duration = _duration(scenario, workloads)
     return Case(
         title=scenario.title,
@@ -189,6 +189,7 @@ def _pool(scenario: Scenario, files: Files, model: Model, stage: Stage, where: s
         batching=pool.batching,
         autoscaler=pool.autoscaler,
         cold_start=pool.cold_start,
+        limits=pool.limits,
     )
 
 

@@ -41,6 +41,8 @@ class Process(Arrivals):
 
     stationary: ClassVar[bool]
     """Whether the law of the process stays the same for ever, so that a steady state can exist."""
+    closed: ClassVar[bool] = False
+    """Whether the next request waits for the answer to the last, so that no load is too high."""
 
     def resolve(self, sources: Sources) -> Process:
         """Itself: nothing is left to look up."""

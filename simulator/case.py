@@ -11,8 +11,12 @@ from typing import Any
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching
+from simulator.clients import Retries
+from simulator.closed import Closed
 from simulator.component import Record
 from simulator.dispatch import Balancer
+from simulator.limits import Limits
+from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION, InstanceType
 from simulator.service import Law
 from simulator.slo import Slo
@@ -30,6 +34,14 @@ class CaseWorkload:
     pools: tuple[int, ...]
     """Positions in `Case.pools`, in order."""
     timeout: int | None
+    cancels: bool = True
+    """Whether a pool learns that the client has given up."""
+    retries: Retries | None = None
+
+    @property
+    def answers_back(self) -> bool:
+        """Whether what its clients send depends on the answers."""
+        return self.retries is not None or self.arrivals.closed
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class CasePool:
     batching: Batching
     autoscaler: Autoscaler
     cold_start: int
+    limits: Limits | None = None
 
     def capacity(self, replicas: int) -> float:
         """Requests per second of so many replicas that always run the batch size with the most throughput."""
@@ -74,9 +87,23 @@ class Case:
 
     def load(self, pool: int) -> float:
         """Offered load of a pool over the capacity of its most replicas at their best batch size."""
-        offered = sum(item.arrivals.mean_rate(self.duration) for item in self.workloads if pool in item.pools)
+        offered = sum(self.rate(item) for item in self.workloads if pool in item.pools)
         most = self.pools[pool].autoscaler.bounds(self.pools[pool].replicas)[1]
         return offered / self.pools[pool].capacity(most)
+
+    def rate(self, workload: CaseWorkload) -> float:
+        """Requests per second that a workload sends on average; of a closed loop the most that it can send."""
+        arrivals = workload.arrivals
+        if isinstance(arrivals, Closed):
+            alone = sum(self.pools[position].service.mean(1) for position in workload.pools)
+            return arrivals.users * SECOND / (arrivals.think + alone)
+        return arrivals.mean_rate(self.duration)
+
+    def endless(self) -> bool:
+        """Whether queues grow without end when the load exceeds the capacity: nobody gives up, nothing is refused."""
+        if any(pool.limits is not None and pool.limits.bounded() for pool in self.pools):
+            return False
+        return any(item.timeout is None and not item.arrivals.closed for item in self.workloads)
 
     def stationary(self) -> bool:
         """Whether a steady state can exist: constant laws of arrival, and no autoscaler at work."""

@@ -46,7 +46,7 @@ class Control:
     def _observe(self, now: int) -> Observation:
         pool = self.pool
         present = pool.present()
-        arrivals = pool.log.taken() + pool.dropped + pool.waiting()
+        arrivals = pool.log.taken() + pool.dropped + len(pool.log.rejected) + pool.waiting()
         serving = sum(
             (now if record.stopped is None else record.stopped) - record.ready
             for record in pool.log.replicas

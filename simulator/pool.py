@@ -10,8 +10,10 @@ from typing import Any
 import simpy
 
 from simulator.case import CasePool
+from simulator.clients import Clients
 from simulator.clock import Clock
 from simulator.dispatch import Picker, View
+from simulator.limits import Admission
 from simulator.recording import Log, ReplicaRecord
 from simulator.replica import Line, Replica
 from simulator.tape import Tape
@@ -33,14 +35,17 @@ class PoolRun:
     """One pool during one replication."""
 
     __slots__ = (
+        "admission",
         "agenda",
         "case",
         "changed",
+        "clients",
         "clock",
         "draws",
         "dropped",
         "entry",
         "held",
+        "listening",
         "log",
         "next",
         "number",
@@ -63,6 +68,12 @@ class PoolRun:
         """Whether requests come here from outside: then the tape's stamps are the pool's own."""
         self.log = Log(reached=tape.arrived) if entry else Log()
         self.routed = self.log.routed
+        self.admission: Admission | None = None
+        """The limits at work, if there are any."""
+        self.clients: Clients | None = None
+        """Who must hear of answers and refusals, if anybody."""
+        self.listening = False
+        """Whether somebody keeps count of what is served."""
         self.draws, self.work = tape.pools[number].service, case.service.work()
         self.next: PoolRun | None = None
         """Where finished requests go; None when they leave."""
@@ -90,21 +101,67 @@ class PoolRun:
         if not self.entry:
             self.log.reached.frombytes(bytes(8 * count))
 
+    def make_room_for_one(self) -> None:
+        """Lengthens the columns by a request that was added to the tape."""
+        self.routed.append(0)
+        if not self.entry:
+            self.log.reached.append(0)
+
     def arrive(self, request: int, now: int) -> None:
         """A request reaches the pool."""
-        view, line = self.view, self.shared
+        if self.admission is None or self.admission.admits(now):
+            self.route(request, now)
+        else:
+            self._refuse(request, now)
+
+    def route(self, request: int, now: int) -> None:
+        """Sends a request that was let in to a line."""
+        view, line, admission = self.view, self.shared, self.admission
         if not view.ready:
-            self.held.append(request)
+            if admission is None or admission.may_wait(request, len(self.held)):
+                self.held.append(request)
+            else:
+                self._turn_away(request, now)
             return
         if line is None:
             slot, self.routed[request] = self.picker.pick(request)
+            line = self.replicas[slot].line
+            if admission is not None and not self._has_room(request, line, now):
+                return
             view.outstanding[slot] += 1
             if self.changed is not None:
                 self.changed(slot)
-            line = self.replicas[slot].line
+        elif admission is not None and not self._has_room(request, line, now):
+            return
         line.waiting.append(request)
         if line.idle:
             line.consider(now)
+
+    def _has_room(self, request: int, line: Line, now: int) -> bool:
+        """Whether a request may join a line; otherwise it is turned away."""
+        assert self.admission is not None
+        if line.idle or self.admission.may_wait(request, len(line.waiting)):
+            return True
+        self._turn_away(request, now)
+        return False
+
+    def _turn_away(self, request: int, now: int) -> None:
+        """No place is left in the queue for a request that was let in."""
+        assert self.admission is not None
+        self.admission.inside -= 1
+        self._refuse(request, now)
+
+    def _refuse(self, request: int, now: int) -> None:
+        self.log.rejected.append((request, now))
+        if self.clients is not None:
+            self.clients.failed(request, now)
+
+    def done(self, requests: list[int], now: int) -> None:
+        """These have been served; called only where somebody keeps count."""
+        if self.admission is not None:
+            self.admission.inside -= len(requests)
+        if self.clients is not None and self.next is None:
+            self.clients.answered(requests, now)
 
     def relieve(self, slot: int, count: int) -> None:
         """So many requests have left a slot."""
@@ -165,7 +222,7 @@ class PoolRun:
         held, self.held = self.held, []
         for request in held:
             self.log.held.append((request, now))
-            self.arrive(request, now)
+            self.route(request, now)
 
     def _drain(self, replica: Replica, now: int) -> None:
         """Sends it nothing more; what waits for this replica alone is still served."""

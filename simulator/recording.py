@@ -7,7 +7,7 @@ The clock writes only what it alone knows: which batch took a request, and when 
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,10 @@ BATCH_COLUMNS = 6
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
 SLOT, IDLE_SINCE, START, END, SIZE, REASON = range(BATCH_COLUMNS)
 
-COMPLETED, TIMED_OUT, IN_SYSTEM = range(3)
-OUTCOMES = ("completed", "timed out", "in system")
+COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED = range(4)
+OUTCOMES = ("completed", "timed out", "in system", "rejected")
 _NEVER = np.iinfo(np.int64).max
-CAUSES = ("cold start", "queue", "batch wait", "compute")
+CAUSES = ("cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
 
 
@@ -69,6 +69,8 @@ class Log:
     """By request: when it came to the pool."""
     held: list[tuple[int, int]] = field(default_factory=list)
     """(request, when it was sent on) of those that found no replica ready."""
+    rejected: list[tuple[int, int]] = field(default_factory=list)
+    """(request, when) of those that the pool refused."""
     replicas: list[ReplicaRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
 
@@ -89,15 +91,15 @@ class Log:
 
 @dataclass(frozen=True)
 class Visits:
-    """One pool's part in a replication."""
+    """One pool's part in a replication, by attempt: a row for each time that a client sent a request."""
 
     batches: Integers
     """One row per batch: slot, idle since, start, end, size, reason."""
     batch_of: Integers
-    """By request: the row of its batch; -1 when it never got into one."""
+    """By attempt: the row of its batch; -1 when it never got into one."""
     routed: npt.NDArray[np.uint8]
     causes: Integers
-    """One row per cause, one column per request: nanoseconds spent in this pool."""
+    """One row per cause, one column per attempt: nanoseconds spent in this pool."""
     replicas: tuple[ReplicaRecord, ...]
     scaling: tuple[ScalingRecord, ...]
 
@@ -115,22 +117,37 @@ class Replication:
     """Until the answer, or until the client gave up."""
     outcome: npt.NDArray[np.uint8]
     pools: tuple[Visits, ...]
+    request_of: Integers | None = None
+    """By attempt: the request that it belongs to; None when each request was sent once."""
 
     def causes(self) -> Integers:
         """One row per cause, one column per request: they sum to the latency."""
-        total = self.pools[0].causes.copy()
-        for pool in self.pools[1:]:
-            total += pool.causes
+        spent = sum(pool.causes for pool in self.pools[1:]) + self.pools[0].causes
+        total = np.zeros((len(CAUSES), len(self.arrived)), dtype=np.int64)
+        if self.request_of is None:
+            total[:-1] = spent
+            return total
+        for cause, column in enumerate(spent):
+            np.add.at(total[cause], self.request_of, column)
+        total[-1] = self.latency - total.sum(axis=0)
         return total
 
 
-def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int) -> Replication:
-    """Turns the columns of a run that ended at `stopped` into a replication."""
+def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int, origin: array[int] | None) -> Replication:
+    """Turns the columns of a run that ended at `stopped` into a replication.
+
+    `origin` holds, by attempt, the first attempt at the same request; None when each request was sent once.
+    """
     first = np.array(tape.arrived, dtype=np.int64)
     workload = np.array(tape.workload, dtype=np.uint8)
     patience = np.array([item.timeout or _NEVER for item in case.workloads], dtype=np.int64)[workload]
     deadline = first + np.minimum(patience, _NEVER - first)
     limit = np.minimum(deadline, stopped)
+    rejected = np.zeros(len(first), dtype=bool)
+    for log in logs:
+        for attempt, time in log.rejected:
+            rejected[attempt] = time < deadline[attempt]
+            limit[attempt] = min(limit[attempt], time)
     finish, done = first.copy(), np.ones(len(first), dtype=bool)
     pools = []
     for position, log in enumerate(logs):
@@ -153,7 +170,28 @@ def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int) ->
         )
     outcome = np.where(done, COMPLETED, IN_SYSTEM).astype(np.uint8)
     outcome[finish >= deadline] = TIMED_OUT
-    return Replication(number, case.duration, first, workload, finish - first, outcome, tuple(pools))
+    outcome[rejected] = REJECTED
+    run = Replication(number, case.duration, first, workload, finish - first, outcome, tuple(pools))
+    return run if origin is None else _by_request(run, np.array(origin, dtype=np.int64))
+
+
+def _by_request(run: Replication, origin: Integers) -> Replication:
+    """A replication by attempt as one by request: from its first attempt to the end of its last."""
+    attempts = np.arange(len(origin))
+    firsts = np.flatnonzero(origin == attempts)
+    firsts = firsts[np.argsort(run.arrived[firsts], kind="stable")]
+    last = np.zeros(len(origin), dtype=np.int64)
+    np.maximum.at(last, origin, attempts)
+    last, place = last[firsts], np.empty(len(origin), dtype=np.int64)
+    place[firsts] = np.arange(len(firsts))
+    return replace(
+        run,
+        arrived=run.arrived[firsts],
+        workload=run.workload[firsts],
+        latency=run.arrived[last] + run.latency[last] - run.arrived[firsts],
+        outcome=run.outcome[last],
+        request_of=place[origin],
+    )
 
 
 def _batch_of(log: Log, batches: Integers, requests: int) -> Integers:

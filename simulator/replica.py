@@ -82,6 +82,8 @@ class Line:
             pool.dropped += 1
             if self.slot >= 0:
                 pool.relieve(self.slot, 1)
+            if pool.admission is not None:
+                pool.admission.inside -= 1
         if self.slot >= 0 and self.idle and not waiting:
             replica = pool.replicas[self.slot]
             if replica.record.drained is not None:
@@ -138,6 +140,8 @@ class Replica:
         waiting = line.waiting
         if line.slot >= 0:
             pool.relieve(self.slot, len(self.members))
+        if pool.listening:
+            pool.done(self.members, now)
         if pool.next is not None:
             self.handed = self.members
             heappush(self.agenda, (now, place(HAND_OFF, pool.number, self.slot), 0, self._hand_on))

@@ -107,8 +107,7 @@ class Result:
     @cached_property
     def refusal(self) -> str:
         """Why no steady-state figure exists, or nothing."""
-        patient = any(workload.timeout is None for workload in self.case.workloads)
-        if not self.steady or not patient or self.stability != "overloaded":
+        if not self.steady or not self.case.endless() or self.stability != "overloaded":
             return ""
         worst = max(self.pools, key=lambda pool: pool.load)
         return f"overloaded: {worst.name} is offered {worst.load:.0%} of its capacity, so its queue never ends"
@@ -158,6 +157,12 @@ class Result:
         """Share of requests that were not answered in time."""
         parts = self.latencies()
         return share_of([int(np.isinf(part).sum()) for part in parts], [len(part) for part in parts])
+
+    @cached_property
+    def attempts(self) -> Estimate:
+        """Times that a client sends a request, on average."""
+        sent = [1.0 if run.request_of is None else len(run.request_of) / len(run.arrived) for run in self.replications]
+        return mean_of(sent)
 
     @cached_property
     def throughput(self) -> Estimate:

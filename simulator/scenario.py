@@ -12,9 +12,11 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from simulator.arrivals import Arrivals
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, NoBatching
+from simulator.clients import Retries
 from simulator.component import Record
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion
+from simulator.limits import Limits
 from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Price
 from simulator.service import Service
 from simulator.slo import Slo
@@ -60,6 +62,10 @@ class Workload(Record):
     arrivals: Arrivals
     timeout: PositiveDuration | None = None
     """After so long the client gives up; the request counts as a miss."""
+    cancels: bool = True
+    """Whether a pool learns that a client has given up: it then drops the request from its queue."""
+    retries: Retries | None = None
+    """What clients do when a request is refused or times out; nothing unless stated."""
 
 
 class Stage(Record):
@@ -91,6 +97,7 @@ class Pool(Record):
     autoscaler: Autoscaler = Fixed()
     cold_start: Duration = 0
     """From the decision to add a replica until it takes requests; the initial replicas are ready."""
+    limits: Limits | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Pool:
@@ -161,6 +168,11 @@ class Scenario(Record):
                 if instance not in stage.service:
                     wrong = f"{where}.service: nothing is said of {instance!r}, the instance of this pool"
                     raise ValueError(f"{wrong}; {suggestion(instance, stage.service)}")
+        for name, pool in self.pools.items():
+            for shed in pool.limits.shed if pool.limits else ():
+                if shed not in self.workloads:
+                    wrong = f"pools.{name}.limits.shed: {shed!r} is not a workload of this scenario"
+                    raise ValueError(f"{wrong}; {suggestion(shed, self.workloads)}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

@@ -6,14 +6,19 @@ the same arrival, the same work and the same routing numbers under every strateg
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from simulator.case import Case
 from simulator.streams import Draws, Floats, Integers
+
+_CHUNK = 1 << 10  # requests drawn at once for rows that are added one by one
+_CHUNKS = 64
 
 
 @dataclass
@@ -32,18 +37,22 @@ class _Stretch:
 
     times: Integers
     workload: np.ndarray
+    index: Integers
+    """The number of each request within its workload."""
     columns: list[Floats]
 
-    def cut(self, count: int) -> tuple[_Stretch, _Stretch]:
-        """The first `count` requests, and the rest."""
-        return (
-            _Stretch(self.times[:count], self.workload[:count], [c[:count] for c in self.columns]),
-            _Stretch(self.times[count:], self.workload[count:], [c[count:] for c in self.columns]),
-        )
+    def part(self, chosen: slice) -> _Stretch:
+        """Some of its requests."""
+        columns = [column[chosen] for column in self.columns]
+        return _Stretch(self.times[chosen], self.workload[chosen], self.index[chosen], columns)
 
 
 class Tape:
-    """The requests of one replication, appended to columns as they are needed."""
+    """The requests of one replication, appended to columns as they are needed.
+
+    A row is one attempt of a request. Rows come in blocks, in order of arrival; where clients answer back (they try
+    again, or send their next request when the last returns) further rows are added one by one.
+    """
 
     def __init__(self, case: Case, replication: int) -> None:
         self.case = case
@@ -52,18 +61,34 @@ class Tape:
         """Arrival stamps, in nanoseconds."""
         self.workload = array("B")
         """Positions in `Case.workloads`."""
+        self.index = array("q")
+        """Number of the request within its workload."""
         self.pools = [PoolTape(routing=tuple(array("d") for _ in range(pool.balancer.draws))) for pool in case.pools]
+        self._columns = list(chain.from_iterable((pool.service, *pool.routing) for pool in self.pools))
+        self._chunk = functools.lru_cache(_CHUNKS)(self._draw_chunk)
 
     def blocks(self) -> Iterator[list[int]]:
         """Arrival stamps block by block; the columns have grown by the block when it is given out."""
         for stretch in _merge([self._stretches(number) for number in range(len(self.case.workloads))]):
             self.arrived.frombytes(stretch.times.tobytes())
             self.workload.frombytes(stretch.workload.tobytes())
-            columns = iter(stretch.columns)
-            for pool in self.pools:
-                for column in (pool.service, *pool.routing):
-                    column.frombytes(next(columns).tobytes())
+            self.index.frombytes(stretch.index.tobytes())
+            for column, values in zip(self._columns, stretch.columns, strict=True):
+                column.frombytes(values.tobytes())
             yield stretch.times.tolist()
+
+    def append(self, workload: int, index: int, attempt: int, now: int) -> int:
+        """Adds one attempt of a request, sent now; the number of its row."""
+        self.arrived.append(now)
+        self.workload.append(workload)
+        self.index.append(index)
+        chunk, place = divmod(index, _CHUNK)
+        for column, values in zip(self._columns, self._chunk(workload, attempt, chunk), strict=True):
+            column.append(values[place])
+        return len(self.arrived) - 1
+
+    def _draw_chunk(self, workload: int, attempt: int, chunk: int) -> list[list[float]]:
+        return [column.tolist() for column in self._draw(workload, attempt, chunk * _CHUNK, _CHUNK)]
 
     def _stretches(self, number: int) -> Iterator[_Stretch]:
         workload = self.case.workloads[number]
@@ -72,16 +97,22 @@ class Tape:
             count = len(times)
             if not count:
                 continue
-            columns: list[Floats] = []
-            for position, pool in enumerate(self.case.pools):
-                entity = f"{workload.name}/{pool.name}"
-                visited = position in workload.pools
-                streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.draws))]
-                for stream in streams:
-                    uniform = self.draws.uniform(stream, entity, first, count) if visited else np.zeros(count)
-                    columns.append(pool.service.draw(uniform) if stream == "service" else uniform)
-            yield _Stretch(times, np.full(count, number, dtype=np.uint8), columns)
+            index = np.arange(first, first + count, dtype=np.int64)
+            yield _Stretch(times, np.full(count, number, dtype=np.uint8), index, self._draw(number, 0, first, count))
             first += count
+
+    def _draw(self, number: int, attempt: int, first: int, count: int) -> list[Floats]:
+        """What the pools read of requests `first` ... `first + count - 1` of a workload, column by column."""
+        workload, columns = self.case.workloads[number], []
+        again = f"/{attempt}" if attempt else ""
+        for position, pool in enumerate(self.case.pools):
+            entity = f"{workload.name}/{pool.name}"
+            visited = position in workload.pools
+            streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.draws))]
+            for stream in streams:
+                uniform = self.draws.uniform(stream + again, entity, first, count) if visited else np.zeros(count)
+                columns.append(pool.service.draw(uniform) if stream == "service" else uniform)
+        return columns
 
 
 def _merge(sources: list[Iterator[_Stretch]]) -> Iterator[_Stretch]:
@@ -97,13 +128,15 @@ def _merge(sources: list[Iterator[_Stretch]]) -> Iterator[_Stretch]:
         for number, part in enumerate(waiting):
             if part is None:
                 continue
-            now, later = part.cut(int(np.searchsorted(part.times, horizon, side="right")))
-            ready.append(now)
+            count = int(np.searchsorted(part.times, horizon, side="right"))
+            ready.append(part.part(slice(count)))
+            later = part.part(slice(count, None))
             waiting[number] = later if len(later.times) else next(sources[number], None)
         times = np.concatenate([part.times for part in ready])
-        index = np.argsort(times, kind="stable")
+        order = np.argsort(times, kind="stable")
         yield _Stretch(
-            times[index],
-            np.concatenate([part.workload for part in ready])[index],
-            [np.concatenate(columns)[index] for columns in zip(*(p.columns for p in ready), strict=True)],
+            times[order],
+            np.concatenate([part.workload for part in ready])[order],
+            np.concatenate([part.index for part in ready])[order],
+            [np.concatenate(columns)[order] for columns in zip(*(p.columns for p in ready), strict=True)],
         )

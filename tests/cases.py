@@ -11,6 +11,7 @@ from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, Dynamic, NoBatching
 from simulator.case import Case, CasePool, CaseWorkload
 from simulator.dispatch import Balancer, CentralQueue
+from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
 from simulator.service import Deterministic, Law
@@ -48,6 +49,7 @@ def pool(
     autoscaler: Autoscaler | None = None,
     cold_start: float = 0.0,
     name: str = "serving",
+    limits: Limits | None = None,
 ) -> CasePool:
     """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
     return CasePool(
@@ -60,6 +62,7 @@ def pool(
         batching=batching or NoBatching(),
         autoscaler=autoscaler or Fixed(),
         cold_start=round(cold_start * SECOND),
+        limits=limits,
     )
 
 
@@ -67,7 +70,14 @@ def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> 
     """One workload through the pools in order."""
     slos = tuple(parse_slo(line) for line in fields.pop("slos", ()))
     timeout = fields.pop("timeout", None)
-    workload = CaseWorkload("load", arrivals, tuple(range(len(pools))), timeout and round(timeout * SECOND))
+    workload = CaseWorkload(
+        name="load",
+        arrivals=arrivals,
+        pools=tuple(range(len(pools))),
+        timeout=timeout and round(timeout * SECOND),
+        cancels=fields.pop("cancels", True),
+        retries=fields.pop("retries", None),
+    )
     return Case(
         title="test",
         workloads=(workload,),

@@ -17,8 +17,10 @@ from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching
 from simulator.case import Case, CasePool, CaseWorkload
+from simulator.clients import Retries
 from simulator.component import Component
 from simulator.dispatch import Balancer
+from simulator.limits import Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
 
@@ -116,6 +118,36 @@ def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
     return st.one_of(*(instances(choice) for choice in choices(family)))
 
 
+def open_arrivals() -> st.SearchStrategy[Any]:
+    """Random arrivals that do not depend on the answers."""
+    return any_of(Component.families["arrivals"]).filter(lambda found: not found.closed)
+
+
+@st.composite
+def limits(draw: st.DrawFn) -> Limits:
+    """Random limits of a pool."""
+    return Limits(
+        queue=draw(st.one_of(st.none(), st.integers(0, 10))),
+        concurrency=draw(st.one_of(st.none(), st.integers(1, 12))),
+        rate=draw(st.one_of(st.none(), st.just("50/s"))),  # type: ignore[arg-type]  # as users write it
+        burst=draw(st.integers(1, 4)),
+        shed=draw(st.dictionaries(st.just("load-0"), st.integers(0, 5))),
+    )
+
+
+@st.composite
+def retries(draw: st.DrawFn) -> Retries:
+    """Random retries of a workload."""
+    fields = {
+        "limit": draw(st.integers(1, 4)),
+        "backoff": f"{draw(st.integers(0, 50))}ms",
+        "jitter": draw(st.sampled_from(["0%", "50%", "100%"])),
+        "longest": draw(st.one_of(st.none(), st.just("60ms"))),
+        "budget": draw(st.one_of(st.none(), st.just("20%"))),
+    }
+    return Retries.model_validate(fields)
+
+
 @st.composite
 def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
     """A random pool; `fixed` holds the choices that are given."""
@@ -136,19 +168,32 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
         batching=batching,
         autoscaler=autoscaler,
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
+        limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
     )
 
 
 @st.composite
 def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
-    """A random case of one or two workloads over one or two pools, about a second long."""
+    """A random case of one or two workloads over one or two pools, about a second long.
+
+    `plain=True` leaves out limits, retries and closed loops: then all that is sent stands on the tape beforehand.
+    """
+    plain = fixed.get("plain", False)
+    arrivals = open_arrivals() if plain else any_of(Component.families["arrivals"])
     chain = [draw(pools("first", **fixed))]
     if draw(st.booleans()):
         chain.append(draw(pools("second", **fixed)))
     timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
     steps = tuple(range(len(chain)))
     workloads = [
-        CaseWorkload(f"load-{number}", fixed.get("arrivals") or draw(any_of(Component.families["arrivals"])), steps, t)
+        CaseWorkload(
+            name=f"load-{number}",
+            arrivals=fixed.get("arrivals") or draw(arrivals),
+            pools=steps,
+            timeout=t,
+            cancels=draw(st.booleans()),
+            retries=None if plain else draw(st.one_of(st.none(), retries())),
+        )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]
     return Case(

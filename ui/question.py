@@ -64,7 +64,7 @@ def own_values(scenario: Scenario) -> dict[str, Value]:
 
 def offered(case: Case) -> float:
     """Requests per second of all workloads, on average."""
-    return sum(workload.arrivals.mean_rate(case.duration) for workload in case.workloads)
+    return sum(case.rate(workload) for workload in case.workloads)
 
 
 def requests(case: Case) -> int:
@@ -72,7 +72,7 @@ def requests(case: Case) -> int:
     expected = 0.0
     for workload in case.workloads:
         span = min(case.duration, workload.arrivals.span() or case.duration)
-        expected += workload.arrivals.mean_rate(case.duration) * span / SECOND * case.replications
+        expected += case.rate(workload) * span / SECOND * case.replications
     if expected > MOST_REQUESTS:
         raise InputError(
             f"each option would simulate {expected:,.0f} requests, the app takes {MOST_REQUESTS:,}",

@@ -1,0 +1,203 @@
+"""Clients that answer back: they give up, try again, and in closed loops send their next request.
+
+Only workloads with retries or closed loops are followed; the others cost nothing here.
+"""
+
+from __future__ import annotations
+
+import functools
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heappush
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from simulator.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
+from simulator.closed import Closed
+from simulator.component import Record
+from simulator.quantities import Duration, Share
+
+if TYPE_CHECKING:
+    from simulator.case import Case, CaseWorkload
+    from simulator.pool import PoolRun
+    from simulator.tape import Tape
+
+_CHUNK = 1 << 10
+_TOKEN = 10**9  # a retry, in the unit of the budget
+_RESERVE = 10 * _TOKEN
+_PAUSE = 10**6  # after a failure: a refused user without time to think would send for ever in one moment
+
+
+class Retries(Record):
+    """What a client does when a request fails: it tries again, later and later."""
+
+    limit: int = Field(ge=1, le=100)
+    """The most further attempts at one request."""
+    backoff: Duration = 0
+    """From a failure to the first retry."""
+    multiplier: float = Field(2.0, ge=1, le=10, allow_inf_nan=False)
+    """How much longer each further wait is."""
+    longest: Duration | None = None
+    """No wait is longer."""
+    jitter: Share = 0.0
+    """Up to this share of each wait is left out, by a uniform draw."""
+    budget: Share | None = None
+    """Retries per request sent that all clients together may make (token bucket; ten are in reserve)."""
+
+    def waits(self) -> list[int]:
+        """Nanoseconds before each retry, without jitter."""
+        found, wait = [], float(self.backoff)
+        for _ in range(self.limit):
+            found.append(int(wait) if self.longest is None else min(int(wait), self.longest))
+            wait = min(wait * self.multiplier, 1e18)
+        return found
+
+
+class _Workload:
+    """What the clients of one workload are about to do."""
+
+    def __init__(self, number: int, case: CaseWorkload, tape: Tape, pool: PoolRun) -> None:
+        self.number, self.case, self.first_pool = number, case, pool
+        self.followed = case.answers_back
+        self.closed = case.arrivals if isinstance(case.arrivals, Closed) else None
+        self.waits = case.retries.waits() if case.retries else []
+        self.share = None if case.retries is None or case.retries.budget is None else case.retries.budget
+        self.earned = 0 if self.share is None else int(self.share * _TOKEN)
+        self.tokens = _RESERVE
+        self.queue: deque[int] = deque()
+        """Attempts in the order in which their clients give up."""
+        self.armed = False
+        self._draws = tape.draws
+        self._thoughts = functools.lru_cache(256)(self._draw_thoughts)
+        self._jitter = functools.lru_cache(256)(self._draw_jitter)
+
+    def thought(self, index: int) -> int:
+        """Nanoseconds of thinking before request `index`."""
+        return self._thoughts(index // _CHUNK)[index % _CHUNK]
+
+    def wait(self, index: int, attempt: int) -> int:
+        """Nanoseconds before retry `attempt` (from 1) of request `index`."""
+        whole = self.waits[attempt - 1]
+        assert self.case.retries is not None
+        if not self.case.retries.jitter:
+            return whole
+        return whole - int(whole * self.case.retries.jitter * self._jitter(attempt, index // _CHUNK)[index % _CHUNK])
+
+    def _draw_thoughts(self, chunk: int) -> list[int]:
+        assert self.closed is not None
+        found: list[int] = self.closed.thoughts(self._draws, self.case.name, chunk * _CHUNK, _CHUNK).tolist()
+        return found
+
+    def _draw_jitter(self, attempt: int, chunk: int) -> list[float]:
+        stream = f"backoff/{attempt}"
+        found: list[float] = self._draws.uniform(stream, self.case.name, chunk * _CHUNK, _CHUNK).tolist()
+        return found
+
+
+class Clients:
+    """All clients of one replication."""
+
+    def __init__(self, clock: Clock, tape: Tape, case: Case, pools: Sequence[PoolRun]) -> None:
+        self.clock, self.tape, self.pools, self.until = clock, tape, pools, case.duration
+        self.workloads = [
+            _Workload(number, item, tape, pools[item.pools[0]]) for number, item in enumerate(case.workloads)
+        ]
+        self.origin = array("q")
+        """By row of the tape: the row of the request's first attempt."""
+        self.attempt = array("B")
+        self.open = bytearray()
+        """By row: whether its client still waits for an answer."""
+        self.coming = 0
+        """Rows that are sure to follow: retries and users who think."""
+
+    def make_room(self, count: int) -> None:
+        """Lengthens the columns by so many first attempts that the tape has given out."""
+        start = len(self.origin)
+        self.origin.extend(range(start, start + count))
+        self.attempt.frombytes(bytes(count))
+        self.open += b"\x01" * count
+
+    def arrive(self, row: int, now: int) -> None:
+        """A request is sent to the first pool of its workload."""
+        workload = self.workloads[self.tape.workload[row]]
+        if workload.followed:
+            if not self.attempt[row]:
+                workload.tokens = min(workload.tokens + workload.earned, _RESERVE)
+            if workload.case.timeout is not None:
+                workload.queue.append(row)
+                if not workload.armed:
+                    self._arm(workload)
+        workload.first_pool.arrive(row, now)
+
+    def answered(self, rows: Sequence[int], now: int) -> None:
+        """The last pool has finished these."""
+        for row in rows:
+            workload = self.workloads[self.tape.workload[row]]
+            if workload.followed and self.open[row]:
+                self.open[row] = 0
+                if workload.closed is not None:
+                    self._think(workload, row, now)
+
+    def failed(self, row: int, now: int) -> None:
+        """An attempt was refused, or its client has given up."""
+        workload = self.workloads[self.tape.workload[row]]
+        if not (workload.followed and self.open[row]):
+            return
+        self.open[row] = 0
+        attempt = self.attempt[row] + 1
+        if attempt <= len(workload.waits) and (workload.share is None or workload.tokens >= _TOKEN):
+            if workload.share is not None:
+                workload.tokens -= _TOKEN
+            time = now + workload.wait(self.tape.index[row], attempt)
+            self._at(time, RETRY, row, functools.partial(self._send, workload, row, attempt))
+        elif workload.closed is not None:
+            self._think(workload, row, now, _PAUSE)
+
+    def _think(self, workload: _Workload, row: int, now: int, least: int = 0) -> None:
+        assert workload.closed is not None
+        index = self.tape.index[row] + workload.closed.users
+        time = now + max(workload.thought(index), least)
+        if time < self.until:
+            self._at(time, ARRIVAL, row, functools.partial(self._send, workload, row, 0))
+
+    def _at(self, time: int, rank: int, row: int, what: Callable[[int], None]) -> None:
+        self.coming += 1
+        heappush(self.clock.agenda, (time, place(rank, 0, row), 0, what))
+
+    def _send(self, workload: _Workload, before: int, attempt: int, now: int) -> None:
+        """A further row: the next attempt at a request, or (attempt 0) the next request of the same user."""
+        self.coming -= 1
+        index = self.tape.index[before]
+        if not attempt:
+            assert workload.closed is not None
+            index += workload.closed.users
+        row = self.tape.append(workload.number, index, attempt, now)
+        self.origin.append(self.origin[before] if attempt else row)
+        self.attempt.append(attempt)
+        self.open.append(1)
+        for pool in self.pools:
+            pool.make_room_for_one()
+        self.arrive(row, now)
+
+    def _arm(self, workload: _Workload) -> None:
+        """Sets the timer to the next client who may give up."""
+        queue, assured = workload.queue, workload.case.timeout
+        assert assured is not None
+        while queue and not self.open[queue[0]]:
+            queue.popleft()
+        workload.armed = bool(queue)
+        if queue:
+            due = self.tape.arrived[queue[0]] + assured
+            ring = functools.partial(self._give_up, workload)
+            heappush(self.clock.agenda, (due, place(TIMEOUT, 0, workload.number), 0, ring))
+
+    def _give_up(self, workload: _Workload, now: int) -> None:
+        """The time-out of the first in the queue has passed."""
+        queue = workload.queue
+        assert workload.case.timeout is not None
+        limit = now - workload.case.timeout
+        while queue and self.tape.arrived[queue[0]] <= limit:
+            self.failed(queue.popleft(), now)
+        self._arm(workload)
