@@ -139,7 +139,17 @@ def resolve(scenario: Scenario, files: Files) -> Case:
             raise error.at(path=f"workloads.{name}.arrivals") from None
         stages = scenario.models[workload.model].stages
         steps = tuple(names.index(stage.pool) for stage in stages)
-        workloads.append(CaseWorkload(name, arrivals, steps, workload.timeout, workload.cancels, workload.retries))
+        workloads.append(
+            CaseWorkload(
+                name=name,
+                arrivals=arrivals,
+                pools=steps,
+                timeout=workload.timeout,
+                cancels=workload.cancels,
+                retries=workload.retries,
+                impatience=workload.impatience,
+            )
+        )
     duration = _duration(scenario, workloads)
     return Case(
         title=scenario.title,

@@ -11,7 +11,7 @@ from typing import Any
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching
-from simulator.clients import Retries
+from simulator.clients import Impatience, Retries
 from simulator.closed import Closed
 from simulator.component import Record
 from simulator.dispatch import Balancer
@@ -37,6 +37,7 @@ class CaseWorkload:
     cancels: bool = True
     """Whether a pool learns that the client has given up."""
     retries: Retries | None = None
+    impatience: Impatience | None = None
 
     @property
     def answers_back(self) -> bool:
@@ -103,7 +104,9 @@ class Case:
         """Whether queues grow without end when the load exceeds the capacity: nobody gives up, nothing is refused."""
         if any(pool.limits is not None and pool.limits.bounded() for pool in self.pools):
             return False
-        return any(item.timeout is None and not item.arrivals.closed for item in self.workloads)
+        return any(
+            item.timeout is None and item.impatience is None and not item.arrivals.closed for item in self.workloads
+        )
 
     def stationary(self) -> bool:
         """Whether a steady state can exist: constant laws of arrival, and no autoscaler at work."""

@@ -10,14 +10,16 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import Field
 
 from simulator.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
 from simulator.closed import Closed
 from simulator.component import Record
-from simulator.quantities import Duration, Share
+from simulator.quantities import Duration, PositiveDuration, Share
+from simulator.streams import Floats
 
 if TYPE_CHECKING:
     from simulator.case import Case, CaseWorkload
@@ -28,6 +30,18 @@ _CHUNK = 1 << 10
 _TOKEN = 10**9  # a retry, in the unit of the budget
 _RESERVE = 10 * _TOKEN
 _PAUSE = 10**6  # after a failure: a refused user without time to think would send for ever in one moment
+
+
+class Impatience(Record):
+    """How long clients wait for their turn; once served, they stay."""
+
+    mean: PositiveDuration
+    spread: Literal["constant", "exponential"] = "exponential"
+
+    def draw(self, uniform: Floats) -> Floats:
+        """Nanoseconds of patience."""
+        found: Floats = np.full(len(uniform), float(self.mean))
+        return found if self.spread == "constant" else -np.log1p(-uniform) * found
 
 
 class Retries(Record):

@@ -44,9 +44,9 @@ def simulate(case: Case, replication: int) -> Replication:
 
 def _pools(case: Case, clock: Clock, tape: Tape) -> list[PoolRun]:
     patience = None
-    if any(workload.timeout is not None and workload.cancels for workload in case.workloads):
+    if tape.patience is not None or any(item.timeout is not None and item.cancels for item in case.workloads):
         timeouts = [item.timeout if item.cancels else None for item in case.workloads]
-        patience = Patience(tape.arrived, tape.workload, timeouts)
+        patience = Patience(tape, timeouts)
     entries = {workload.pools[0] for workload in case.workloads}
     pools = [
         PoolRun(clock, number, pool, tape, patience, entry=number in entries) for number, pool in enumerate(case.pools)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Generator
 from heapq import heapify, heappop, heappush
 from typing import Any
@@ -20,15 +19,18 @@ from simulator.tape import Tape
 
 
 class Patience:
-    """When clients give up."""
+    """When clients leave the queue."""
 
-    def __init__(self, arrived: array[int], workload: array[int], timeouts: list[int | None]) -> None:
-        self.arrived, self.workload = arrived, workload
+    def __init__(self, tape: Tape, timeouts: list[int | None]) -> None:
+        self.arrived, self.workload, self.patience = tape.arrived, tape.workload, tape.patience
         self.timeouts = [float("inf") if timeout is None else timeout for timeout in timeouts]
 
     def over(self, request: int, now: int) -> bool:
-        """Whether the client of a request has given up by now."""
-        return now - self.arrived[request] >= self.timeouts[self.workload[request]]
+        """Whether the client of a request that waits has gone by now."""
+        waited = now - self.arrived[request]
+        if self.patience is not None and waited >= self.patience[request]:
+            return True
+        return waited >= self.timeouts[self.workload[request]]
 
 
 class PoolRun:

@@ -142,7 +142,8 @@ def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int, or
     workload = np.array(tape.workload, dtype=np.uint8)
     patience = np.array([item.timeout or _NEVER for item in case.workloads], dtype=np.int64)[workload]
     deadline = first + np.minimum(patience, _NEVER - first)
-    limit = np.minimum(deadline, stopped)
+    horizon = np.minimum(deadline, stopped)
+    limit, left, gone = horizon.copy(), first + _patience(tape, len(first)), np.zeros(len(first), dtype=bool)
     rejected = np.zeros(len(first), dtype=bool)
     for log in logs:
         for attempt, time in log.rejected:
@@ -155,6 +156,10 @@ def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int, or
         log.flush()
         batches = log.batch_rows()
         batch_of = _batch_of(log, batches, len(first))
+        unserved = visits & (batch_of < 0)
+        leaves = np.maximum(left, np.array(log.reached))
+        gone |= unserved & (leaves <= limit)
+        limit[unserved] = np.minimum(limit, leaves)[unserved]
         stamps = _stamps(log, batches, batch_of, visits, limit)
         finish[visits] = stamps[-1][visits]
         done &= (batch_of >= 0) | ~visits
@@ -169,7 +174,7 @@ def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int, or
             )
         )
     outcome = np.where(done, COMPLETED, IN_SYSTEM).astype(np.uint8)
-    outcome[finish >= deadline] = TIMED_OUT
+    outcome[(finish >= deadline) | gone] = TIMED_OUT
     outcome[rejected] = REJECTED
     run = Replication(number, case.duration, first, workload, finish - first, outcome, tuple(pools))
     return run if origin is None else _by_request(run, np.array(origin, dtype=np.int64))
@@ -192,6 +197,14 @@ def _by_request(run: Replication, origin: Integers) -> Replication:
         outcome=run.outcome[last],
         request_of=place[origin],
     )
+
+
+def _patience(tape: Tape, attempts: int) -> Integers:
+    """Nanoseconds after which each client leaves the queue."""
+    if tape.patience is None:
+        return np.full(attempts, _NEVER // 2, dtype=np.int64)
+    found: Integers = np.ceil(np.minimum(np.array(tape.patience), float(_NEVER // 2))).astype(np.int64)
+    return found
 
 
 def _batch_of(log: Log, batches: Integers, requests: int) -> Integers:

@@ -12,7 +12,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from simulator.arrivals import Arrivals
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, NoBatching
-from simulator.clients import Retries
+from simulator.clients import Impatience, Retries
+from simulator.closed import Closed
 from simulator.component import Record
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion
@@ -62,10 +63,18 @@ class Workload(Record):
     arrivals: Arrivals
     timeout: PositiveDuration | None = None
     """After so long the client gives up; the request counts as a miss."""
+    impatience: Impatience | None = None
+    """How long clients wait for their turn; for ever unless stated."""
     cancels: bool = True
     """Whether a pool learns that a client has given up: it then drops the request from its queue."""
     retries: Retries | None = None
     """What clients do when a request is refused or times out; nothing unless stated."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Workload:
+        if self.impatience is not None and (self.retries is not None or isinstance(self.arrivals, Closed)):
+            raise ValueError("impatience: clients who leave the queue do not come back; use timeout here")
+        return self
 
 
 class Stage(Record):

@@ -63,8 +63,14 @@ class Tape:
         """Positions in `Case.workloads`."""
         self.index = array("q")
         """Number of the request within its workload."""
+        self.patience: array[float] | None = None
+        """Nanoseconds for which the client waits for its turn; None where all wait for ever."""
+        if any(workload.impatience is not None for workload in case.workloads):
+            self.patience = array("d")
         self.pools = [PoolTape(routing=tuple(array("d") for _ in range(pool.balancer.draws))) for pool in case.pools]
         self._columns = list(chain.from_iterable((pool.service, *pool.routing) for pool in self.pools))
+        if self.patience is not None:
+            self._columns.append(self.patience)
         self._chunk = functools.lru_cache(_CHUNKS)(self._draw_chunk)
 
     def blocks(self) -> Iterator[list[int]]:
@@ -112,6 +118,12 @@ class Tape:
             for stream in streams:
                 uniform = self.draws.uniform(stream + again, entity, first, count) if visited else np.zeros(count)
                 columns.append(pool.service.draw(uniform) if stream == "service" else uniform)
+        if self.patience is not None:
+            if workload.impatience is None:
+                columns.append(np.full(count, np.inf))
+            else:
+                uniform = self.draws.uniform("patience", workload.name, first, count)
+                columns.append(workload.impatience.draw(uniform))
         return columns
 
 

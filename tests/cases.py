@@ -77,6 +77,7 @@ def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> 
         timeout=timeout and round(timeout * SECOND),
         cancels=fields.pop("cancels", True),
         retries=fields.pop("retries", None),
+        impatience=fields.pop("impatience", None),
     )
     return Case(
         title="test",

@@ -17,7 +17,7 @@ from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching
 from simulator.case import Case, CasePool, CaseWorkload
-from simulator.clients import Retries
+from simulator.clients import Impatience, Retries
 from simulator.component import Component
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
@@ -148,6 +148,22 @@ def retries(draw: st.DrawFn) -> Retries:
     return Retries.model_validate(fields)
 
 
+def impatience() -> st.SearchStrategy[Impatience]:
+    """Random clients who leave the queue."""
+    return st.builds(
+        lambda mean, spread: Impatience.model_validate({"mean": f"{mean}ms", "spread": spread}),
+        st.integers(1, 100),
+        st.sampled_from(["constant", "exponential"]),
+    )
+
+
+def _willing(**fields: Any) -> CaseWorkload:
+    """Clients who come back do not leave the queue."""
+    if fields["retries"] is not None or fields["arrivals"].closed:
+        fields["impatience"] = None
+    return CaseWorkload(**fields)
+
+
 @st.composite
 def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
     """A random pool; `fixed` holds the choices that are given."""
@@ -179,6 +195,7 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     `plain=True` leaves out limits, retries and closed loops: then all that is sent stands on the tape beforehand.
     """
     plain = fixed.get("plain", False)
+    leaving = st.one_of(st.none(), st.none(), impatience())
     arrivals = open_arrivals() if plain else any_of(Component.families["arrivals"])
     chain = [draw(pools("first", **fixed))]
     if draw(st.booleans()):
@@ -186,13 +203,14 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
     steps = tuple(range(len(chain)))
     workloads = [
-        CaseWorkload(
+        _willing(
             name=f"load-{number}",
             arrivals=fixed.get("arrivals") or draw(arrivals),
             pools=steps,
             timeout=t,
             cancels=draw(st.booleans()),
             retries=None if plain else draw(st.one_of(st.none(), retries())),
+            impatience=None if plain else draw(leaving),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

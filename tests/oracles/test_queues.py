@@ -8,64 +8,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import case, dynamic, poisson, pool, takes
+from exact import Simulated, agrees, exponential, means, quantiles
 
-from simulator.batching import Batching, NoBatching
+from simulator.batching import Batching
 from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo, Random
-from simulator.engine import simulate
-from simulator.quantities import SECOND
-from simulator.recording import CAUSES
-from simulator.service import Exponential, Law, Lognormal
-from simulator.statistics import quantile
+from simulator.service import Law, Lognormal
 from simulator.theory import MD1, MMC, GreedyBatches, mg1_mean_wait
 
-REPLICATIONS = 16
 
-
-class Simulated:
-    """Replications of one pool under Poisson load, after warm-up; times in seconds."""
-
-    def __init__(
-        self,
-        rate: float,
-        service: Law,
-        replicas: int = 1,
-        *,
-        seconds: float,
-        balancer: Balancer | None = None,
-        batching: Batching | None = None,
-        warmup: float | None = None,
-    ) -> None:
-        self.warmup = seconds / 10 if warmup is None else warmup
-        one = pool(service, replicas, balancer or CentralQueue(), batching or NoBatching())
-        self.case = case(poisson(rate), one, seconds=seconds, seed=7)
-        self.runs = [simulate(self.case, number) for number in range(REPLICATIONS)]
-        measured = [run.arrived >= self.warmup * SECOND for run in self.runs]
-        self.latency = [run.latency[chosen] / SECOND for run, chosen in zip(self.runs, measured, strict=True)]
-        compute = CAUSES.index("compute")
-        waits = [run.latency - run.causes()[compute] for run in self.runs]
-        self.wait = [wait[chosen] / SECOND for wait, chosen in zip(waits, measured, strict=True)]
-
-    def batches(self) -> list[float]:
-        return [float(run.pools[0].batches[len(run.pools[0].batches) // 10 :, 4].mean()) for run in self.runs]
-
-
-def agrees(parts: list[float], exact: float, tolerance: float = 0.02) -> None:
-    """The mean of independent values lies within 4 standard errors of the exact value."""
-    error = float(np.std(parts, ddof=1)) / len(parts) ** 0.5
-    assert error < tolerance * abs(exact), f"too noisy to prove anything: {error} of {exact}"
-    assert abs(np.mean(parts) - exact) <= 4 * error, f"{np.mean(parts)} against {exact}, standard error {error}"
-
-
-def means(parts: list[np.ndarray]) -> list[float]:
-    return [float(part.mean()) for part in parts]
-
-
-def quantiles(parts: list[np.ndarray], q: float) -> list[float]:
-    return [quantile(part, q) for part in parts]
-
-
-def exponential(mean: str) -> Exponential:
-    return Exponential.model_validate({"per_request": mean})
+def queue(
+    rate: float,
+    service: Law,
+    replicas: int = 1,
+    *,
+    seconds: float,
+    balancer: Balancer | None = None,
+    batching: Batching | None = None,
+    warmup: float | None = None,
+) -> Simulated:
+    """One pool under Poisson load."""
+    one = pool(service, replicas, balancer, batching)
+    warmup = seconds / 10 if warmup is None else warmup
+    return Simulated(case(poisson(rate), one, seconds=seconds, warmup=warmup, seed=7))
 
 
 def test_the_golden_values_of_the_formulas() -> None:
@@ -105,7 +69,7 @@ def test_the_golden_values_of_the_batching_chain(
 
 
 def test_m_m_1() -> None:
-    exact, found = MMC(0.8, 1, 1), Simulated(0.8, exponential("1s"), seconds=100_000)
+    exact, found = MMC(0.8, 1, 1), queue(0.8, exponential("1s"), seconds=100_000)
     agrees(means(found.wait), exact.mean_wait(), 0.03)
     agrees(means(found.latency), exact.mean_latency(), 0.03)
     agrees(quantiles(found.latency, 0.95), exact.latency_quantile(0.95), 0.03)
@@ -113,7 +77,7 @@ def test_m_m_1() -> None:
 
 
 def test_m_m_c() -> None:
-    exact, found = MMC(8, 1, 10), Simulated(8, exponential("1s"), 10, seconds=25_000)
+    exact, found = MMC(8, 1, 10), queue(8, exponential("1s"), 10, seconds=25_000)
     agrees(means(found.wait), exact.mean_wait())
     agrees([float((part > 0).mean()) for part in found.wait], exact.waiting_probability())
     agrees(quantiles(found.wait, 0.95), exact.wait_quantile(0.95))
@@ -122,7 +86,7 @@ def test_m_m_c() -> None:
 
 
 def test_m_d_1() -> None:
-    exact, found = MD1(0.8, 1), Simulated(0.8, takes("0s", "1s"), seconds=60_000)
+    exact, found = MD1(0.8, 1), queue(0.8, takes("0s", "1s"), seconds=60_000)
     agrees(means(found.wait), exact.mean_wait())
     agrees(quantiles(found.wait, 0.95), exact.wait_quantile(0.95), 0.03)
     agrees(quantiles(found.wait, 0.99), exact.wait_quantile(0.99), 0.03)
@@ -130,20 +94,31 @@ def test_m_d_1() -> None:
 
 def test_m_g_1() -> None:
     law = Lognormal.model_validate({"per_request": "1s", "cv": 1.0})
-    found = Simulated(0.7, law, seconds=60_000)
+    found = queue(0.7, law, seconds=60_000)
     agrees(means(found.wait), mg1_mean_wait(0.7, 1, 2.0), 0.03)
+
+
+def test_m_g_1_has_the_second_moment_of_takacs() -> None:
+    """Lognormal with mean 1 and squared variation 2: E[S^3] = 27, so E[W] = 6 and E[W^2] = 108 at load 0.8."""
+    law = Lognormal.model_validate({"per_request": "1s", "cv": 2**0.5})
+    mean = mg1_mean_wait(0.8, 1, 3.0)
+    second = 2 * mean**2 + 0.8 * 27 / (3 * 0.2)
+    assert (mean, second) == pytest.approx((6.0, 108.0))
+    found = queue(0.8, law, seconds=150_000)
+    agrees(means(found.wait), mean, 0.03)
+    agrees([float((part**2).mean()) for part in found.wait], second, 0.1)
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
 def test_dynamic_batching(rate: float) -> None:
     exact = GreedyBatches(rate, lambda size: 2 + 0.6 * size, 8)
-    found = Simulated(rate, takes("2s", "600ms"), seconds=40_000, batching=dynamic(8))
+    found = queue(rate, takes("2s", "600ms"), seconds=40_000, batching=dynamic(8))
     agrees(means(found.latency), exact.mean_latency())
     agrees(found.batches(), exact.mean_batch())
 
 
 def test_random_routing_splits_into_independent_queues() -> None:
-    exact, found = MMC(0.7, 1, 1), Simulated(2.8, exponential("1s"), 4, seconds=30_000, balancer=Random())
+    exact, found = MMC(0.7, 1, 1), queue(2.8, exponential("1s"), 4, seconds=30_000, balancer=Random())
     agrees(means(found.latency), exact.mean_latency())
     agrees(quantiles(found.latency, 0.95), exact.latency_quantile(0.95), 0.03)
 
@@ -151,7 +126,7 @@ def test_random_routing_splits_into_independent_queues() -> None:
 def test_better_routing_lies_between_one_queue_and_many() -> None:
     """M/M/c <= least outstanding <= two choices <= random, on the same tapes."""
     found = [
-        float(np.mean(np.concatenate(Simulated(7.2, exponential("1s"), 8, seconds=6_000, balancer=one).latency)))
+        float(np.mean(np.concatenate(queue(7.2, exponential("1s"), 8, seconds=6_000, balancer=one).latency)))
         for one in (CentralQueue(), LeastOutstanding(), PowerOfTwo(), Random())
     ]
     assert found == sorted(found)
@@ -164,5 +139,5 @@ def test_two_choices_meet_their_mean_field_limit() -> None:
     With n replicas the limit is exceeded by the order of 1/n: 1.1 % at 100 replicas and this load.
     """
     load, limit, replicas = 0.9, 2.6141, 500
-    found = Simulated(load * replicas, exponential("1s"), replicas, seconds=160, warmup=60, balancer=PowerOfTwo())
+    found = queue(load * replicas, exponential("1s"), replicas, seconds=160, warmup=60, balancer=PowerOfTwo())
     agrees(means(found.latency), limit * (1 + 0.011 * 100 / replicas))
