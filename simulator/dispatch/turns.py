@@ -1,0 +1,31 @@
+"""Balancers that go round the replicas in turn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from simulator.dispatch.base import NEXT, Balancer, Picker, View
+
+
+class RoundRobin(Balancer):
+    """Each ready replica in turn."""
+
+    kind: Literal["round_robin"] = "round_robin"
+
+    def start(self, view: View) -> Picker:
+        """Starts with the lowest slot."""
+        return _RoundRobin(view)
+
+
+class _RoundRobin(Picker):
+    def __init__(self, view: View) -> None:
+        super().__init__(view)
+        self.turn = 0
+
+    def pick(self, request: int) -> tuple[int, int]:
+        ready = self.view.ready
+        if self.turn >= len(ready):
+            self.turn = 0
+        slot = ready[self.turn]
+        self.turn += 1
+        return slot, NEXT
