@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from simulator.case import Case
 from simulator.clock import Clock
-from simulator.control import Control
+from simulator.control import Control, scraping
 from simulator.pool import Patience, PoolRun
 from simulator.recording import Replication, close
 from simulator.tape import Tape
@@ -34,6 +34,8 @@ def simulate(case: Case, replication: int) -> Replication:
     for pool in pools:
         if (period := pool.case.autoscaler.period()) is not None:
             clock.process(Control(pool).process(period))
+        if (reading := pool.case.balancer.scraping()) is not None:
+            clock.process(scraping(pool, *reading))
     _let_arrive(clock, tape, pools, [pools[workload.pools[0]] for workload in case.workloads])
     clock.run_until(case.duration)
     while clock.agenda and any(pool.present() for pool in pools):

@@ -52,7 +52,8 @@ class Tape:
         """Arrival stamps, in nanoseconds."""
         self.workload = array("B")
         """Positions in `Case.workloads`."""
-        self.pools = [PoolTape(routing=tuple(array("d") for _ in range(pool.balancer.draws))) for pool in case.pools]
+        used = [pool.balancer.uniforms() for pool in case.pools]
+        self.pools = [PoolTape(routing=tuple(array("d") for _ in range(count))) for count in used]
 
     def blocks(self) -> Iterator[list[int]]:
         """Arrival stamps block by block; the columns have grown by the block when it is given out."""
@@ -76,7 +77,7 @@ class Tape:
             for position, pool in enumerate(self.case.pools):
                 entity = f"{workload.name}/{pool.name}"
                 visited = position in workload.pools
-                streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.draws))]
+                streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.uniforms()))]
                 for stream in streams:
                     uniform = self.draws.uniform(stream, entity, first, count) if visited else np.zeros(count)
                     columns.append(pool.service.draw(uniform) if stream == "service" else uniform)

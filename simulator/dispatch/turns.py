@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from simulator.dispatch.base import NEXT, Balancer, Picker, View
+from simulator.dispatch.base import NEXT, Balancer, Picker, View, Weights
+from simulator.dispatch.smooth import SmoothTurns
 
 
 class RoundRobin(Balancer):
@@ -29,3 +30,14 @@ class _RoundRobin(Picker):
         slot = ready[self.turn]
         self.turn += 1
         return slot, NEXT
+
+
+class WeightedRoundRobin(Balancer):
+    """Each ready replica in turn, as often as its weight says, evenly spread (smooth weighted round robin)."""
+
+    kind: Literal["weighted_round_robin"] = "weighted_round_robin"
+    weights: Weights = (1,)
+
+    def start(self, view: View) -> Picker:
+        """Starts with the lowest slot of the largest weight."""
+        return SmoothTurns(view, self.weights)
