@@ -14,6 +14,16 @@ from simulator.quantities import SECOND
 from simulator.recording import BATCH_COLUMNS, END, START, ScalingRecord
 
 
+def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, Any, Any]:
+    """A SimPy process: reads the loads of a pool once a period; its balancer knows them `delay` later."""
+    while True:
+        yield pool.clock.timeout(period)
+        outstanding = list(pool.view.outstanding)
+        waiting = [pool.view.waiting(slot) for slot in range(len(outstanding))]
+        arrival = pool.clock.timeout(delay, (outstanding, waiting))
+        arrival.callbacks.append(lambda event: pool.learn(*event.value))
+
+
 class Control:
     """The autoscaler of one pool during one replication."""
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from simulator.case import Case
 from simulator.clients import Clients
 from simulator.clock import Clock
-from simulator.control import Control
+from simulator.control import Control, scraping
 from simulator.limits import Admission
 from simulator.pool import Patience, PoolRun
 from simulator.recording import Replication, close
@@ -33,6 +33,8 @@ def simulate(case: Case, replication: int) -> Replication:
     for pool in pools:
         if (period := pool.case.autoscaler.period()) is not None:
             clock.process(Control(pool).process(period))
+        if (reading := pool.case.balancer.scraping()) is not None:
+            clock.process(scraping(pool, *reading))
     _let_arrive(clock, tape, pools, [pools[workload.pools[0]] for workload in case.workloads], clients)
     clock.run_until(case.duration)
     while clock.agenda and ((clients is not None and clients.coming) or any(pool.present() for pool in pools)):

@@ -47,6 +47,7 @@ class PoolRun:
         "dropped",
         "entry",
         "held",
+        "left",
         "listening",
         "log",
         "next",
@@ -55,7 +56,9 @@ class PoolRun:
         "picker",
         "replicas",
         "routed",
+        "seen",
         "shared",
+        "taken",
         "vacant",
         "view",
         "work",
@@ -83,18 +86,24 @@ class PoolRun:
         """Requests whose client had given up before their turn came."""
         self.held: list[int] = []
         """Requests that wait because no replica is ready."""
-        self.view = View(tape.pools[number].routing)
         self.replicas: list[Replica] = []
         """By slot."""
+        self.view = View(tape.pools[number].routing, waiting=self._waiting_at, work=self._work_alone)
+        self.seen = self.view
+        """The view as the balancer sees it: the same, or with the loads of the last reading."""
+        if case.balancer.scraping():
+            self.seen = View(self.view.draws, self.view.ready)
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
         self.shared = Line(self, -1) if case.balancer.shared_queue else None
         self.picker = Picker(self.view)
         for _ in range(case.replicas):
             self._ready(self._launch(0), 0)
-        self.picker = case.balancer.start(self.view)
-        told = type(self.picker).changed is not Picker.changed
-        self.changed = self.picker.changed if told else None
+        self.picker = picker = case.balancer.start(self.seen)
+        cls, at_once = type(picker), self.seen is self.view
+        self.changed = picker.changed if at_once and cls.changed is not Picker.changed else None
+        self.taken = picker.taken if at_once and cls.taken is not Picker.taken else None
+        self.left = picker.left if at_once and cls.left is not Picker.left else None
 
     def make_room(self, count: int) -> None:
         """Lengthens the columns by so many requests that the tape has given out."""
@@ -126,16 +135,20 @@ class PoolRun:
                 self._turn_away(request, now)
             return
         if line is None:
+            self.seen.now = now
             slot, self.routed[request] = self.picker.pick(request)
+            view.outstanding[slot] += 1
             line = self.replicas[slot].line
             if admission is not None and not self._has_room(request, line, now):
+                self.relieve(slot, [request])
                 return
-            view.outstanding[slot] += 1
+            line.waiting.append(request)
             if self.changed is not None:
                 self.changed(slot)
         elif admission is not None and not self._has_room(request, line, now):
             return
-        line.waiting.append(request)
+        else:
+            line.waiting.append(request)
         if line.idle:
             line.consider(now)
 
@@ -165,11 +178,26 @@ class PoolRun:
         if self.clients is not None and self.next is None:
             self.clients.answered(requests, now)
 
-    def relieve(self, slot: int, count: int) -> None:
-        """So many requests have left a slot."""
-        self.view.outstanding[slot] -= count
+    def relieve(self, slot: int, requests: list[int]) -> None:
+        """Requests have left a slot."""
+        self.view.outstanding[slot] -= len(requests)
+        if self.left is not None:
+            self.left(slot, requests)
         if self.changed is not None:
             self.changed(slot)
+
+    def learn(self, outstanding: list[int], waiting: list[int]) -> None:
+        """The balancer comes to know loads that were read by slot; slots that came since are not among them."""
+        self.seen.outstanding[: len(outstanding)] = outstanding
+        known = dict(enumerate(waiting))
+        self.seen.waiting = lambda slot: known.get(slot, 0)
+        self.picker.regrouped()
+
+    def _waiting_at(self, slot: int) -> int:
+        return len(self.replicas[slot].line.waiting)
+
+    def _work_alone(self, request: int) -> int:
+        return self.work(1, self.draws[request])
 
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""
@@ -207,11 +235,14 @@ class PoolRun:
         if self.vacant:
             replica = self.replicas[heappop(self.vacant)]
             replica.record = ReplicaRecord(replica.slot, now)
+            self.seen.outstanding[replica.slot] = 0
         else:
             slot = len(self.replicas)
             replica = Replica(self, slot, ReplicaRecord(slot, now))
             self.replicas.append(replica)
             self.view.outstanding.append(0)
+            if self.seen is not self.view:
+                self.seen.outstanding.append(0)
         self.log.replicas.append(replica.record)
         return replica
 

@@ -78,10 +78,10 @@ class Line:
         pool, waiting = self.pool, self.waiting
         assert pool.patience is not None
         while waiting and pool.patience.over(waiting[0], now):
-            waiting.popleft()
+            request = waiting.popleft()
             pool.dropped += 1
             if self.slot >= 0:
-                pool.relieve(self.slot, 1)
+                pool.relieve(self.slot, [request])
             if pool.admission is not None:
                 pool.admission.inside -= 1
         if self.slot >= 0 and self.idle and not waiting:
@@ -131,6 +131,8 @@ class Replica:
             oldest = members[0]
         note_requests(members)
         end = now + work(take, self.draws[oldest])
+        if self.pool.taken is not None:
+            self.pool.taken(self.slot, members, end)
         note_batch(_pack(self.slot, self.line.idle_since, now, end, take, why))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
@@ -139,7 +141,7 @@ class Replica:
         pool, line = self.pool, self.line
         waiting = line.waiting
         if line.slot >= 0:
-            pool.relieve(self.slot, len(self.members))
+            pool.relieve(self.slot, self.members)
         if pool.listening:
             pool.done(self.members, now)
         if pool.next is not None:

@@ -67,7 +67,9 @@ class Tape:
         """Nanoseconds for which the client waits for its turn; None where all wait for ever."""
         if any(workload.impatience is not None for workload in case.workloads):
             self.patience = array("d")
-        self.pools = [PoolTape(routing=tuple(array("d") for _ in range(pool.balancer.draws))) for pool in case.pools]
+        self.pools = [
+            PoolTape(routing=tuple(array("d") for _ in range(pool.balancer.uniforms()))) for pool in case.pools
+        ]
         self._columns = list(chain.from_iterable((pool.service, *pool.routing) for pool in self.pools))
         if self.patience is not None:
             self._columns.append(self.patience)
@@ -114,7 +116,7 @@ class Tape:
         for position, pool in enumerate(self.case.pools):
             entity = f"{workload.name}/{pool.name}"
             visited = position in workload.pools
-            streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.draws))]
+            streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.uniforms()))]
             for stream in streams:
                 uniform = self.draws.uniform(stream + again, entity, first, count) if visited else np.zeros(count)
                 columns.append(pool.service.draw(uniform) if stream == "service" else uniform)

@@ -68,6 +68,9 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
         return st.sampled_from(typing.get_args(annotation))
     if origin in (Union, types.UnionType):
         return st.one_of(*(_plain(part, marks) for part in typing.get_args(annotation)))
+    if origin is tuple:
+        part, *marked = typing.get_args(typing.get_args(annotation)[0])
+        return st.lists(_plain(part, [mark for one in marked for mark in one.metadata]), min_size=1, max_size=4)
     if annotation is type(None):
         return st.none()
     low: Any = 0

@@ -273,4 +273,8 @@ def slow_pool(item: Any, factor: int) -> Any:
     batching = item.batching
     if "max_delay" in type(batching).model_fields:
         batching = batching.model_copy(update={"max_delay": batching.max_delay * factor})
-    return dataclasses.replace(item, service=service, batching=batching, cold_start=item.cold_start * factor)
+    balancer = item.balancer
+    times = {"scrape", "delay", "reconnect_every"} & type(balancer).model_fields.keys()
+    balancer = balancer.model_copy(update={name: getattr(balancer, name) * factor for name in times})
+    cold_start = item.cold_start * factor
+    return dataclasses.replace(item, service=service, batching=batching, balancer=balancer, cold_start=cold_start)

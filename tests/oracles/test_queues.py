@@ -5,13 +5,15 @@ Every check also demands that the standard error be small, so that a wrong engin
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from cases import case, dynamic, poisson, pool, takes
 from exact import Simulated, agrees, exponential, means, quantiles
 
 from simulator.batching import Batching
-from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo, Random
+from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, LeastWorkLeft, PowerOfD, PowerOfTwo, Random
 from simulator.service import Law, Lognormal
 from simulator.theory import MD1, MMC, GreedyBatches, mg1_mean_wait
 
@@ -123,14 +125,23 @@ def test_random_routing_splits_into_independent_queues() -> None:
     agrees(quantiles(found.latency, 0.95), exact.latency_quantile(0.95), 0.03)
 
 
-def test_better_routing_lies_between_one_queue_and_many() -> None:
-    """M/M/c <= least outstanding <= two choices <= random, on the same tapes."""
-    found = [
-        float(np.mean(np.concatenate(queue(7.2, exponential("1s"), 8, seconds=6_000, balancer=one).latency)))
-        for one in (CentralQueue(), LeastOutstanding(), PowerOfTwo(), Random())
-    ]
-    assert found == sorted(found)
-    assert found[0] < 0.9 * found[2] < 0.9 * found[3]
+def test_least_work_left_serves_each_request_when_one_queue_would() -> None:
+    """Request by request, on the same tape, for any law of service (Kiefer and Wolfowitz 1955)."""
+    for law in (exponential("1s"), Lognormal.model_validate({"per_request": "1s", "cv": 2.0})):
+        one, many = (queue(7.2, law, 8, seconds=500, balancer=one) for one in (CentralQueue(), LeastWorkLeft()))
+        for left, right in zip(one.latency, many.latency, strict=True):
+            assert np.array_equal(left, right)
+
+
+def test_more_choices_are_better_and_stay_between_one_queue_and_many() -> None:
+    """M/M/c < least outstanding < 4 choices < 2 < random = M/M/1 at the same load, on the same tapes; paired."""
+    balancers = (CentralQueue(), LeastOutstanding(), PowerOfD(d=4), PowerOfTwo(), Random())
+    found = [means(queue(7.2, exponential("1s"), 8, seconds=4_000, balancer=one).latency) for one in balancers]
+    for better, worse in pairwise(found):
+        gaps = np.array(worse) - np.array(better)
+        assert gaps.mean() > 4 * gaps.std(ddof=1) / len(gaps) ** 0.5
+    agrees(found[0], MMC(7.2, 1, 8).mean_latency(), 0.03)
+    agrees(found[-1], MMC(0.9, 1, 1).mean_latency(), 0.05)
 
 
 def test_two_choices_meet_their_mean_field_limit() -> None:

@@ -1,0 +1,119 @@
+"""Balancers: which replica a request goes to, one file for each choice or tight family of choices."""
+
+from simulator.dispatch.base import (
+    DRAWN,
+    FEWEST_WAITING,
+    IN_TURN,
+    LAST_TIED,
+    LEAST_WORK,
+    NEXT,
+    OPENED,
+    OWN_ZONE,
+    OWNER,
+    PASSED_ON,
+    PINNED,
+    REASONS,
+    SHARED,
+    SHORTER,
+    SHORTEST,
+    SPILLED,
+    TIED,
+    Balancer,
+    LoadAware,
+    Picker,
+    View,
+    Weights,
+)
+from simulator.dispatch.central_queue import (
+    CentralQueue,
+)
+from simulator.dispatch.consistent_hash import (
+    ConsistentHash,
+)
+from simulator.dispatch.drawn import (
+    Random,
+    WeightedRandom,
+)
+from simulator.dispatch.envoy import (
+    EnvoyLeastRequest,
+)
+from simulator.dispatch.haproxy import (
+    HaproxyLeastconn,
+    HaproxyRandom,
+    HaproxyRoundRobin,
+)
+from simulator.dispatch.kube_proxy import (
+    KubeProxyIptables,
+    KubeProxyIpvs,
+)
+from simulator.dispatch.least import (
+    JoinShortestQueue,
+    LeastOutstanding,
+    LeastWorkLeft,
+)
+from simulator.dispatch.locality import (
+    Locality,
+)
+from simulator.dispatch.nginx import (
+    NginxLeastConn,
+    NginxRandomTwo,
+    NginxRoundRobin,
+)
+from simulator.dispatch.power_of_d import (
+    PowerOfD,
+    PowerOfTwo,
+)
+from simulator.dispatch.session_affinity import (
+    SessionAffinity,
+)
+from simulator.dispatch.turns import (
+    RoundRobin,
+    WeightedRoundRobin,
+)
+
+__all__ = [
+    "DRAWN",
+    "FEWEST_WAITING",
+    "IN_TURN",
+    "LAST_TIED",
+    "LEAST_WORK",
+    "NEXT",
+    "OPENED",
+    "OWNER",
+    "OWN_ZONE",
+    "PASSED_ON",
+    "PINNED",
+    "REASONS",
+    "SHARED",
+    "SHORTER",
+    "SHORTEST",
+    "SPILLED",
+    "TIED",
+    "Balancer",
+    "CentralQueue",
+    "ConsistentHash",
+    "EnvoyLeastRequest",
+    "HaproxyLeastconn",
+    "HaproxyRandom",
+    "HaproxyRoundRobin",
+    "JoinShortestQueue",
+    "KubeProxyIptables",
+    "KubeProxyIpvs",
+    "LeastOutstanding",
+    "LeastWorkLeft",
+    "LoadAware",
+    "Locality",
+    "NginxLeastConn",
+    "NginxRandomTwo",
+    "NginxRoundRobin",
+    "Picker",
+    "PowerOfD",
+    "PowerOfTwo",
+    "Random",
+    "RoundRobin",
+    "SessionAffinity",
+    "View",
+    "WeightedRandom",
+    "WeightedRoundRobin",
+    "Weights",
+]
