@@ -8,6 +8,7 @@ import pytest
 from simulator.statistics import (
     Estimate,
     Gate,
+    Sections,
     around,
     mean_of,
     paired_difference,
@@ -91,7 +92,7 @@ def test_a_window_with_too_few_requests_beyond_the_quantile_is_insufficient() ->
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
     noise = normal_parts(10, 1_000)
     slower = [part + 0.01 for part in noise]
-    found = paired_difference(noise, slower, lambda part: float(part.mean()), 1)
+    found = paired_difference(noise, slower, lambda part: float(part.mean()), Sections()).estimate()
     assert found.value == pytest.approx(0.01)
     assert found.high is not None
     assert found.high < 0.0101
@@ -101,4 +102,4 @@ def test_a_paired_difference_is_surer_than_two_intervals() -> None:
 
 def test_pairs_must_match() -> None:
     with pytest.raises(ValueError, match="must pair up: 2 and 3"):
-        paired_difference(normal_parts(2, 5), normal_parts(3, 5), lambda part: 0.0, 1)
+        paired_difference(normal_parts(2, 5), normal_parts(3, 5), lambda part: 0.0, Sections())
