@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, isinf
 
 from simulator.case import Case
-from simulator.quantities import SECOND, format_share
+from simulator.quantities import format_share
 from simulator.results import Result
 from simulator.slo import Slo
 from simulator.statistics import Estimate
@@ -50,12 +50,11 @@ def precision(result: Result) -> tuple[Reach, ...]:
     asked = result.case.precision
     if asked is None:
         return ()
-    found = [(_figure(item.slo), _relative(item.slo, item.estimate)) for item in result.verdicts]
-    if not found:
-        found = [("p99(latency)", _share_of(result.percentile(0.99), result.percentile(0.99).value))]
-    return tuple(
-        Reach(name, width if isfinite(width) else None, asked, width <= asked) for name, width in dict(found).items()
-    )
+    found = []
+    for name, (estimate, against) in _figures(result).items():
+        width = estimate.half_width / against if against and isfinite(against) else inf
+        found.append(Reach(name, width if isfinite(width) else None, asked, width <= asked))
+    return tuple(found)
 
 
 def reached(result: Result) -> bool:
@@ -64,25 +63,24 @@ def reached(result: Result) -> bool:
 
 
 def can_grow(result: Result) -> bool:
-    """Whether more replications may help, and the budget allows them."""
-    helps = not result.refusal and not result.shortness
+    """Whether more replications may help, and the budget allows them. An infinite figure stays infinite."""
+    open_ended = any(isinf(estimate.value or 0.0) for estimate, _ in _figures(result).values())
+    helps = not result.refusal and not result.shortness and not open_ended
     return helps and 2 * result.requests <= MOST_REQUESTS
 
 
-def _relative(slo: Slo, estimate: Estimate) -> float:
-    if slo.measure in ("percentile", "mean"):
-        return _share_of(estimate.scaled(1 / SECOND), None if estimate.value is None else estimate.value / SECOND)
-    if estimate.value is None:
-        return inf
-    if slo.measure == "errors":
-        return _share_of(estimate, max(estimate.value, slo.target))
-    return _share_of(estimate, max(1 - estimate.value, 1 - slo.target))
+def _figures(result: Result) -> dict[str, tuple[Estimate, float]]:
+    """By name: each figure that is asked for, and against what its half-width counts."""
+    if not result.verdicts:
+        tail = result.percentile(0.99)
+        return {"p99(latency)": (tail, tail.value or 0.0)}
+    return {_figure(item.slo): (item.estimate, _against(item.slo, item.estimate.value)) for item in result.verdicts}
 
 
-def _share_of(estimate: Estimate, figure: float | None) -> float:
-    if figure is None or not isfinite(figure) or not figure:
-        return inf
-    return estimate.half_width / figure
+def _against(slo: Slo, value: float | None) -> float:
+    if value is None or slo.measure in ("percentile", "mean"):
+        return value or 0.0
+    return max(value, slo.target) if slo.measure == "errors" else max(1 - value, 1 - slo.target)
 
 
 def _figure(slo: Slo) -> str:

@@ -80,7 +80,9 @@ def _error(centre: float, parts: Sequence[float]) -> float:
 
 def p_value(centre: float, parts: Sequence[float]) -> float:
     """How likely a t statistic this far from zero is, on either side, if the true figure is zero."""
-    error = _error(centre, parts) if len(parts) > 1 else inf
+    if len(parts) < 2:
+        return 1.0
+    error = _error(centre, parts)
     if not error:
         return 0.0 if centre else 1.0
     return 2 * float(stdtr(len(parts) - 1, -abs(centre) / error))
