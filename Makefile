@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: run test check ui bench clean
+.PHONY: run test slow check ui bench clean
 
 run: $(VENV)/.run  ## a real answer: one big machine or many small ones?
 	$(BIN)/headroom compare one-big-or-many-small --out answer
@@ -20,6 +20,10 @@ ui: $(VENV)/.run  ## the app, in the browser
 
 test: check  ## everything that needs no system package; names what it skipped and why
 	$(BIN)/python -m pytest -rs -n auto
+
+slow: $(VENV)/.test  ## do the stated intervals cover? about a quarter of an hour; writes docs/coverage.md
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python -m pytest -rs -m slow -n auto
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

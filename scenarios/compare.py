@@ -1,4 +1,10 @@
-"""Strategies held against each other on the same load: what each option costs, and what it reaches."""
+"""Strategies held against each other on the same load: what each option costs, and what it reaches.
+
+Every option's latency is compared with one reference's, so the differences are a family. Their intervals are
+Bonferroni's: with m of them each has a confidence of 1 - 5 % / m, and with at least 95 % all of them are right at
+once. Which options differ at all is told by Holm's step-down test of the same family: whoever is told apart by the
+intervals is by it, and some more.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +16,21 @@ from scenarios.load import Loaded
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
+from simulator.precision import reached
+from simulator.quantities import SECOND
 from simulator.replications import Known, run_case
 from simulator.results import Result
 from simulator.scenario import Scenario
-from simulator.statistics import Estimate, paired_difference, pieces_for, quantile
+from simulator.statistics import (
+    CONFIDENCE,
+    Difference,
+    Estimate,
+    Sections,
+    holm,
+    paired_difference,
+    quantile,
+    sections_for,
+)
 
 CURRENT = "current"
 MOST_TRIED = 12
@@ -34,7 +51,12 @@ class Option:
     note: str = ""
     """Why it was not simulated."""
     difference: Estimate = field(default_factory=lambda: Estimate(None))
-    """Seconds of latency, at the comparison's quantile, more than the comparison's reference has."""
+    """Seconds of latency, at the comparison's quantile, more than the comparison's reference has.
+
+    The intervals of all options are right at once with at least 95 %.
+    """
+    differs: bool = False
+    """Whether it is told apart from the reference, with at least 95 % for all options at once."""
 
     @property
     def cost(self) -> float:
@@ -78,8 +100,14 @@ class _Bench:
         if key not in self.results:
             report = self.progress
             step = None if report is None else lambda done, total: report(label, done, total)
-            self.results[key] = run_case(case, self.jobs, step, self.known)
+            self.results[key] = run_case(case, self.jobs, step, self.known, settled)
         return self.results[key]
+
+
+def settled(result: Result) -> bool:
+    """Whether more replications are not needed: every objective is settled, or the figures are precise enough."""
+    known = [verdict.met is not None for verdict in result.verdicts]
+    return (bool(known) and all(known)) or reached(result)
 
 
 def compare(
@@ -106,7 +134,7 @@ def compare(
     q = next((slo.quantile for slo in case.slos if slo.quantile is not None), 0.99)
     able = [option for option in (current, *options) if option.result and _finite(option.result, q)]
     reference = current if current in able else min(able, key=lambda option: option.cost, default=current)
-    return Comparison(current, tuple(_with_difference(reference, option, q) for option in options), reference, q)
+    return Comparison(current, _with_differences(reference, options, q), reference, q)
 
 
 def _bottleneck(case: Case) -> str:
@@ -170,10 +198,28 @@ def _hopeless(option: Option) -> bool:
     return result is not None and max(pool.load for pool in result.pools) < 0.1
 
 
-def _with_difference(reference: Option, option: Option, q: float) -> Option:
-    if option.result is None or reference.result is None:
-        return option
-    return replace(option, difference=latency_difference(reference.result, option.result, q))
+def _with_differences(reference: Option, options: list[Option], q: float) -> tuple[Option, ...]:
+    """The options with their differences from the reference, as one family; the same run counts once in it."""
+    base = reference.result
+    if base is None:
+        return tuple(options)
+    results = {id(option.result): option.result for option in options if option.result not in (None, base)}
+    found = {key: latency_difference(base, result, q) for key, result in results.items() if result is not None}
+    family = [key for key, difference in found.items() if not difference.reason]
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(family))
+    doubts = dict(zip(family, holm([found[key].p_value() for key in family]), strict=True))
+
+    itself = Estimate(None, reason=base.refusal) if base.refusal else Estimate(0.0, 0.0, 0.0)
+
+    def finished(option: Option) -> Option:
+        if option.result is base:
+            return replace(option, difference=itself)
+        if id(option.result) not in found:
+            return option
+        difference = found[id(option.result)].estimate(confidence)
+        return replace(option, difference=difference, differs=doubts.get(id(option.result), 1.0) <= 1 - CONFIDENCE)
+
+    return tuple(finished(option) for option in options)
 
 
 def _finite(result: Result, q: float) -> bool:
@@ -181,18 +227,21 @@ def _finite(result: Result, q: float) -> bool:
     return value is not None and value < inf
 
 
-def latency_difference(first: Result, second: Result, q: float) -> Estimate:
-    """Seconds by which the latency quantile of `second` exceeds that of `first`, on shared tapes."""
+def latency_difference(first: Result, second: Result, q: float) -> Difference:
+    """Seconds by which the latency quantile of `second` exceeds that of `first`, on shared tapes.
+
+    Where they differ, over the shorter measured time and the fewer replications of the two.
+    """
     for result in (first, second):
-        if result.refusal:
-            return Estimate(None, reason=result.refusal)
-    one, two = first.latencies(), second.latencies()
-    pieces = 1
+        if result.refusal or result.shortness:
+            return Difference(reason=result.refusal or result.shortness)
+    start, count = max(first.start, second.start), min(len(first.replications), len(second.replications))
+    one, two = (result.latencies(start=start)[:count] for result in (first, second))
+    way = Sections()
     if first.steady:
-        pieces, reason = max(
-            (pieces_for(part, q, result.seconds, result.gate) for part, result in ((one, first), (two, second))),
-            key=lambda found: found[1],
-        )
+        seconds = (first.case.duration - start) / SECOND
+        ways = [sections_for(part, q, seconds, result.gate) for part, result in ((one, first), (two, second))]
+        way, reason = max(ways, key=lambda found: (bool(found[1]), -found[0].pieces, found[0].joined))
         if reason:
-            return Estimate(None, reason=reason)
-    return paired_difference(one, two, lambda part: quantile(part, q), pieces)
+            return Difference(reason=reason)
+    return paired_difference(one, two, lambda part: quantile(part, q), way)

@@ -76,8 +76,19 @@ def _others(best: Option, comparison: Comparison) -> list[str]:
 def _dearer(rival: Option, best: Option, comparison: Comparison) -> str:
     more = rival.cost / best.cost - 1
     if more < 0.005 and rival.result:
-        return f"costs the same and is slower, {_reaches(rival.result, comparison.quantile)}"
+        slower = "is slower" if _told_slower(rival, best, comparison) else "is not clearly slower"
+        return f"costs the same and {slower}, {_reaches(rival.result, comparison.quantile)}"
     return f"costs {more:.0%} more ({_price(rival)})"
+
+
+def _told_slower(rival: Option, best: Option, comparison: Comparison) -> bool:
+    """Whether the family of differences from the reference tells the rival to be slower than the best."""
+    reference, first, second = comparison.reference.result, best.difference, rival.difference
+    if best.result is reference:
+        return rival.differs and (second.value or 0) > 0
+    if rival.result is reference:
+        return best.differs and (first.value or 0) < 0
+    return first.high is not None and second.low is not None and first.high < second.low
 
 
 def _cheaper(best: Option, unsettled: Sequence[Option]) -> list[str]:

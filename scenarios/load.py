@@ -160,6 +160,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         warmup=scenario.run.warmup,
         replications=scenario.run.replications,
         seed=scenario.seed,
+        precision=scenario.run.precision,
     )
 
 
@@ -217,7 +218,7 @@ def _duration(scenario: Scenario, workloads: list[CaseWorkload]) -> int:
     if None in spans:
         raise InputError("is required: these arrivals never end", path="run.duration", fix="write such as 10m")
     longest = max(span for span in spans if span is not None)
-    if scenario.run.warmup >= longest:
+    if (scenario.run.warmup or 0) >= longest:
         raise InputError(
             f"must be shorter than the trace, {format_duration(longest)}", path="run.warmup", fix="write 0s"
         )

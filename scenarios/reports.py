@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
@@ -22,6 +22,7 @@ from scenarios.wording import (
     spread,
 )
 from simulator.attainment import Verdict
+from simulator.precision import precision
 from simulator.quantities import SECOND
 from simulator.results import Result
 from simulator.statistics import Estimate
@@ -71,6 +72,7 @@ def _figures(result: Result) -> Sheet:
         ("cost per 1,000 requests", _told(result.cost_per_thousand, in_dollars)),
         ("load", load_text(result)),
         ("service times", result.level),
+        *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
     ]
     title = f"{result.case.title}: {result.window}, {len(result.replications)} replications"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
@@ -81,7 +83,7 @@ def load_text(result: Result) -> str:
     load = max(pool.load for pool in result.pools)
     if result.steady:
         return f"{load:.0%} of capacity: {result.stability}"
-    return f"{load:.0%} of the most capacity, on average over the window"
+    return f"{load:.0%} of the most capacity, on average over the window: {result.window_load.words}"
 
 
 def _told(estimate: Estimate, scale: Scale) -> str:
@@ -136,6 +138,8 @@ def result_data(result: Result) -> dict[str, Any]:
         "replications": len(result.replications),
         "requests": result.requests,
         "stability": result.stability,
+        "overloaded": [asdict(spell) for spell in result.spells],
+        "precision": [asdict(item) for item in precision(result)],
         "level": result.level,
         "latency_s": {
             **{f"p{q * 100:g}": _estimate(result.percentile(q)) for q in PERCENTILES},
@@ -200,12 +204,17 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
         )
     current = comparison.current
     assert current.result is not None
-    title = f"{current.result.case.title}: {current.result.window}, {len(current.result.replications)} replications"
+    counts = sorted({len(option.result.replications) for option in comparison.simulated if option.result})
+    title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
         "per 1,000 requests", "service times",
     )  # fmt: skip
     return Sheet(title, columns, tuple(rows))
+
+
+def _span(counts: Sequence[int]) -> str:
+    return str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
 
 
 def _difference(option: Option) -> str:
@@ -227,6 +236,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
                 "option": option.label,
                 "note": option.note,
                 "latency_difference_s": _estimate(option.difference),
+                "differs": option.differs,
                 "result": None if option.result is None else result_data(option.result),
             }
             for option in (comparison.current, *comparison.options)

@@ -9,11 +9,15 @@ import numpy as np
 
 from simulator.quantities import SECOND, format_duration
 from simulator.slo import Slo
-from simulator.statistics import Estimate, mean_of, quantile, share_of
+from simulator.statistics import FEWEST_SECTIONS, Estimate, mean_of, quantile
 from simulator.streams import Floats
 
 if TYPE_CHECKING:
     from simulator.results import Result
+
+
+SETTLING = 6
+"""Replications that settle an objective when every one of them misses it."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,27 @@ def judge(result: Result, slo: Slo) -> Verdict:
     if result.refusal and slo.measure != "errors":
         return Verdict(slo, Estimate(None, reason=result.refusal), False)
     estimate = _measure(result, slo)
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return Verdict(slo, estimate, False if _missed_throughout(result, slo) else None)
+    if not estimate.sure or estimate.value is None or estimate.low is None or estimate.high is None:
+        count = _misses_throughout(result, slo)
+        if not count:
+            return Verdict(slo, estimate, None)
+        reason = f"missed in each of {count} replications; {estimate.reason}"
+        return Verdict(slo, Estimate(estimate.value, reason=reason), False)
     sides = {slo.holds(end) for end in (estimate.low, estimate.value, estimate.high)}
     return Verdict(slo, estimate, sides.pop() if len(sides) == 1 else None)
 
 
-def _missed_throughout(result: Result, slo: Slo) -> bool:
-    """Whether every replication misses. Runs too short for an interval start empty, so they flatter the tail."""
+def _misses_throughout(result: Result, slo: Slo) -> int:
+    """How many replications there are if every one misses, and they are enough to settle it; otherwise 0.
+
+    A sign test that needs no interval: where the objective is met, a replication misses with a chance of at most
+    about one half (runs too short for an interval start empty, so they flatter the figure), and all of six with
+    less than 2.5 %.
+    """
     parts = [part for part in result.latencies(slo.workload) if len(part)]
-    return len(parts) > 1 and slo.window is None and not any(slo.holds(_value(slo, part)) for part in parts)
+    if slo.window is not None or len(parts) < SETTLING or any(slo.holds(_value(slo, part)) for part in parts):
+        return 0
+    return len(parts)
 
 
 def _measure(result: Result, slo: Slo) -> Estimate:
@@ -52,7 +67,12 @@ def _measure(result: Result, slo: Slo) -> Estimate:
     if slo.measure == "mean":
         return result.mean(slo.workload).scaled(SECOND)
     parts = result.latencies(slo.workload)
-    return share_of([int(_hits(slo, part).sum()) for part in parts], [len(part) for part in parts])
+    estimate = result.share([_hits(slo, part) for part in parts])
+    if slo.measure != "attainment" or not result.steady or slo.target == 1 or not estimate.sure:
+        return estimate
+    # The same question as a percentile's, so it takes as many requests.
+    reason = result.gate.too_few(slo.target, sum(map(len, parts)) / FEWEST_SECTIONS)
+    return Estimate(estimate.value, reason=reason) if reason else estimate
 
 
 def _hits(slo: Slo, seconds: Floats) -> np.ndarray:
@@ -73,12 +93,12 @@ def _value(slo: Slo, seconds: Floats) -> float:
 def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
     """The worst whole window of each replication, averaged over replications."""
     case, worst = result.case, []
-    count = (case.duration - case.warmup) // length
+    count = (case.duration - result.start) // length
     if count < 1:
         return Estimate(None, reason=f"the measured time holds no whole window of {format_duration(length)}")
     for run, seconds in zip(result.replications, result.latencies(slo.workload), strict=True):
         arrived = run.arrived[result.measured(run, slo.workload)]
-        edges = np.searchsorted(arrived, case.warmup + length * np.arange(count + 1))
+        edges = np.searchsorted(arrived, result.start + length * np.arange(count + 1))
         windows = [part for part in np.split(seconds, edges)[1:-1] if len(part)]
         if not windows:
             return Estimate(None, reason="no requests")
@@ -86,4 +106,4 @@ def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
             return Estimate(None, reason=f"insufficient: a window holds only {fewest} requests")
         values = [_value(slo, part) for part in windows]
         worst.append(min(values) if slo.measure == "attainment" else max(values))
-    return mean_of(worst)
+    return Estimate(mean_of(worst).value, reason=result.shortness) if result.shortness else mean_of(worst)

@@ -76,9 +76,12 @@ class Case:
     pools: tuple[CasePool, ...]
     slos: tuple[Slo, ...]
     duration: int
-    warmup: int
+    warmup: int | None
+    """Nanoseconds at the start that are not counted; None finds them where a steady state can exist."""
     replications: int
     seed: int
+    precision: float | None = None
+    """Share of a figure that half of its interval may come to: replications are added until it does."""
 
     def key(self) -> str:
         """SHA-256 of the case as canonical JSON, arrays by their own digests."""

@@ -90,6 +90,14 @@ def parse_share(text: object) -> float:
     return share
 
 
+def parse_precision(text: object) -> float:
+    """A share of a figure of a text such as `5%`. Raises ValueError."""
+    share = parse_share(text)
+    if not 0.001 <= share <= 0.5:
+        raise ValueError(f"{text!r} is out of range: a precision lies between 0.1% and 50%")
+    return share
+
+
 def _exact(value: int, units: Mapping[str, int]) -> str:
     """`value` in the largest unit that shows it exactly with at most three decimals."""
     for unit, factor in sorted(units.items(), key=lambda item: -item[1]):
@@ -157,6 +165,15 @@ PositiveDuration = Annotated[
     WithJsonSchema(_text("250ms", rf"^\s*{_NUMBER}\s*({_UNIT(NANOSECONDS)})\s*$")),
 ]
 """Nanoseconds above zero; written as `250ms`."""
+Warmup = Annotated[
+    int | None,
+    BeforeValidator(lambda text: None if text is None or text == "auto" else parse_duration(text)),
+    PlainSerializer(lambda value: "auto" if value is None else format_duration(value), return_type=str),
+    WithJsonSchema(
+        {"anyOf": [_text("auto", "^auto$"), _text("10s", rf"^\s*{_NUMBER}\s*({_UNIT(NANOSECONDS)})\s*$"), {"const": 0}]}
+    ),
+]
+"""Nanoseconds, written as `10s`; None is written as `auto`."""
 Memory = Annotated[
     int,
     BeforeValidator(parse_memory),
@@ -185,3 +202,10 @@ Share = Annotated[
     WithJsonSchema(_text("70%", rf"^\s*{_NUMBER}\s*%\s*$")),
 ]
 """A share between 0 and 1; written as `70%`."""
+Precision = Annotated[
+    float,
+    BeforeValidator(parse_precision),
+    PlainSerializer(format_share, return_type=str),
+    WithJsonSchema(_text("5%", rf"^\s*{_NUMBER}\s*%\s*$")),
+]
+"""A share from 0.1 % to 50 %; written as `5%`."""

@@ -11,29 +11,31 @@ from functools import partial
 from simulator.case import Case
 from simulator.engine import simulate
 from simulator.plugins import load_plugins, loaded_plugins
+from simulator.precision import can_grow, counts, reached
 from simulator.recording import Replication
 from simulator.results import Result
 
 Progress = Callable[[int, int], None]
 """Called with (replications done, replications in all)."""
-
+Enough = Callable[[Result], bool]
+"""Whether a result is precise enough."""
 
 Known = MutableMapping[tuple[str, int], Replication]
 """Replications that an earlier run left, by case and number; a mapping may forget what it likes."""
 
 
-def replicate(case: Case, jobs: int = 1, known: Known | None = None) -> Iterator[Replication]:
-    """The replications of a case in order.
+def replicate(case: Case, numbers: Sequence[int], jobs: int = 1, known: Known | None = None) -> Iterator[Replication]:
+    """Replications of a case by their numbers, in order.
 
     How many processes share the work, and which replications were known before, cannot be observed.
     """
     if known is None:
-        yield from _simulate(case, range(case.replications), jobs)
+        yield from _simulate(case, numbers, jobs)
         return
-    key = replace(case, replications=1).key()  # how many there are changes none of them
-    kept = {number: known[key, number] for number in range(case.replications) if (key, number) in known}
-    fresh = _simulate(case, [number for number in range(case.replications) if number not in kept], jobs)
-    for number in range(case.replications):
+    key = replace(case, replications=1, precision=None).key()  # how many there are changes none of them
+    kept = {number: known[key, number] for number in numbers if (key, number) in known}
+    fresh = _simulate(case, [number for number in numbers if number not in kept], jobs)
+    for number in numbers:
         if number in kept:
             yield kept[number]
         else:
@@ -56,11 +58,25 @@ def _simulate(case: Case, numbers: Sequence[int], jobs: int) -> Iterator[Replica
         yield from workers.map(partial(simulate, case), numbers)
 
 
-def run_case(case: Case, jobs: int = 1, progress: Progress | None = None, known: Known | None = None) -> Result:
-    """All replications of a case, and what they say."""
+def run_case(
+    case: Case,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    known: Known | None = None,
+    enough: Enough = reached,
+) -> Result:
+    """The replications of a case, and what they say.
+
+    With a precision, the replications are doubled until `enough` says so, more cannot help, or the budget is spent.
+    It is asked at fixed counts only, so the number of processes cannot change the answer.
+    """
     done: list[Replication] = []
-    for replication in replicate(case, jobs, known):
-        done.append(replication)
-        if progress is not None:
-            progress(len(done), case.replications)
-    return Result(case, done)
+    for count in counts(case):
+        for replication in replicate(case, range(len(done), count), jobs, known):
+            done.append(replication)
+            if progress is not None:
+                progress(len(done), count)
+        result = Result(case, done)
+        if case.precision is None or enough(result) or not can_grow(result):
+            break
+    return result

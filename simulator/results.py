@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, sqrt
-from typing import Literal
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +15,21 @@ from simulator.case import Case, CasePool
 from simulator.cost import bill, machine_time, serving_time
 from simulator.quantities import SECOND
 from simulator.recording import CAUSES, COMPLETED, END, SIZE, START, Replication
+from simulator.relaxation import relaxation
 from simulator.service import Level
+from simulator.stability import Spell, Stability, WindowLoad, growth, label, window_load
 from simulator.statistics import (
     Estimate,
     Gate,
     mean_of,
+    quantile,
     share_of,
     steady_quantile,
     window_quantile,
 )
 from simulator.streams import Floats
+from simulator.warmup import measuring_start
 
-Stability = Literal["stable", "near saturation", "overloaded"]
-NEAR_SATURATION = 0.9
 LEVELS: tuple[Level, ...] = ("measured", "published", "derived", "assumed")
 
 
@@ -63,9 +64,20 @@ class Result:
     # What is measured.
 
     @cached_property
+    def _start(self) -> tuple[int, str]:
+        if self.case.warmup is not None:
+            return self.case.warmup, ""
+        return measuring_start(self.case, self.replications) if self.steady else (0, "")
+
+    @property
+    def start(self) -> int:
+        """When measuring starts, in nanoseconds: as the case says, or where the mark of the empty start ends."""
+        return self._start[0]
+
+    @cached_property
     def window(self) -> str:
         """What the figures speak of: a steady state, or one window of time."""
-        start, end = self.case.warmup / SECOND, self.case.duration / SECOND
+        start, end = self.start / SECOND, self.case.duration / SECOND
         return f"steady state after {start:.4g} s" if self.steady else f"the window from {start:.4g} to {end:.4g} s"
 
     @property
@@ -76,19 +88,24 @@ class Result:
     @property
     def seconds(self) -> float:
         """Length of the measured time."""
-        return (self.case.duration - self.case.warmup) / SECOND
+        return (self.case.duration - self.start) / SECOND
 
-    def latencies(self, workload: str | None = None) -> list[Floats]:
-        """Seconds, by replication, of the requests that arrived in the measured time, in order of arrival."""
+    def latencies(self, workload: str | None = None, start: int | None = None) -> list[Floats]:
+        """Seconds, by replication, of the requests that arrived in the measured time, in order of arrival.
+
+        `start` replaces the start of the measured time, in nanoseconds.
+        """
         found = []
         for run in self.replications:
             seconds = np.where(run.outcome == COMPLETED, run.latency / SECOND, inf)
-            found.append(seconds[self.measured(run, workload)])
+            found.append(seconds[self.measured(run, workload, start)])
         return found
 
-    def measured(self, run: Replication, workload: str | None = None) -> npt.NDArray[np.bool_]:
+    def measured(
+        self, run: Replication, workload: str | None = None, start: int | None = None
+    ) -> npt.NDArray[np.bool_]:
         """Which requests of a replication arrived in the measured time."""
-        chosen = run.arrived >= self.case.warmup
+        chosen = run.arrived >= (self.start if start is None else start)
         if workload is not None:
             names = [item.name for item in self.case.workloads]
             chosen = chosen & (run.workload == names.index(workload))
@@ -98,11 +115,27 @@ class Result:
 
     @cached_property
     def stability(self) -> Stability:
-        """Whether the load fits the capacity, by the most loaded pool."""
-        load = max(pool.load for pool in self.pools)
-        if load >= 1:
-            return "overloaded"
-        return "near saturation" if load >= NEAR_SATURATION else "stable"
+        """Whether the load fits the capacity: of the most loaded pool, or in the worst part of a window."""
+        if not self.steady:
+            return self.window_load.stability
+        return "overloaded" if self._growth else label(max(pool.load for pool in self.pools))
+
+    @cached_property
+    def window_load(self) -> WindowLoad:
+        """The parts of a window in which more came than what was ready could serve."""
+        return window_load(self.case, self.replications, self.start)
+
+    @property
+    def spells(self) -> tuple[Spell, ...]:
+        """When a window's pools were overloaded; none in a steady state."""
+        return () if self.steady else self.window_load.spells
+
+    @cached_property
+    def _growth(self) -> str:
+        """Why a load that fits still overloads; asked only of runs long enough to tell it from the start."""
+        if self.gate.too_short(self.seconds):
+            return ""
+        return growth(self.replications, self.start, self.case.duration)
 
     @cached_property
     def refusal(self) -> str:
@@ -110,22 +143,19 @@ class Result:
         if not self.steady or not self.case.endless() or self.stability != "overloaded":
             return ""
         worst = max(self.pools, key=lambda pool: pool.load)
+        if worst.load < 1:
+            return self._growth
         return f"overloaded: {worst.name} is offered {worst.load:.0%} of its capacity, so its queue never ends"
 
     @cached_property
     def gate(self) -> Gate:
-        """Run length that an interval needs: the relaxation time of the slowest pool.
+        """Run length that an interval needs."""
+        return Gate(relaxation(self.case, self.replications, self.start) if self.steady else 0.0)
 
-        That of M/M/1 at a line's capacity, 1 / (capacity x (1 - sqrt(load))^2), and at least one full batch.
-        """
-        relaxation = 0.0
-        for pool, summary in zip(self.case.pools, self.pools, strict=True):
-            if summary.load < 1:
-                served = pool.replicas if pool.balancer.shared_queue else 1
-                line = 1 / (pool.capacity(served) * (1 - sqrt(summary.load)) ** 2)
-                batch = pool.service.mean(pool.batching.largest()) / SECOND
-                relaxation = max(relaxation, line, batch)
-        return Gate(relaxation)
+    @cached_property
+    def shortness(self) -> str:
+        """Why a replication is too short for any steady-state interval, however many there are, or nothing."""
+        return self._start[1] or self.gate.too_short(self.seconds, "a replication")
 
     # The figures.
 
@@ -136,6 +166,8 @@ class Result:
         parts = self.latencies(workload)
         if not any(len(part) for part in parts):
             return Estimate(None, reason="no requests")
+        if self._start[1]:
+            return Estimate(quantile(np.concatenate(parts), q), reason=self._start[1])
         if self.steady:
             return steady_quantile(parts, q, self.seconds, self.gate)
         return window_quantile(parts, q)
@@ -145,7 +177,17 @@ class Result:
         if self.refusal:
             return Estimate(None, reason=self.refusal)
         means = [float(part.mean()) for part in self.latencies(workload) if len(part)]
-        return mean_of(means) if means else Estimate(None, reason="no requests")
+        return self._long_enough(mean_of(means)) if means else Estimate(None, reason="no requests")
+
+    def share(self, hits: Sequence[npt.NDArray[np.bool_]]) -> Estimate:
+        """Share of the requests that count, given by replication."""
+        return self._long_enough(share_of([int(part.sum()) for part in hits], [len(part) for part in hits]))
+
+    def _long_enough(self, estimate: Estimate) -> Estimate:
+        """The estimate, without its interval where a replication is too short for one."""
+        if not self.shortness or not estimate.sure:
+            return estimate
+        return Estimate(estimate.value, reason=self.shortness)
 
     @cached_property
     def requests(self) -> int:
@@ -155,8 +197,7 @@ class Result:
     @cached_property
     def errors(self) -> Estimate:
         """Share of requests that were not answered in time."""
-        parts = self.latencies()
-        return share_of([int(np.isinf(part).sum()) for part in parts], [len(part) for part in parts])
+        return self.share([np.isinf(part) for part in self.latencies()])
 
     @cached_property
     def attempts(self) -> Estimate:
@@ -170,7 +211,7 @@ class Result:
         rates = []
         for run in self.replications:
             end = run.arrived + run.latency
-            inside = (run.outcome == COMPLETED) & (end >= self.case.warmup) & (end < self.case.duration)
+            inside = (run.outcome == COMPLETED) & (end >= self.start) & (end < self.case.duration)
             rates.append(float(inside.sum()) / self.seconds)
         return mean_of(rates)
 
@@ -190,7 +231,7 @@ class Result:
         return tuple(self._pool(number, pool) for number, pool in enumerate(self.case.pools))
 
     def _pool(self, number: int, pool: CasePool) -> PoolSummary:
-        since, until = self.case.warmup, self.case.duration
+        since, until = self.start, self.case.duration
         busy, batch, machines = [], [], []
         for run in self.replications:
             visits = run.pools[number]
@@ -229,7 +270,7 @@ class Result:
     @cached_property
     def _bills(self) -> list[float]:
         """Dollars for the measured time, by replication."""
-        since, until = self.case.warmup, self.case.duration
+        since, until = self.start, self.case.duration
         return [
             sum(
                 bill(visits.replicas, pool.machine.price, since, until)

@@ -18,7 +18,7 @@ from simulator.component import Record
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion
 from simulator.limits import Limits
-from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Price
+from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
 from simulator.slo import Slo
 
@@ -121,14 +121,22 @@ class Run(Record):
 
     duration: PositiveDuration | None = None
     """Simulated time in which requests arrive; a trace may leave it out: its own length."""
-    warmup: Duration = 0
-    """Time at the start that is simulated but not counted, so that the empty start leaves no mark."""
+    warmup: Warmup = None
+    """Time at the start that is simulated but not counted, so that the empty start leaves no mark.
+
+    `auto` finds it (MSER) where the load and the replicas stay the same, and is 0s elsewhere.
+    """
     replications: int = Field(10, ge=1, le=10_000)
-    """Independent repetitions; the intervals come from their spread."""
+    """Independent repetitions; the intervals come from their spread. With a precision: the first number of them."""
+    precision: Precision | None = None
+    """Repeat until half the interval of every figure that the objectives speak of is within this share of it.
+
+    The number of replications is doubled up to six times (10 to 640), or to ten million requests.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> Run:
-        if self.duration is not None and self.warmup >= self.duration:
+        if self.duration is not None and self.warmup is not None and self.warmup >= self.duration:
             raise ValueError("warmup must be shorter than duration")
         if self.duration is not None and self.duration > 366 * 86400 * SECOND:
             raise ValueError("duration must be at most 366 days")

@@ -69,7 +69,7 @@ def pool(
 def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> Case:
     """One workload through the pools in order."""
     slos = tuple(parse_slo(line) for line in fields.pop("slos", ()))
-    timeout = fields.pop("timeout", None)
+    timeout, warmup = fields.pop("timeout", None), fields.pop("warmup", 0)
     workload = CaseWorkload(
         name="load",
         arrivals=arrivals,
@@ -85,7 +85,8 @@ def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> 
         pools=pools,
         slos=slos,
         duration=round(seconds * SECOND),
-        warmup=round(fields.pop("warmup", 0) * SECOND),
+        warmup=None if warmup is None else round(warmup * SECOND),
         replications=fields.pop("replications", 1),
         seed=fields.pop("seed", 1),
+        precision=fields.pop("precision", None),
     )

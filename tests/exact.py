@@ -20,7 +20,7 @@ class Simulated:
     def __init__(self, case: Case, replications: int = REPLICATIONS) -> None:
         self.case = case
         self.runs = [simulate(case, number) for number in range(replications)]
-        self.measured = [run.arrived >= case.warmup for run in self.runs]
+        self.measured = [run.arrived >= (case.warmup or 0) for run in self.runs]
         pairs = list(zip(self.runs, self.measured, strict=True))
         self.latency = [run.latency[chosen] / SECOND for run, chosen in pairs]
         compute = CAUSES.index("compute")

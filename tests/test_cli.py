@@ -76,6 +76,21 @@ def test_the_same_seed_gives_the_same_stdout_whatever_the_processes(small: str) 
     assert other.stdout != once.stdout
 
 
+def test_a_precision_is_reached_or_said_not_to_be(small: str) -> None:
+    words = ["run", small, "--set", "run.warmup=auto", "--slo", "p50(latency)<1s", "--precision", "2%"]
+    found, parallel = headroom(*words), headroom(*words, "-j", "2")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == parallel.stdout
+    assert "precision of p50(latency)" in found.stdout
+    assert "asked: ±2%" in found.stdout
+    (told,) = json.loads(headroom(*words, "--format", "json").stdout)["precision"]
+    assert told["reached"] is True
+    assert told["half_width"] <= 0.02
+    short = headroom(*words, "--until", "1s")
+    assert short.returncode == 3
+    assert "✗ no interval, asked: ±2%" in short.stdout
+
+
 def test_every_format_tells_the_same(small: str) -> None:
     data = json.loads(headroom("run", small, "--format", "json").stdout)
     rows = list(csv.DictReader(io.StringIO(headroom("run", small, "--format", "csv").stdout)))
@@ -109,6 +124,10 @@ def test_quiet_says_nothing_but_the_result(small: str, tmp_path: Path) -> None:
         (["run", "SMALL", "--slo", "p99(latency)<1"], "slos.0: 'p99(latency)<1': '1' has no unit"),
         (["run", "SMALL", "--until", "5"], "run.duration: 5 has no unit"),
         (["run", "SMALL", "-n", "0"], "Invalid value for '-n'"),
+        (["run", "SMALL", "--precision", "5"], "run.precision: 5 is not a percentage; write it such as 70%"),
+        (["run", "SMALL", "--precision", "90%"], "a precision lies between 0.1% and 50%"),
+        (["run", "SMALL", "--precision", "5%", "-n", "3"], "--precision: cannot stand beside --replications"),
+        (["run", "SMALL", "--set", "run.warmup=never"], "run.warmup: 'never' is not a duration"),
         (["run", "SMALL", "--format", "xml"], "Invalid value for '--format'"),
         (["compare", "SMALL", "--strategies", "diagnal"], "--strategies: 'diagnal' is not a strategy; known: "),
         (["compare", "SMALL", "--strategies", "vertcal"], "did you mean 'vertical'"),

@@ -6,14 +6,17 @@ One fast server against several slow ones, Poisson arrivals, exponential service
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scenarios.compare import Comparison, compare, latency_difference
+from scenarios.compare import Comparison, compare, latency_difference, settled
 from scenarios.decision import sentence, winner
 from scenarios.load import Files, Loaded, validate
+from simulator.quantities import SECOND
+from simulator.replications import run_case
 from simulator.theory import MMC
 
 
@@ -150,10 +153,61 @@ def test_options_beyond_their_capacity_are_named_not_simulated() -> None:
 def test_differences_are_paired_and_surer_than_the_figures() -> None:
     results = {option.label: option.result for option in standard().options if option.result}
     first, second = results["11 x slow"], results["12 x slow"]
-    paired = latency_difference(first, second, 0.99)
+    paired = latency_difference(first, second, 0.99).estimate()
     assert (paired.high or 0) < 0
     widths = [(e.high or 0) - (e.low or 0) for e in (paired, first.percentile(0.99), second.percentile(0.99))]
     assert widths[0] < (widths[1] ** 2 + widths[2] ** 2) ** 0.5 / 2
+
+
+def test_differences_are_right_all_at_once() -> None:
+    """Bonferroni: of m options each has 1 - 5 % / m; the reference itself differs by nothing and does not count."""
+    found = standard()
+    base = found.reference.result
+    others = {id(o.result): o for o in found.options if o.result is not None and o.result is not base}
+    family = [o for o in others.values() if o.difference.sure]
+    assert len(family) >= 3
+    assert base is not None
+    for option in family:
+        assert option.result is not None
+        alone = latency_difference(base, option.result, found.quantile)
+        assert option.difference == alone.estimate(1 - 0.05 / len(family))
+        assert option.difference.half_width > alone.estimate().half_width
+        assert option.differs is (alone.p_value() < 0.001)
+    same = next(option for option in found.options if option.result is base)
+    assert (same.difference.value, same.difference.half_width, same.differs) == (0, 0, False)
+
+
+def test_with_a_precision_each_option_is_repeated_until_it_is_settled() -> None:
+    """One fast server's p99 is 2.3026 s: 2.5 s is settled later than 4.7 s; 2.3026 s never, but precise at +- 10 %."""
+    counts = []
+    for target in ("4.7s", "2.5s", "2.3026s"):
+        run = {"duration": "1100s", "warmup": "100s", "replications": 10, "precision": "10%"}
+        asked = question(server("100ms", "$8/h"), server("1s", "$100/h"), f"p99(latency)<{target}", run=run)
+        found = compare(asked, ["vertical"])
+        fast = next(option for option in found.options if option.label == "1 x fast")
+        assert fast.result is not None
+        counts.append(len(fast.result.replications))
+        assert settled(fast.result)
+        assert found.current.result is not None
+        assert len(found.current.result.replications) == 10, "overloaded: more cannot help"
+    assert counts == sorted(counts)
+    assert counts[0] < counts[-1]
+    assert fast.result is not None
+    assert fast.result.met is None
+    assert fast.result.percentile(0.99).half_width < 0.1 * 2.4
+
+
+def test_differences_of_unequal_runs_use_what_both_have() -> None:
+    """Ten replications against twenty, measured from other times on: the ten, from the later time."""
+    loaded = question(server("100ms", "$8/h"), server("90ms", "$1/h"), "p99(latency)<9s")
+    case = loaded.case()
+    quick = {name: replace(case, pools=(replace(case.pools[0], replicas=n),)) for name, n in (("one", 1), ("two", 2))}
+    first = run_case(replace(quick["one"], warmup=300 * SECOND, replications=10))
+    second = run_case(replace(quick["two"], replications=20))
+    found = latency_difference(first, second, 0.99)
+    same = run_case(replace(quick["two"], warmup=300 * SECOND, replications=10))
+    assert found == latency_difference(first, same, 0.99)
+    assert not found.reason
 
 
 def test_without_objectives_nothing_is_ruled_out() -> None:

@@ -137,6 +137,36 @@ def test_overload_refuses_a_steady_state_and_says_why() -> None:
     assert [verdict.met for verdict in found.verdicts] == [False, True]
 
 
+def test_a_clear_miss_needs_six_replications_where_there_is_no_interval() -> None:
+    """Every replication of 100 requests misses a mean of 1 ms by far, but each is too short for an interval."""
+    law = Exponential.model_validate({"per_request": "100ms"})
+    for replications, met in ((5, None), (6, False)):
+        asked = case(poisson(9), pool(law), seconds=20, replications=replications, slos=["mean(latency)<1ms"])
+        (verdict,) = ran(asked).verdicts
+        assert not verdict.estimate.sure
+        assert verdict.met is met
+        told = verdict.estimate.reason.startswith("missed in each of 6 replications; insufficient run length")
+        assert told is (met is False)
+
+
+def test_no_objective_is_met_by_a_figure_without_an_interval() -> None:
+    """All are met by far, but a replication is shorter than the system forgets: nothing is settled."""
+    law = Exponential.model_validate({"per_request": "100ms"})
+    slos = ["p50(latency)<1h", "mean(latency)<1h", "rate(errors)<50%", "attainment(latency<1h)>=50%",
+            "mean(latency)<1h over 2s"]  # fmt: skip
+    found = ran(case(poisson(9), pool(law), seconds=20, replications=10, slos=slos))
+    assert [verdict.met for verdict in found.verdicts] == [None] * 5
+    assert all("insufficient run length" in verdict.estimate.reason for verdict in found.verdicts)
+
+
+def test_attainment_needs_as_many_requests_as_the_percentile_that_asks_the_same() -> None:
+    law = Exponential.model_validate({"per_request": "10ms"})
+    slos = ["p99(latency)<1s", "attainment(latency<1s)>=99%", "attainment(latency<1s)>=90%"]
+    found = ran(case(poisson(20), pool(law), seconds=1_000, replications=2, slos=slos))
+    assert [verdict.met for verdict in found.verdicts] == [None, None, True]
+    assert "p99 needs 10000" in found.verdicts[1].estimate.reason
+
+
 def test_with_patience_an_overloaded_service_still_has_a_steady_state() -> None:
     law = Exponential.model_validate({"per_request": "100ms"})
     found = ran(case(poisson(20), pool(law), seconds=50, replications=2, timeout=0.5))

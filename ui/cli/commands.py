@@ -38,6 +38,7 @@ def run(
     settings: options.Settings = None,
     slo: options.Objectives = None,
     replications: options.Replications = None,
+    precision: options.Precision = None,
     seed: options.Seed = None,
     until: options.Until = None,
     jobs: options.Jobs = 1,
@@ -49,7 +50,7 @@ def run(
     no_progress: options.NoProgress = False,
 ) -> int:
     """Simulate a scenario as it stands: latency, objectives, load, where the time goes, cost."""
-    loaded = _load(source, settings, slo, replications, seed, until, plugin)
+    loaded = _load(source, settings, slo, replications, precision, seed, until, plugin)
     case = _case(loaded, quiet)
     if out is not None:
         make_folder(out)  # before the work, not after it
@@ -84,6 +85,7 @@ def compare(
     settings: options.Settings = None,
     slo: options.Objectives = None,
     replications: options.Replications = None,
+    precision: options.Precision = None,
     seed: options.Seed = None,
     until: options.Until = None,
     jobs: options.Jobs = 1,
@@ -95,7 +97,7 @@ def compare(
     no_progress: options.NoProgress = False,
 ) -> int:
     """Hold strategies against each other on the same load: which is the cheapest that meets the objectives?"""
-    loaded = _load(source, settings, slo, replications, seed, until, plugin)
+    loaded = _load(source, settings, slo, replications, precision, seed, until, plugin)
     _case(loaded, quiet)
     if out is not None:
         make_folder(out)
@@ -133,7 +135,7 @@ def validate(
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> int:
     """Check a scenario and everything that it names; say what it resolves to."""
-    loaded = _load(source, settings, None, None, None, None, plugin)
+    loaded = _load(source, settings, None, None, None, None, None, plugin)
     case = _case(loaded, quiet)
     sys.stdout.write(f"{source}: valid; case {case.key()}\n")
     return 0
@@ -178,6 +180,7 @@ def _load(
     settings: list[str] | None,
     slo: list[str] | None,
     replications: int | None,
+    precision: str | None,
     seed: int | None,
     until: str | None,
     plugin: list[str] | None,
@@ -185,8 +188,12 @@ def _load(
     """The scenario with every flag that changes it; the flags are settings like any other."""
     load_plugins(plugin or ())
     flags = list(settings or ())
+    if replications is not None and precision is not None:
+        raise InputError("cannot stand beside --replications", path="--precision", fix="give one of them")
+    if precision is not None:
+        flags += [f"run.precision={precision}", "run.replications=10"]
     if replications is not None:
-        flags.append(f"run.replications={replications}")
+        flags += [f"run.replications={replications}", "run.precision=null"]
     if seed is not None:
         flags.append(f"seed={seed}")
     if until is not None:

@@ -21,6 +21,15 @@ Objectives = Annotated[
 Replications = Annotated[
     int | None, typer.Option("-n", "--replications", min=1, max=10_000, help="Independent repetitions.")
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="SHARE",
+        help="Instead of -n: repeat 10, 20, 40 ... 640 times, until half of every interval asked for is within this "
+        "share of its figure, such as 5%.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed gives another load of the same law.")]
 Until = Annotated[
     str | None,

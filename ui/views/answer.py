@@ -119,6 +119,9 @@ def _overload(current: Option) -> str:
     if result.stability != "overloaded":
         return ""
     worst = max(result.pools, key=lambda pool: pool.load)
+    if worst.load < 1:
+        why = f"is {result.window_load.words}" if not result.steady else "cannot keep up, although its load fits"
+        return f"Overloaded: {current.label}, which you run now, {why}."
     return f"Overloaded: {current.label}, which you run now, is offered {worst.load:.0%} of its capacity."
 
 

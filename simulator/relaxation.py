@@ -1,0 +1,65 @@
+"""How long a system takes to forget: the relaxation time that the run-length gate is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+
+from simulator.case import Case, CasePool
+from simulator.quantities import SECOND
+from simulator.recording import END, SIZE, START, Replication
+from simulator.statistics import RELAXATIONS
+
+PLAIN = 1.5
+"""A variability below this is that of Poisson arrivals and exponential service, but for noise in its estimate."""
+
+
+def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
+    """Seconds in which the slowest pool forgets; `start` is where measuring starts, in nanoseconds.
+
+    That of M/M/1 at a line's capacity, 1 / (capacity x (1 - sqrt(load))^2), times the variability where it is
+    larger (heavy traffic: a queue relaxes as fast as the variance of what comes and goes lets it), and at least
+    one full batch. A line is what one queue feeds: all replicas where they share it, otherwise one. A pool that is
+    offered more than its capacity forgets when its clients give up.
+    """
+    return max(_pool(case, number, pool, runs, start) for number, pool in enumerate(case.pools))
+
+
+def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], start: int) -> float:
+    batch = pool.service.mean(pool.batching.largest()) / SECOND
+    load = case.load(number)
+    if load >= 1:
+        given_up = [item.timeout or 0 for item in case.workloads if number in item.pools]
+        return max(batch, max(given_up, default=0) / SECOND)
+    line = 1 / (pool.capacity(pool.replicas if pool.balancer.shared_queue else 1) * (1 - sqrt(load)) ** 2)
+    return max(batch, line * variability(case, number, runs, start))
+
+
+def variability(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
+    """Variance of arrivals and services of a pool, over that of M/M/1; 1 where it is no larger."""
+    found = (max(1.0, _dispersion(case, number, runs, start)) + _spread_of_service(case, number, runs, start)) / 2
+    return found if found > PLAIN else 1.0
+
+
+def _dispersion(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
+    """Variance over mean of the arrivals in the longest time that the gate may come to; 1 for Poisson arrivals."""
+    edges = np.linspace(start, case.duration, RELAXATIONS + 1)
+    visits = np.array([number in item.pools for item in case.workloads])
+    counts = np.concatenate([np.histogram(run.arrived[visits[run.workload]], edges)[0] for run in runs])
+    mean = float(counts.mean())
+    return float(counts.var()) / mean if mean else 1.0
+
+
+def _spread_of_service(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
+    """Squared coefficient of variation of a batch's time, given its size, times the mean size."""
+    law = case.pools[number].service
+    rows = np.concatenate([run.pools[number].batches for run in runs])
+    rows = rows[rows[:, START] >= start]
+    if not len(rows):
+        return 1.0
+    sizes, places = np.unique(rows[:, SIZE], return_inverse=True)
+    expected = np.array([law.mean(int(size)) for size in sizes])[places]
+    ratio = (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0)
+    return float(ratio.var() / ratio.mean() ** 2 * rows[:, SIZE].mean()) if ratio.mean() > 0 else 0.0
