@@ -189,6 +189,7 @@ def _pool(scenario: Scenario, files: Files, model: Model, stage: Stage, where: s
         batching=pool.batching,
         autoscaler=pool.autoscaler,
         cold_start=pool.cold_start,
+        instances=pool.instances,
     )
 
 

@@ -46,12 +46,13 @@ class Control:
     def _observe(self, now: int) -> Observation:
         pool = self.pool
         present = pool.present()
-        arrivals = pool.log.taken() + pool.dropped + pool.waiting()
+        arrivals = pool.log.taken() + pool.dropped + len(pool.log.rejected) + pool.waiting()
         serving = sum(
             (now if record.stopped is None else record.stopped) - record.ready
             for record in pool.log.replicas
             if record.ready is not None
         )
+        serving *= pool.case.instances
         busy, offered = self._busy(now), serving - self._serving
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
         self._last, self._arrivals, self._serving = now, arrivals, serving
@@ -70,4 +71,4 @@ class Control:
         running = np.concatenate([self._open, fresh])
         spent = np.minimum(running[:, END], now) - np.maximum(running[:, START], self._last)
         self._open = running[running[:, END] > now]
-        return int(spent.sum())
+        return int(np.maximum(spent, 0).sum())  # a batch may start a little after it was taken

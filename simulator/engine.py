@@ -36,7 +36,7 @@ def simulate(case: Case, replication: int) -> Replication:
             clock.process(Control(pool).process(period))
     _let_arrive(clock, tape, pools, [pools[workload.pools[0]] for workload in case.workloads])
     clock.run_until(case.duration)
-    while clock.agenda and any(pool.present() for pool in pools):
+    while clock.agenda and any(pool.present() > pool.stranded() for pool in pools):
         for _ in range(min(_CHECK_EVERY, len(clock.agenda))):
             clock.step()
     return close(case, replication, tape, [pool.log for pool in pools], int(clock.now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Generator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any
 
 import simpy
@@ -12,8 +12,9 @@ import simpy
 from simulator.case import CasePool
 from simulator.clock import Clock
 from simulator.dispatch import Picker, View
+from simulator.line import Instance, Line
 from simulator.recording import Log, ReplicaRecord
-from simulator.replica import Line, Replica
+from simulator.replica import Replica
 from simulator.tape import Tape
 
 
@@ -41,11 +42,13 @@ class PoolRun:
         "dropped",
         "entry",
         "held",
+        "instances",
         "log",
         "next",
         "number",
         "patience",
         "picker",
+        "random",
         "replicas",
         "routed",
         "shared",
@@ -64,6 +67,7 @@ class PoolRun:
         self.log = Log(reached=tape.arrived) if entry else Log()
         self.routed = self.log.routed
         self.draws, self.work = tape.pools[number].service, case.service.work()
+        self.random = tape.draws
         self.next: PoolRun | None = None
         """Where finished requests go; None when they leave."""
         self.dropped = 0
@@ -73,6 +77,8 @@ class PoolRun:
         self.view = View(tape.pools[number].routing)
         self.replicas: list[Replica] = []
         """By slot."""
+        self.instances: list[Instance] = []
+        """By number: those of slot 0, then those of slot 1, and so on."""
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
         self.shared = Line(self, -1) if case.balancer.shared_queue else None
@@ -115,11 +121,16 @@ class PoolRun:
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""
         lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
-        return len(self.held) + sum(len(line.waiting) for line in lines)
+        return len(self.held) + sum(line.present() for line in lines)
 
     def present(self) -> int:
         """Requests in the pool, waiting or in service."""
-        return self.waiting() + sum(len(replica.members) + len(replica.handed) for replica in self.replicas)
+        return self.waiting() + sum(replica.serving() for replica in self.replicas)
+
+    def stranded(self) -> int:
+        """Requests that will wait for ever unless more come: the batching policy wants a full batch."""
+        lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
+        return sum(line.present() for line in lines if line.stranded)
 
     def scale(self, desired: int, now: int) -> None:
         """Launches or removes replicas until `desired` are starting or ready.
@@ -161,7 +172,7 @@ class PoolRun:
         self.view.ready.append(replica.slot)
         self.view.ready.sort()
         self.picker.regrouped()
-        replica.line.free(replica.slot, now)
+        replica.ready(now)
         held, self.held = self.held, []
         for request in held:
             self.log.held.append((request, now))
@@ -172,15 +183,10 @@ class PoolRun:
         replica.record.drained = now
         self.view.ready.remove(replica.slot)
         self.picker.regrouped()
-        line = replica.line
-        if replica.slot in line.idle and not (line.slot >= 0 and line.waiting):
-            self.stop(replica, now)
+        replica.leave(now)
 
     def stop(self, replica: Replica, now: int) -> None:
         """Ends a replica; its slot may be used again."""
         replica.record.stopped = now
-        idle = replica.line.idle
-        if replica.slot in idle:
-            idle.remove(replica.slot)
-            heapify(idle)
+        replica.line.forget(replica)
         heappush(self.vacant, replica.slot)

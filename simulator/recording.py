@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from simulator.case import Case
     from simulator.tape import Tape
 
-BATCH_COLUMNS = 6
+BATCH_COLUMNS = 7
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
-SLOT, IDLE_SINCE, START, END, SIZE, REASON = range(BATCH_COLUMNS)
+SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
 
-COMPLETED, TIMED_OUT, IN_SYSTEM = range(3)
-OUTCOMES = ("completed", "timed out", "in system")
+COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED = range(4)
+OUTCOMES = ("completed", "timed out", "in system", "rejected")
 _NEVER = np.iinfo(np.int64).max
 CAUSES = ("cold start", "queue", "batch wait", "compute")
 """What a second of a request can be spent on; they sum to its latency."""
@@ -58,7 +58,7 @@ class Log:
     """What a pool writes down while the clock runs."""
 
     batches: bytearray = field(default_factory=bytearray)
-    """Rows packed by `BATCH_ROW`, in the order in which batches started."""
+    """Rows packed by `BATCH_ROW`, in the order in which batches were taken."""
     served: list[int] = field(default_factory=list)
     """Requests in the order in which they were taken into batches; the latest only, see `flush`."""
     flushed: list[Integers] = field(default_factory=list)
@@ -69,6 +69,8 @@ class Log:
     """By request: when it came to the pool."""
     held: list[tuple[int, int]] = field(default_factory=list)
     """(request, when it was sent on) of those that found no replica ready."""
+    rejected: list[tuple[int, int]] = field(default_factory=list)
+    """(request, when) of those that the pool refused to serve."""
     replicas: list[ReplicaRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
 
@@ -92,7 +94,7 @@ class Visits:
     """One pool's part in a replication."""
 
     batches: Integers
-    """One row per batch: slot, idle since, start, end, size, reason."""
+    """One row per batch: slot, idle since, start, end, size, reason, instance."""
     batch_of: Integers
     """By request: the row of its batch; -1 when it never got into one."""
     routed: npt.NDArray[np.uint8]
@@ -132,8 +134,12 @@ def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int) ->
     deadline = first + np.minimum(patience, _NEVER - first)
     limit = np.minimum(deadline, stopped)
     finish, done = first.copy(), np.ones(len(first), dtype=bool)
+    refused = np.zeros(len(first), dtype=bool)
     pools = []
     for position, log in enumerate(logs):
+        for request, time in log.rejected:
+            limit[request] = min(limit[request], time)
+            refused[request] = True
         visits = np.array([position in item.pools for item in case.workloads])[workload] & done
         log.flush()
         batches = log.batch_rows()
@@ -152,6 +158,7 @@ def close(case: Case, number: int, tape: Tape, logs: list[Log], stopped: int) ->
             )
         )
     outcome = np.where(done, COMPLETED, IN_SYSTEM).astype(np.uint8)
+    outcome[refused] = REJECTED
     outcome[finish >= deadline] = TIMED_OUT
     return Replication(number, case.duration, first, workload, finish - first, outcome, tuple(pools))
 
@@ -168,7 +175,7 @@ def _stamps(
     """Five stamps of each request in a pool: came, sent to a line, its turn, started, left.
 
     A request's turn has come when a replica was free to take it: from then on it waits only for its batch to
-    fill. No stamp lies beyond `limit`, where the client gives up or the run ends.
+    fill. No stamp lies beyond `limit`, where the client gives up, the pool refuses or the run ends.
     """
     came = np.where(visits, np.array(log.reached, dtype=np.int64), 0)
     sent, free, start, end = came.copy(), limit.copy(), limit.copy(), limit.copy()

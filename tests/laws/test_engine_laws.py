@@ -7,19 +7,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from choices import any_of, cases, choices, instances, pools
+from choices import any_of, cases, choices, instances, is_duration, pools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.arrivals import Arrivals, Replay
 from simulator.autoscaling import Autoscaler, Fixed
-from simulator.batching import Batching, NoBatching
+from simulator.batching import Batching, NoBatching, Scheduler, Static
 from simulator.case import Case, CaseWorkload
 from simulator.component import Component
 from simulator.cost import HOUR, bill, machine_time
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
-from simulator.recording import COMPLETED, END, IDLE_SINCE, IN_SYSTEM, SIZE, SLOT, START, TIMED_OUT, Replication
+from simulator.recording import (
+    COMPLETED,
+    END,
+    IDLE_SINCE,
+    IN_SYSTEM,
+    INSTANCE,
+    OUTCOMES,
+    REJECTED,
+    SIZE,
+    SLOT,
+    START,
+    Replication,
+)
 from simulator.service import Deterministic, Service
 
 FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service]
@@ -47,10 +59,13 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
 
 
 def conserves_requests(case: Case, run: Replication) -> None:
-    """Arrived = completed + timed out + in system; each request is served at most once by a pool."""
-    counted = sum(int((run.outcome == outcome).sum()) for outcome in (COMPLETED, TIMED_OUT, IN_SYSTEM))
+    """Arrived = completed + timed out + rejected + in system; each request is served at most once by a pool."""
+    counted = sum(int((run.outcome == outcome).sum()) for outcome in range(len(OUTCOMES)))
     assert counted == len(run.arrived)
-    assert not (run.outcome == IN_SYSTEM).any(), "the run ended with requests under way"
+    patient = any(isinstance(pool.batching, Static) and pool.batching.max_delay is None for pool in case.pools)
+    assert patient or not (run.outcome == IN_SYSTEM).any(), "the run ended with requests under way"
+    scheduled = any(isinstance(pool.batching, Scheduler) for pool in case.pools)
+    assert scheduled or not (run.outcome == REJECTED).any()
     for visits in run.pools:
         served = visits.batch_of[visits.batch_of >= 0]
         assert np.array_equal(np.bincount(served, minlength=len(visits.batches)), visits.batches[:, SIZE])
@@ -70,8 +85,10 @@ def keeps_time_in_order(case: Case, run: Replication) -> None:
         assert (rows[:, SIZE] >= 1).all()
         assert (rows[:, SIZE] <= pool.batching.largest()).all()
         for slot in np.unique(rows[:, SLOT]):
-            own = rows[rows[:, SLOT] == slot]
-            assert (own[1:, START] >= own[:-1, END]).all(), "a replica served two batches at once"
+            for index in range(pool.instances):
+                own = rows[(rows[:, SLOT] == slot) & (rows[:, INSTANCE] == index)]
+                assert (own[1:, START] >= own[:-1, END]).all(), "an instance served two batches at once"
+        assert (rows[:, INSTANCE] < pool.instances).all()
 
 
 def accounts_for_every_second(run: Replication) -> None:
@@ -164,7 +181,7 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
     for request in np.flatnonzero(waited & served)[:200]:
         moment = run.arrived[request]
         busy = ((rows[:, START] <= moment) & (rows[:, END] > moment)).sum()
-        assert busy == case.pools[0].replicas
+        assert busy == case.pools[0].replicas * case.pools[0].instances
 
 
 @settings(max_examples=60)
@@ -238,7 +255,10 @@ def replayed(case: Case) -> Case:
         times = own if len(own) > 1 else np.array([0, 5 * 10**6])
         workloads.append(dataclasses.replace(item, arrivals=Replay(times=times)))
     exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms"})
-    pools_ = tuple(dataclasses.replace(item, service=exact) for item in case.pools)
+    pools_ = tuple(
+        dataclasses.replace(item, service=exact, batching=item.batching if item.batching.scale_free else NoBatching())
+        for item in case.pools
+    )
     return dataclasses.replace(case, workloads=tuple(workloads), pools=pools_)
 
 
@@ -253,6 +273,10 @@ def slow_pool(item: Any, factor: int) -> Any:
         update={"setup": item.service.setup * factor, "per_request": item.service.per_request * factor}
     )
     batching = item.batching
-    if "max_delay" in type(batching).model_fields:
-        batching = batching.model_copy(update={"max_delay": batching.max_delay * factor})
+    durations = {
+        name: value * factor
+        for name, field in type(batching).model_fields.items()
+        if is_duration(field) and (value := getattr(batching, name)) is not None
+    }
+    batching = batching.model_copy(update=durations)
     return dataclasses.replace(item, service=service, batching=batching, cold_start=item.cold_start * factor)
