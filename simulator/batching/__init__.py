@@ -19,6 +19,7 @@ from simulator.batching.base import (
     Timer,
 )
 from simulator.batching.simple import Dynamic, Greedy, NoBatching, Static
+from simulator.batching.triton import Triton
 
 __all__ = [
     "ALONE",
@@ -41,4 +42,5 @@ __all__ = [
     "Scheduler",
     "Static",
     "Timer",
+    "Triton",
 ]
