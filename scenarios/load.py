@@ -201,6 +201,7 @@ def _pool(scenario: Scenario, files: Files, model: Model, stage: Stage, where: s
         autoscaler=pool.autoscaler,
         cold_start=pool.cold_start,
         limits=pool.limits,
+        instances=pool.instances,
     )
 
 

@@ -21,7 +21,7 @@ from simulator.scenario import SCHEMA_VERSION, InstanceType
 from simulator.service import Law
 from simulator.slo import Slo
 
-SEMANTICS_VERSION = 1
+SEMANTICS_VERSION = 2
 """Raised whenever the same case may give other results."""
 
 
@@ -59,12 +59,14 @@ class CasePool:
     autoscaler: Autoscaler
     cold_start: int
     limits: Limits | None = None
+    instances: int = 1
+    """Batches that one replica can run at the same time."""
 
     def capacity(self, replicas: int) -> float:
         """Requests per second of so many replicas that always run the batch size with the most throughput."""
         largest = self.batching.largest()
-        best = max(size / self.service.mean(size) for size in range(1, largest + 1))
-        return replicas * best * 1e9
+        best = max(size / self.service.mean(self.batching.cost(size)) for size in range(1, largest + 1))
+        return replicas * self.instances * best * 1e9
 
 
 @dataclass(frozen=True)

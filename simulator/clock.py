@@ -11,7 +11,7 @@ Two things that happen at the same nanosecond happen in this order:
     6  retries
     7  arrivals, by their place on the tape
 
-and inside a rank by pool, then by slot. Time is integer nanoseconds.
+and inside a rank by pool, then by slot, then by instance. Time is integer nanoseconds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import simpy
 SPEED, TIMER, TIMEOUT, COMPLETION, HAND_OFF, RETRY, ARRIVAL = range(1, 8)
 
 
-def place(rank: int, pool: int, slot: int) -> int:
+def place(rank: int, pool: int, slot: int, part: int = 0) -> int:
     """Where an event stands among those of the same time: a SimPy priority beyond SimPy's own 0 and 1."""
-    return (rank << 56) | (pool << 40) | slot
+    return (rank << 56) | (pool << 40) | (slot << 16) | part
 
 
 class Clock(simpy.Environment):

@@ -62,6 +62,7 @@ class Control:
             for record in pool.log.replicas
             if record.ready is not None
         )
+        serving *= pool.case.instances
         busy, offered = self._busy(now), serving - self._serving
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
         self._last, self._arrivals, self._serving = now, arrivals, serving
@@ -80,4 +81,4 @@ class Control:
         running = np.concatenate([self._open, fresh])
         spent = np.minimum(running[:, END], now) - np.maximum(running[:, START], self._last)
         self._open = running[running[:, END] > now]
-        return int(spent.sum())
+        return int(np.maximum(spent, 0).sum())  # a batch may start a little after it was taken

@@ -37,7 +37,9 @@ def simulate(case: Case, replication: int) -> Replication:
             clock.process(scraping(pool, *reading))
     _let_arrive(clock, tape, pools, [pools[workload.pools[0]] for workload in case.workloads], clients)
     clock.run_until(case.duration)
-    while clock.agenda and ((clients is not None and clients.coming) or any(pool.present() for pool in pools)):
+    while clock.agenda and (
+        (clients is not None and clients.coming) or any(pool.present() > pool.stranded() for pool in pools)
+    ):
         for _ in range(min(_CHECK_EVERY, len(clock.agenda))):
             clock.step()
     origin = None if clients is None else clients.origin

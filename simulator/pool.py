@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any
 
 import simpy
@@ -13,8 +13,9 @@ from simulator.clients import Clients
 from simulator.clock import Clock
 from simulator.dispatch import Picker, View
 from simulator.limits import Admission
+from simulator.line import Instance, Line
 from simulator.recording import Log, ReplicaRecord
-from simulator.replica import Line, Replica
+from simulator.replica import Replica
 from simulator.tape import Tape
 
 
@@ -47,6 +48,7 @@ class PoolRun:
         "dropped",
         "entry",
         "held",
+        "instances",
         "left",
         "listening",
         "log",
@@ -54,6 +56,7 @@ class PoolRun:
         "number",
         "patience",
         "picker",
+        "random",
         "replicas",
         "routed",
         "seen",
@@ -80,6 +83,7 @@ class PoolRun:
         self.listening = False
         """Whether somebody keeps count of what is served."""
         self.draws, self.work = tape.pools[number].service, case.service.work()
+        self.random = tape.draws
         self.next: PoolRun | None = None
         """Where finished requests go; None when they leave."""
         self.dropped = 0
@@ -93,6 +97,8 @@ class PoolRun:
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
         if case.balancer.scraping():
             self.seen = View(self.view.draws, self.view.ready)
+        self.instances: list[Instance] = []
+        """By number: those of slot 0, then those of slot 1, and so on."""
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
         self.shared = Line(self, -1) if case.balancer.shared_queue else None
@@ -123,7 +129,7 @@ class PoolRun:
         if self.admission is None or self.admission.admits(now):
             self.route(request, now)
         else:
-            self._refuse(request, now)
+            self.refuse(request, now)
 
     def route(self, request: int, now: int) -> None:
         """Sends a request that was let in to a line."""
@@ -155,7 +161,7 @@ class PoolRun:
     def _has_room(self, request: int, line: Line, now: int) -> bool:
         """Whether a request may join a line; otherwise it is turned away."""
         assert self.admission is not None
-        if line.idle or self.admission.may_wait(request, len(line.waiting)):
+        if line.serves_at_once() or self.admission.may_wait(request, line.present()):
             return True
         self._turn_away(request, now)
         return False
@@ -164,9 +170,10 @@ class PoolRun:
         """No place is left in the queue for a request that was let in."""
         assert self.admission is not None
         self.admission.inside -= 1
-        self._refuse(request, now)
+        self.refuse(request, now)
 
-    def _refuse(self, request: int, now: int) -> None:
+    def refuse(self, request: int, now: int) -> None:
+        """A request is not served; its client hears of it now."""
         self.log.rejected.append((request, now))
         if self.clients is not None:
             self.clients.failed(request, now)
@@ -177,6 +184,13 @@ class PoolRun:
             self.admission.inside -= len(requests)
         if self.clients is not None and self.next is None:
             self.clients.answered(requests, now)
+
+    def lose(self, request: int, slot: int) -> None:
+        """A request that was sent to a slot (or waits in the shared queue: -1) is not served."""
+        if slot >= 0:
+            self.relieve(slot, [request])
+        if self.admission is not None:
+            self.admission.inside -= 1
 
     def relieve(self, slot: int, requests: list[int]) -> None:
         """Requests have left a slot."""
@@ -194,7 +208,7 @@ class PoolRun:
         self.picker.regrouped()
 
     def _waiting_at(self, slot: int) -> int:
-        return len(self.replicas[slot].line.waiting)
+        return self.replicas[slot].line.present()
 
     def _work_alone(self, request: int) -> int:
         return self.work(1, self.draws[request])
@@ -202,11 +216,16 @@ class PoolRun:
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""
         lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
-        return len(self.held) + sum(len(line.waiting) for line in lines)
+        return len(self.held) + sum(line.present() for line in lines)
 
     def present(self) -> int:
         """Requests in the pool, waiting or in service."""
-        return self.waiting() + sum(len(replica.members) + len(replica.handed) for replica in self.replicas)
+        return self.waiting() + sum(replica.serving() for replica in self.replicas)
+
+    def stranded(self) -> int:
+        """Requests that will wait for ever unless more come: the batching policy wants a full batch."""
+        lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
+        return sum(line.present() for line in lines if line.stranded)
 
     def scale(self, desired: int, now: int) -> None:
         """Launches or removes replicas until `desired` are starting or ready.
@@ -251,7 +270,7 @@ class PoolRun:
         self.view.ready.append(replica.slot)
         self.view.ready.sort()
         self.picker.regrouped()
-        replica.line.free(replica.slot, now)
+        replica.ready(now)
         held, self.held = self.held, []
         for request in held:
             self.log.held.append((request, now))
@@ -262,15 +281,10 @@ class PoolRun:
         replica.record.drained = now
         self.view.ready.remove(replica.slot)
         self.picker.regrouped()
-        line = replica.line
-        if replica.slot in line.idle and not (line.slot >= 0 and line.waiting):
-            self.stop(replica, now)
+        replica.leave(now)
 
     def stop(self, replica: Replica, now: int) -> None:
         """Ends a replica; its slot may be used again."""
         replica.record.stopped = now
-        idle = replica.line.idle
-        if replica.slot in idle:
-            idle.remove(replica.slot)
-            heapify(idle)
+        replica.line.forget(replica)
         heappush(self.vacant, replica.slot)

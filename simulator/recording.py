@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from simulator.case import Case
     from simulator.tape import Tape
 
-BATCH_COLUMNS = 6
+BATCH_COLUMNS = 7
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
-SLOT, IDLE_SINCE, START, END, SIZE, REASON = range(BATCH_COLUMNS)
+SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
 
 COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED = range(4)
 OUTCOMES = ("completed", "timed out", "in system", "rejected")
@@ -58,7 +58,7 @@ class Log:
     """What a pool writes down while the clock runs."""
 
     batches: bytearray = field(default_factory=bytearray)
-    """Rows packed by `BATCH_ROW`, in the order in which batches started."""
+    """Rows packed by `BATCH_ROW`, in the order in which batches were taken."""
     served: list[int] = field(default_factory=list)
     """Requests in the order in which they were taken into batches; the latest only, see `flush`."""
     flushed: list[Integers] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Visits:
     """One pool's part in a replication, by attempt: a row for each time that a client sent a request."""
 
     batches: Integers
-    """One row per batch: slot, idle since, start, end, size, reason."""
+    """One row per batch: slot, idle since, start, end, size, reason, instance."""
     batch_of: Integers
     """By attempt: the row of its batch; -1 when it never got into one."""
     routed: npt.NDArray[np.uint8]
@@ -219,7 +219,7 @@ def _stamps(
     """Five stamps of each request in a pool: came, sent to a line, its turn, started, left.
 
     A request's turn has come when a replica was free to take it: from then on it waits only for its batch to
-    fill. No stamp lies beyond `limit`, where the client gives up or the run ends.
+    fill. No stamp lies beyond `limit`, where the client gives up, the pool refuses or the run ends.
     """
     came = np.where(visits, np.array(log.reached, dtype=np.int64), 0)
     sent, free, start, end = came.copy(), limit.copy(), limit.copy(), limit.copy()

@@ -237,7 +237,7 @@ class Result:
             visits = run.pools[number]
             rows = visits.batches
             spent = np.minimum(rows[:, END], until) - np.maximum(rows[:, START], since)
-            serving = serving_time(visits.replicas, since, until)
+            serving = serving_time(visits.replicas, since, until) * pool.instances
             busy.append(float(np.maximum(spent, 0).sum()) / serving if serving else 0.0)
             inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
             batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from simulator.arrivals import Arrivals
 from simulator.autoscaling import Autoscaler, Fixed
-from simulator.batching import Batching, NoBatching
+from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.closed import Closed
 from simulator.component import Record
@@ -101,6 +101,8 @@ class Pool(Record):
 
     instance: Name
     replicas: int = Field(1, ge=1, le=100_000)
+    instances: int = Field(1, ge=1, le=64)
+    """Copies of the model on each replica: each runs a batch of its own, none slows the others."""
     balancer: Balancer = RoundRobin()
     batching: Batching = NoBatching()
     autoscaler: Autoscaler = Fixed()
@@ -113,6 +115,9 @@ class Pool(Record):
         low, high = self.autoscaler.bounds(self.replicas)
         if not low <= self.replicas <= high:
             raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
+        if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
+            wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
+            raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
         return self
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from simulator.arrivals import Poisson, Process, Replay
 from simulator.autoscaling import Autoscaler, Fixed
-from simulator.batching import Batching, Dynamic, NoBatching
+from simulator.batching import Batching, Dynamic, NoBatching, Scheduler
 from simulator.case import Case, CasePool, CaseWorkload
-from simulator.dispatch import Balancer, CentralQueue
+from simulator.dispatch import Balancer, CentralQueue, RoundRobin
 from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
@@ -50,6 +50,7 @@ def pool(
     cold_start: float = 0.0,
     name: str = "serving",
     limits: Limits | None = None,
+    instances: int = 1,
 ) -> CasePool:
     """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
     return CasePool(
@@ -58,11 +59,12 @@ def pool(
         machine=MACHINE,
         service=service,
         replicas=replicas,
-        balancer=balancer or CentralQueue(),
+        balancer=balancer or (RoundRobin() if isinstance(batching, Scheduler) else CentralQueue()),
         batching=batching or NoBatching(),
         autoscaler=autoscaler or Fixed(),
         cold_start=round(cold_start * SECOND),
         limits=limits,
+        instances=instances,
     )
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
 import numpy as np
 from hypothesis import strategies as st
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 from pydantic.fields import FieldInfo
 
 from simulator import quantities
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching
+from simulator.batching import Batching, Scheduler
 from simulator.case import Case, CasePool, CaseWorkload
 from simulator.clients import Impatience, Retries
 from simulator.component import Component
@@ -62,27 +62,47 @@ def _field(field: FieldInfo) -> st.SearchStrategy[Any]:
     return _plain(field.annotation, field.metadata)
 
 
+def is_duration(field: FieldInfo) -> bool:
+    """Whether a field holds nanoseconds."""
+    inner = (mark for part in typing.get_args(field.annotation) for mark in typing.get_args(part)[1:])
+    marks = [*field.metadata, *inner]
+    return any(isinstance(mark, PlainSerializer) and mark.func is quantities.format_duration for mark in marks)
+
+
 def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return st.sampled_from(typing.get_args(annotation))
     if origin in (Union, types.UnionType):
         return st.one_of(*(_plain(part, marks) for part in typing.get_args(annotation)))
-    if origin is tuple:
-        part, *marked = typing.get_args(typing.get_args(annotation)[0])
-        return st.lists(_plain(part, [mark for one in marked for mark in one.metadata]), min_size=1, max_size=4)
     if annotation is type(None):
         return st.none()
+    if origin is Annotated:
+        plain, *fields = typing.get_args(annotation)
+        marks = [mark for part in fields for mark in (part.metadata if isinstance(part, FieldInfo) else [part])]
+        return next(
+            (PARSERS.get(mark.func, POSITIVE_DURATION) for mark in marks if isinstance(mark, BeforeValidator)),
+            _plain(plain, marks),
+        )
+    if origin is tuple:
+        fewest = max((mark.min_length for mark in marks if isinstance(mark, at.MinLen)), default=0)
+        parts = st.lists(_plain(typing.get_args(annotation)[0], []), min_size=fewest, max_size=4, unique=True)
+        return parts.map(sorted).map(tuple)
     low: Any = 0
+    high: Any = float("inf")
     for mark in marks:
         if isinstance(mark, at.Ge):
             low = mark.ge
         elif isinstance(mark, at.Gt):
             low = mark.gt
+        elif isinstance(mark, at.Le):
+            high = mark.le
     if annotation is int:
-        return st.integers(int(low), int(low) + 12)
+        return st.integers(int(low), int(min(low + 12, high)))
     if annotation is float:
-        return st.floats(float(low) + 0.05, float(low) + 3)
+        return st.floats(min(float(low) + 0.05, float(high)), min(float(low) + 3, float(high)))
+    if annotation is bool:
+        return st.booleans()
     raise NotImplementedError(f"no strategy for {annotation}: add one to tests/choices.py")
 
 
@@ -174,6 +194,12 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
     low, high = autoscaler.bounds(draw(st.integers(1, 6)))
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
+    balancers = any_of(Balancer)
+    if isinstance(batching, Scheduler):
+        balancers = balancers.filter(lambda found: not found.shared_queue)
+    balancer = fixed.get("balancer") or draw(balancers)
+    if balancer.shared_queue and isinstance(batching, Scheduler):
+        batching = draw(any_of(Batching).filter(lambda found: not isinstance(found, Scheduler)))
     largest = law.largest_batch()
     if largest is not None and batching.largest() > largest:
         law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
@@ -183,11 +209,12 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
         machine=MACHINE,
         service=law,
         replicas=draw(st.integers(low, min(high, low + 5))),
-        balancer=fixed.get("balancer") or draw(any_of(Balancer)),
+        balancer=balancer,
         batching=batching,
         autoscaler=autoscaler,
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
+        instances=draw(st.integers(1, 3)),
     )
 
 
