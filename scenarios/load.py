@@ -202,6 +202,7 @@ def _pool(scenario: Scenario, files: Files, model: Model, stage: Stage, where: s
         cold_start=pool.cold_start,
         limits=pool.limits,
         instances=pool.instances,
+        speed=pool.speed,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.arrivals import Process
@@ -20,6 +20,7 @@ from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION, InstanceType
 from simulator.service import Law
 from simulator.slo import Slo
+from simulator.speed import Constant, Speed
 
 SEMANTICS_VERSION = 2
 """Raised whenever the same case may give other results."""
@@ -61,12 +62,13 @@ class CasePool:
     limits: Limits | None = None
     instances: int = 1
     """Batches that one replica can run at the same time."""
+    speed: Speed = field(default_factory=Constant)
 
     def capacity(self, replicas: int) -> float:
         """Requests per second of so many replicas that always run the batch size with the most throughput."""
         largest = self.batching.largest()
         best = max(size / self.service.mean(self.batching.cost(size)) for size in range(1, largest + 1))
-        return replicas * self.instances * best * 1e9
+        return replicas * self.instances * best * self.speed.mean() * 1e9
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Case:
     def stationary(self) -> bool:
         """Whether a steady state can exist: constant laws of arrival, and no autoscaler at work."""
         fixed = all(pool.autoscaler.period() is None for pool in self.pools)
+        fixed = fixed and all(pool.speed.steady() for pool in self.pools)
         return fixed and all(workload.arrivals.stationary for workload in self.workloads)
 
 

@@ -185,7 +185,8 @@ class Seat(Instance):
         self.members = requests
         note_requests(requests)
         size = len(requests)
-        end = start + work(self.padded(size), self.draws[requests[0]])
+        cost = work(self.padded(size), self.draws[requests[0]])
+        end = start + cost if self.pace is None else self.pace(start, cost)
         if self.pool.taken is not None:
             self.pool.taken(self.replica.slot, requests, end)
         note_batch(BATCH_ROW.pack(self.replica.slot, since, start, end, size, why, self.index))

@@ -129,6 +129,7 @@ class Instance:
         "line",
         "members",
         "number",
+        "pace",
         "place",
         "pool",
         "replica",
@@ -150,6 +151,7 @@ class Instance:
         self.place = place(COMPLETION, pool.number, replica.slot, index)
         self.hands_on = place(HAND_OFF, pool.number, replica.slot, index)
         self.finish = self._finish
+        self.pace = replica.pace
 
     def start(self, take: int, why: int, now: int) -> None:
         """Takes the oldest requests of the line into a batch."""
@@ -162,7 +164,8 @@ class Instance:
             self.members = members = [popleft() for _ in range(take)]
             oldest = members[0]
         note_requests(members)
-        end = now + work(take, self.draws[oldest])
+        cost = work(take, self.draws[oldest])
+        end = now + cost if self.pace is None else self.pace(now, cost)
         if self.pool.taken is not None:
             self.pool.taken(self.replica.slot, members, end)
         note_batch(_pack(self.replica.slot, self.line.idle_since, now, end, take, why, self.index))

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("instances", "line", "pool", "record", "slot")
+    __slots__ = ("instances", "line", "pace", "pool", "record", "slot")
 
     def __init__(self, pool: PoolRun, slot: int, record: ReplicaRecord) -> None:
         self.pool, self.slot, self.record = pool, slot, record
+        self.pace = pool.case.speed.start(pool.random, f"{pool.case.name}/{slot}")
+        """The function (start, work) -> end; None where work takes as long as it says."""
         scheduled = isinstance(pool.case.batching, Scheduler)
         self.line = pool.shared or (Desk(pool, slot) if scheduled else Line(pool, slot))
         made = Seat if scheduled else Instance

@@ -21,6 +21,7 @@ from simulator.limits import Limits
 from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
 from simulator.slo import Slo
+from simulator.speed import Constant, Speed
 
 SCHEMA_VERSION = 1
 
@@ -109,6 +110,8 @@ class Pool(Record):
     cold_start: Duration = 0
     """From the decision to add a replica until it takes requests; the initial replicas are ready."""
     limits: Limits | None = None
+    speed: Speed = Constant()
+    """Of each replica over time, against the speed that service times were measured at."""
 
     @model_validator(mode="after")
     def _check(self) -> Pool:

@@ -16,6 +16,7 @@ from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
 from simulator.service import Deterministic, Law
 from simulator.slo import parse_slo
+from simulator.speed import Constant, Speed
 
 MACHINE = InstanceType.model_validate({"price": "$3.6/h", "cores": 1, "memory": "1GiB"})
 
@@ -51,6 +52,7 @@ def pool(
     name: str = "serving",
     limits: Limits | None = None,
     instances: int = 1,
+    speed: Speed | None = None,
 ) -> CasePool:
     """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
     return CasePool(
@@ -65,6 +67,7 @@ def pool(
         cold_start=round(cold_start * SECOND),
         limits=limits,
         instances=instances,
+        speed=speed or Constant(),
     )
 
 

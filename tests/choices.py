@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
@@ -23,6 +24,7 @@ from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
+from simulator.speed import Speed
 
 MILLISECOND = 10**6
 PARSERS: dict[Any, st.SearchStrategy[str]] = {
@@ -129,9 +131,21 @@ def _tables() -> st.SearchStrategy[Any]:
     return st.builds(build, st.lists(st.integers(1, 9), min_size=2, max_size=5), st.just(16))
 
 
-SPECIAL = {
+def _speeds(kind: str, field: str, lasts: str) -> st.SearchStrategy[Any]:
+    choice = Component.families["speed"].choices[kind]
+    stays = st.lists(st.tuples(st.sampled_from([0, 0.3, 1, 2]), POSITIVE_DURATION), min_size=1, max_size=4)
+    return stays.map(
+        lambda found: choice.model_validate(
+            {field: [{"speed": speed, lasts: stay} for speed, stay in [(1, "10ms"), *found]]}
+        )
+    )
+
+
+SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     Component.families["arrivals"].choices["replay"]: _replays,
     Component.families["service"].choices["table"]: _tables,
+    Component.families["speed"].choices["trace"]: lambda: _speeds("trace", "course", "lasts"),
+    Component.families["speed"].choices["markov"]: lambda: _speeds("markov", "states", "mean"),
 }
 MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
 
@@ -215,6 +229,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
+        speed=fixed.get("speed") or draw(any_of(Speed)),
     )
 
 

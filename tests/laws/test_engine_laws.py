@@ -33,14 +33,16 @@ from simulator.recording import (
     Replication,
 )
 from simulator.service import Deterministic, Service
+from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
     Balancer: "balancer",
     Batching: "batching",
     Service: "service",
+    Speed: "speed",
 }
 EVERY_CHOICE = [
     pytest.param(family, choice, id=f"{family.family}-{choice.model_fields['kind'].default}")
@@ -196,7 +198,7 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(cases(plain=True, balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching()))
+@given(cases(plain=True, balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching(), speed=Constant()))
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
@@ -205,7 +207,7 @@ def test_one_more_server_delays_nobody(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(cases(plain=True, autoscaler=Fixed()), st.integers(2, 7))
+@given(cases(plain=True, autoscaler=Fixed(), speed=Constant()), st.integers(2, 7))
 def test_time_has_no_unit(case: Case, factor: int) -> None:
     """Multiplying every time of a case and its tape multiplies every stamp (services that declare it)."""
     case = replayed(case)
