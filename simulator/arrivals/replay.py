@@ -1,12 +1,7 @@
-"""Arrival processes: when requests come.
-
-An arrival process gives stamps in integer nanoseconds, block by block. The stamps are sums of integers, so how
-they are cut into blocks cannot be observed.
-"""
+"""Replaying recorded arrivals."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, Literal, Self
 
@@ -14,77 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from simulator.arrays import Array
-from simulator.component import Component
-from simulator.quantities import SECOND, Duration, Rate
+from simulator.arrivals.base import Arrivals, Process
+from simulator.quantities import SECOND, Duration
 from simulator.sources import Sources
 from simulator.streams import Draws, Integers
-
-BLOCK = 1 << 16
-
-
-class Arrivals(Component):
-    """When requests come, as a scenario writes it."""
-
-    family: ClassVar[str] = "arrivals"
-
-    @abstractmethod
-    def resolve(self, sources: Sources) -> Process:
-        """The process by value, with no name of a file left in it. Raises InputError."""
-
-    @abstractmethod
-    def scaled(self, factor: float) -> Self:
-        """The same process with `factor` times the load."""
-
-
-class Process(Arrivals):
-    """When requests come, by value."""
-
-    stationary: ClassVar[bool]
-    """Whether the law of the process stays the same for ever, so that a steady state can exist."""
-
-    def resolve(self, sources: Sources) -> Process:
-        """Itself: nothing is left to look up."""
-        return self
-
-    @abstractmethod
-    def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
-        """Arrival times below `until`, in nanoseconds, ascending, in blocks of any length."""
-
-    @abstractmethod
-    def mean_rate(self, until: int) -> float:
-        """Requests per second over the first `until` nanoseconds, on average."""
-
-    def span(self) -> int | None:
-        """Nanoseconds after which nothing arrives any more, or None."""
-        return None
-
-
-class Poisson(Process):
-    """Independent users: exponential gaps at a constant rate."""
-
-    kind: Literal["poisson"] = "poisson"
-    rate: Rate
-    stationary: ClassVar[bool] = True
-
-    def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
-        """Sums of exponential gaps, each rounded to a nanosecond."""
-        clock, first = 0, 0
-        while clock < until:
-            expected = self.rate * (until - clock) / SECOND
-            count = min(BLOCK, int(expected + 4 * expected**0.5) + 16)
-            uniform = draws.uniform("arrivals", entity, first, count)
-            gaps = np.rint(np.log1p(-uniform) * (-SECOND / self.rate)).astype(np.int64)
-            block = clock + np.cumsum(gaps)
-            yield block[: np.searchsorted(block, until)]
-            clock, first = int(block[-1]), first + count
-
-    def mean_rate(self, until: int) -> float:
-        """The rate itself."""
-        return self.rate
-
-    def scaled(self, factor: float) -> Self:
-        """Poisson at `factor` times the rate."""
-        return self.model_copy(update={"rate": self.rate * factor})
 
 
 class Trace(Arrivals):
