@@ -7,7 +7,26 @@ observed.
 from __future__ import annotations
 
 from simulator.arrivals.base import BLOCK, Arrivals, Process
-from simulator.arrivals.renewal import Poisson
+from simulator.arrivals.bursty import Bursty, Phase
+from simulator.arrivals.renewal import Deterministic, Gamma, Lognormal, Poisson, Weibull
 from simulator.arrivals.replay import Replay, Trace
+from simulator.arrivals.scheduled import Diurnal, Piecewise, Spike, Step
 
-__all__ = ["BLOCK", "Arrivals", "Poisson", "Process", "Replay", "Trace"]
+__all__ = [
+    "BLOCK",
+    "Arrivals",
+    "Bursty",
+    "Deterministic",
+    "Diurnal",
+    "Gamma",
+    "Lognormal",
+    "Phase",
+    "Piecewise",
+    "Poisson",
+    "Process",
+    "Replay",
+    "Spike",
+    "Step",
+    "Trace",
+    "Weibull",
+]

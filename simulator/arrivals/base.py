@@ -13,6 +13,11 @@ from simulator.streams import Draws, Integers
 BLOCK = 1 << 16
 
 
+def block_length(expected: float, spread: float = 1.0) -> int:
+    """How many gaps to draw where `expected` arrivals are still to come: mostly enough, at most a block."""
+    return int(min(BLOCK, expected + 4 * spread * expected**0.5 + 16))
+
+
 class Arrivals(Component):
     """When requests come, as a scenario writes it."""
 
@@ -43,7 +48,7 @@ class Process(Arrivals):
 
     @abstractmethod
     def mean_rate(self, until: int) -> float:
-        """Requests per second over the first `until` nanoseconds, on average."""
+        """Requests per second that are expected before `until` and before the process ends."""
 
     def span(self) -> int | None:
         """Nanoseconds after which nothing arrives any more, or None."""

@@ -205,6 +205,13 @@ def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: i
     assert np.array_equal(short, long[long < near * 10**6])
 
 
+@settings(max_examples=60)
+@given(any_of(Arrivals), st.floats(0.1, 9), st.integers(1, 900))
+def test_scaling_multiplies_the_mean_rate(arrivals: Any, factor: float, until: int) -> None:
+    until *= 10**6
+    assert arrivals.scaled(factor).mean_rate(until) == pytest.approx(arrivals.mean_rate(until) * factor)
+
+
 @settings(max_examples=30)
 @given(cases(), pools("other"))
 def test_a_new_pool_and_workload_leave_the_others_their_numbers(case: Case, pool: Any) -> None:
