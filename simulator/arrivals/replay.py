@@ -85,9 +85,14 @@ class Replay(_Replaying, Process):
 
     def window(self) -> Integers:
         """The stamps between start and until, in nanoseconds from the start."""
-        first, last = self._bounds()
-        stamps: Integers = self.times[first:last] - self.start
+        stamps: Integers = self.times[self.places()] - self.start
         return stamps
+
+    def places(self) -> slice:
+        """Where in `times` these stamps are."""
+        first = int(np.searchsorted(self.times, self.start))
+        last = len(self.times) if self.until is None else int(np.searchsorted(self.times, self.until))
+        return slice(first, last)
 
     def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
         """The recorded stamps, repeated or thinned, moved by the jitter, divided by the speed-up, in order."""
@@ -96,7 +101,7 @@ class Replay(_Replaying, Process):
 
     def replayed(self, draws: Draws, entity: str) -> tuple[Integers, Integers]:
         """All stamps in order, and the place in `times` of the request that each one replays."""
-        times, place = self.window(), np.arange(*self._bounds())
+        times, place = self.window(), np.arange(len(self.times))[self.places()]
         if self.jitter or self.load != 1:
             moved, kept = zip(*(self._copy(number, times, draws, entity) for number in self._copies()), strict=True)
             place = np.concatenate([place[which] for which in kept])
@@ -122,11 +127,6 @@ class Replay(_Replaying, Process):
             uniform = draws.uniform(f"arrivals-{number}" if number else "arrivals", entity, 0, len(times))
             times = times + (uniform * reach).astype(np.int64)
         return times[kept], kept
-
-    def _bounds(self) -> tuple[int, int]:
-        first = int(np.searchsorted(self.times, self.start))
-        last = len(self.times) if self.until is None else int(np.searchsorted(self.times, self.until))
-        return first, last
 
     def mean_rate(self, until: int) -> float:
         """Recorded requests per second, times load and speed-up."""
