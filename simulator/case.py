@@ -8,11 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.arrivals import Process
+from simulator.arrivals import Closed, Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching
 from simulator.clients import Impatience, Retries
-from simulator.closed import Closed
 from simulator.component import Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from choices import any_of, cases, choices, instances, is_duration, pools
+from choices import any_of, cases, choices, instances, is_duration, open_arrivals, pools
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -231,6 +231,13 @@ def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: i
 
     short, long = drawn(near), drawn(far)
     assert np.array_equal(short, long[long < near * 10**6])
+
+
+@settings(max_examples=60)
+@given(open_arrivals(), st.floats(0.1, 9), st.integers(1, 900))
+def test_scaling_multiplies_the_mean_rate(arrivals: Any, factor: float, until: int) -> None:
+    until *= 10**6
+    assert arrivals.scaled(factor).mean_rate(until) == pytest.approx(arrivals.mean_rate(until) * factor)
 
 
 @settings(max_examples=30)
