@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _pack = BATCH_ROW.pack
 
 
-_NOBODY: list[int] = []
+NOBODY: list[int] = []
 
 
 class Line:
@@ -195,13 +195,13 @@ class Instance:
         if pool.next is not None:
             self.handed = self.members
             heappush(self.agenda, (now, self.hands_on, 0, self._hand_on))
-        self.members = _NOBODY
+        self.members = NOBODY
 
     def _hand_on(self, now: int) -> None:
         """The finished batch reaches the next pool."""
         there = self.pool.next
         assert there is not None
-        requests, self.handed = self.handed, _NOBODY
+        requests, self.handed = self.handed, NOBODY
         for request in requests:
             there.log.reached[request] = now
             there.arrive(request, now)
