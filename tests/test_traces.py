@@ -172,8 +172,8 @@ def test_bad_parquet_is_one_line(tmp_path: Path) -> None:
     pq.write_table(pa.table({"timestamp": [1.0, None]}), path)
     with pytest.raises(InputError, match="row 2: 'None' in column timestamp cannot be read"):
         read_trace(path)
-    with pytest.raises(InputError, match="column: has no column 'timestmp'; did you mean 'timestamp'"):
-        read_trace(path, column="timestmp")
+    with pytest.raises(InputError, match="column: has no column 'timestamps'; did you mean 'timestamp'"):
+        read_trace(path, column="timestamps")
     path.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(InputError, match="is not a readable Parquet file"):
         read_trace(path)
