@@ -182,7 +182,7 @@ class Seat(Instance):
         note_requests(requests)
         size = len(requests)
         end = start + work(self.padded(size), self.draws[requests[0]])
-        note_batch(BATCH_ROW.pack(self.replica.slot, since, start, end, size, why, self.index))
+        note_batch(BATCH_ROW.pack(self.slot, since, start, end, size, why, self.index))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
     def _finish(self, now: int) -> None:
