@@ -34,11 +34,10 @@ class SoloLine(Line):
 class SoloInstance(Instance):
     """An instance that serves one request at a time."""
 
-    __slots__ = ("push", "slot", "works")
+    __slots__ = ("push", "works")
 
     def __init__(self, replica: Replica, index: int) -> None:
         super().__init__(replica, index)
-        self.slot = replica.slot
         self.works = self.pool.works
         self.push = self.pool.log.served.append, self.pool.log.batches.extend
 
