@@ -20,7 +20,7 @@ from simulator.errors import InputError, suggestion
 from simulator.quantities import format_duration, format_memory
 from simulator.scenario import InstanceType, Model, Scenario, Stage
 from simulator.service import Law, Table
-from simulator.streams import Integers
+from simulator.sources import Recorded
 
 HERE = Path(__file__).parent
 LIBRARY = HERE / "library"
@@ -98,14 +98,15 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._traces: dict[tuple[str, str], Integers] = {}
+        self._traces: dict[tuple[str, str, str | None], Recorded] = {}
         self._tables: dict[str, Table] = {}
 
-    def trace(self, file: str, format: str) -> Integers:  # noqa: A002 - the word users write
-        """Arrival stamps of a trace file."""
-        if (file, format) not in self._traces:
-            self._traces[file, format] = read_trace(self._find(file), format)
-        return self._traces[file, format]
+    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+        """The requests of a trace file."""
+        key = (file, format, column)
+        if key not in self._traces:
+            self._traces[key] = read_trace(self._find(file), format, column)
+        return self._traces[key]
 
     def profile(self, name: str) -> Table:
         """Service times of a profile."""

@@ -8,11 +8,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.arrivals import Process
+from simulator.arrivals import Closed, Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching
+from simulator.batching import Batching, NoBatching
 from simulator.clients import Impatience, Retries
-from simulator.closed import Closed
 from simulator.component import Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
@@ -106,6 +105,16 @@ class Case:
             alone = sum(self.pools[position].service.mean(1) for position in workload.pools)
             return arrivals.users * SECOND / (arrivals.think + alone)
         return arrivals.mean_rate(self.duration)
+
+    def abandons(self) -> bool:
+        """Whether requests leave a queue because their clients have."""
+        return any(
+            item.impatience is not None or (item.timeout is not None and item.cancels) for item in self.workloads
+        )
+
+    def alone(self, pool: CasePool) -> bool:
+        """Whether every request of a pool is a batch of its own and served in the end: how long it takes is known beforehand."""
+        return isinstance(pool.batching, NoBatching) and pool.speed == Constant() and not self.abandons()
 
     def endless(self) -> bool:
         """Whether queues grow without end when the load exceeds the capacity: nobody gives up, nothing is refused."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from simulator.arrivals import Closed
 from simulator.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
-from simulator.closed import Closed
 from simulator.component import Record
 from simulator.quantities import Duration, PositiveDuration, Share
 from simulator.streams import Floats

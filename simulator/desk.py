@@ -188,8 +188,8 @@ class Seat(Instance):
         cost = work(self.padded(size), self.draws[requests[0]])
         end = start + cost if self.pace is None else self.pace(start, cost)
         if self.pool.taken is not None:
-            self.pool.taken(self.replica.slot, requests, end)
-        note_batch(BATCH_ROW.pack(self.replica.slot, since, start, end, size, why, self.index))
+            self.pool.taken(self.slot, requests, end)
+        note_batch(BATCH_ROW.pack(self.slot, since, start, end, size, why, self.index))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
     def _finish(self, now: int) -> None:

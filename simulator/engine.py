@@ -31,6 +31,7 @@ def simulate(case: Case, replication: int) -> Replication:
         for pool in pools:
             pool.clients, pool.listening = clients, True
     for pool in pools:
+        pool.told = pool.shared is None or pool.listening or pool.next is not None
         if (period := pool.case.autoscaler.period()) is not None:
             clock.process(Control(pool).process(period))
         if (reading := pool.case.balancer.scraping()) is not None:
@@ -48,7 +49,7 @@ def simulate(case: Case, replication: int) -> Replication:
 
 def _pools(case: Case, clock: Clock, tape: Tape) -> list[PoolRun]:
     patience = None
-    if tape.patience is not None or any(item.timeout is not None and item.cancels for item in case.workloads):
+    if case.abandons():
         timeouts = [item.timeout if item.cancels else None for item in case.workloads]
         patience = Patience(tape, timeouts)
     entries = {workload.pools[0] for workload in case.workloads}

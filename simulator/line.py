@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _pack = BATCH_ROW.pack
 
 
-_NOBODY: list[int] = []
+NOBODY: list[int] = []
 
 
 class Line:
@@ -133,13 +133,14 @@ class Instance:
         "place",
         "pool",
         "replica",
+        "slot",
         "tools",
     )
 
     def __init__(self, replica: Replica, index: int) -> None:
         self.replica, self.pool, self.line = replica, replica.pool, replica.line
         pool = self.pool
-        self.index = index
+        self.slot, self.index = replica.slot, index
         self.number = replica.slot * pool.case.instances + index
         """Its place among all instances of the pool."""
         self.members: list[int] = []
@@ -167,20 +168,24 @@ class Instance:
         cost = work(take, self.draws[oldest])
         end = now + cost if self.pace is None else self.pace(now, cost)
         if self.pool.taken is not None:
-            self.pool.taken(self.replica.slot, members, end)
-        note_batch(_pack(self.replica.slot, self.line.idle_since, now, end, take, why, self.index))
+            self.pool.taken(self.slot, members, end)
+        note_batch(_pack(self.slot, self.line.idle_since, now, end, take, why, self.index))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
     def _finish(self, now: int) -> None:
         """The work of the batch is done."""
-        self.release(now)
-        line = self.line
-        if self.replica.record.drained is not None and (line.slot < 0 or not line.waiting):
+        line, pool = self.line, self.pool
+        waiting = line.waiting
+        if pool.told:
+            self.release(now)
+        else:
+            self.members = NOBODY
+        if self.replica.record.drained is not None and (line.slot < 0 or not waiting):
             self.replica.leave(now)
-        elif line.waiting and not line.idle and self.pool.patience is None:
+        elif waiting and not line.idle and pool.patience is None:
             # The common case under load: the next batch at once, without a detour over the idle.
             line.idle_since, decide = now, line.decide
-            take, _, why = decide(line.waiting, line.reached, now)
+            take, _, why = decide(waiting, line.reached, now)
             if take:
                 self.start(take, why, now)
             else:
@@ -189,22 +194,22 @@ class Instance:
             line.free(self, now)
 
     def release(self, now: int) -> None:
-        """The requests of the batch leave."""
+        """The requests of the batch leave the replica, for the next pool where there is one."""
         pool = self.pool
         if self.line.slot >= 0:
-            pool.relieve(self.replica.slot, self.members)
+            pool.relieve(self.slot, self.members)
         if pool.listening:
             pool.done(self.members, now)
         if pool.next is not None:
             self.handed = self.members
             heappush(self.agenda, (now, self.hands_on, 0, self._hand_on))
-        self.members = _NOBODY
+        self.members = NOBODY
 
     def _hand_on(self, now: int) -> None:
         """The finished batch reaches the next pool."""
         there = self.pool.next
         assert there is not None
-        requests, self.handed = self.handed, _NOBODY
+        requests, self.handed = self.handed, NOBODY
         for request in requests:
             there.log.reached[request] = now
             there.arrive(request, now)

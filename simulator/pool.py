@@ -15,7 +15,7 @@ from simulator.dispatch import Picker, View
 from simulator.limits import Admission
 from simulator.line import Instance, Line
 from simulator.recording import Log, ReplicaRecord
-from simulator.replica import Replica
+from simulator.replica import Replica, line_of
 from simulator.tape import Tape
 
 
@@ -40,6 +40,7 @@ class PoolRun:
     __slots__ = (
         "admission",
         "agenda",
+        "alone",
         "case",
         "changed",
         "clients",
@@ -62,9 +63,11 @@ class PoolRun:
         "seen",
         "shared",
         "taken",
+        "told",
         "vacant",
         "view",
         "work",
+        "works",
     )
 
     def __init__(
@@ -83,6 +86,10 @@ class PoolRun:
         self.listening = False
         """Whether somebody keeps count of what is served."""
         self.draws, self.work = tape.pools[number].service, case.service.work()
+        self.works = tape.pools[number].works
+        self.alone = tape.case.alone(case)
+        self.told = True
+        """Whether anybody must hear of a finished batch: a balancer, the next pool, clients, limits."""
         self.random = tape.draws
         self.next: PoolRun | None = None
         """Where finished requests go; None when they leave."""
@@ -101,7 +108,7 @@ class PoolRun:
         """By number: those of slot 0, then those of slot 1, and so on."""
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
-        self.shared = Line(self, -1) if case.balancer.shared_queue else None
+        self.shared = line_of(self, -1) if case.balancer.shared_queue else None
         self.picker = Picker(self.view)
         for _ in range(case.replicas):
             self._ready(self._launch(0), 0)
@@ -211,7 +218,7 @@ class PoolRun:
         return self.replicas[slot].line.present()
 
     def _work_alone(self, request: int) -> int:
-        return self.work(1, self.draws[request])
+        return self.works[request] if self.alone else self.work(1, self.draws[request])
 
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""

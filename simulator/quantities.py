@@ -71,6 +71,12 @@ def parse_rate(text: object) -> float:
     return float(rate)
 
 
+def parse_rate_or_zero(text: object) -> float:
+    """As `parse_rate`, with zero allowed. Raises ValueError."""
+    nothing = re.fullmatch(r"\s*0+(?:\.0*)?\s*/\s*([A-Za-zµ]+)\s*", text) if isinstance(text, str) else None
+    return 0.0 if nothing is not None and nothing.group(1) in NANOSECONDS else parse_rate(text)
+
+
 def parse_price(text: object) -> float:
     """US dollars per hour of a text such as `$3.5/h`. Raises ValueError."""
     match = re.fullmatch(rf"\s*\$\s*{_NUMBER}\s*/\s*h\s*", text) if isinstance(text, str) else None
@@ -188,6 +194,13 @@ Rate = Annotated[
     WithJsonSchema(_text("120/s", rf"^\s*{_NUMBER}\s*/\s*({_UNIT(NANOSECONDS)})\s*$")),
 ]
 """Requests per second; written as `120/s`."""
+RateOrZero = Annotated[
+    float,
+    BeforeValidator(parse_rate_or_zero),
+    PlainSerializer(format_rate, return_type=str),
+    WithJsonSchema(_text("120/s", rf"^\s*{_NUMBER}\s*/\s*({_UNIT(NANOSECONDS)})\s*$")),
+]
+"""Requests per second, or none; written as `120/s`."""
 Price = Annotated[
     float,
     BeforeValidator(parse_price),

@@ -85,8 +85,8 @@ class Log:
 
     def batch_rows(self, first: int = 0) -> Integers:
         """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
-        rows = np.frombuffer(bytes(self.batches[first * BATCH_ROW.size :]), dtype=np.int64)
-        return rows.reshape(-1, BATCH_COLUMNS)
+        rows = np.frombuffer(memoryview(self.batches)[first * BATCH_ROW.size :], dtype=np.int64)
+        return rows.reshape(-1, BATCH_COLUMNS).copy()  # a view would forbid the log to grow
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,9 @@ def _stamps(
     for request, time in log.held:
         sent[request] = time
     served = batch_of >= 0
-    free[served], start[served], end[served] = batches[batch_of[served]][:, [IDLE_SINCE, START, END]].T
+    rows = batch_of[served]
+    for stamp, column in ((free, IDLE_SINCE), (start, START), (end, END)):
+        stamp[served] = batches[:, column][rows]
     stamps: Integers = np.minimum(np.stack([came, sent, np.clip(free, sent, start), start, end]), limit)
     stamps[:, ~visits] = 0
     return stamps

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 from simulator.batching import Scheduler
 from simulator.desk import Desk, Seat
 from simulator.line import Instance, Line
+from simulator.solo import SoloInstance, SoloLine
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
     from simulator.recording import ReplicaRecord
+
+
+def line_of(pool: PoolRun, slot: int) -> Line:
+    """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
+    if isinstance(pool.case.batching, Scheduler):
+        return Desk(pool, slot)
+    return SoloLine(pool, slot) if pool.alone else Line(pool, slot)
 
 
 class Replica:
@@ -22,10 +30,9 @@ class Replica:
         self.pool, self.slot, self.record = pool, slot, record
         self.pace = pool.case.speed.start(pool.random, f"{pool.case.name}/{slot}")
         """The function (start, work) -> end; None where work takes as long as it says."""
-        scheduled = isinstance(pool.case.batching, Scheduler)
-        self.line = pool.shared or (Desk(pool, slot) if scheduled else Line(pool, slot))
-        made = Seat if scheduled else Instance
-        self.instances = [made(self, index) for index in range(pool.case.instances)]
+        self.line = pool.shared or line_of(pool, slot)
+        made = Seat if isinstance(self.line, Desk) else SoloInstance if isinstance(self.line, SoloLine) else Instance
+        self.instances: list[Instance] = [made(self, index) for index in range(pool.case.instances)]
         pool.instances.extend(self.instances)
 
     def serving(self) -> int:

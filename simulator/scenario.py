@@ -9,11 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from simulator.arrivals import Arrivals
+from simulator.arrivals import Arrivals, Closed
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
-from simulator.closed import Closed
 from simulator.component import Record
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion

@@ -20,7 +20,7 @@ from simulator.arrays import Array
 from simulator.component import Component
 from simulator.quantities import Duration, PositiveDuration
 from simulator.sources import Sources
-from simulator.streams import Floats
+from simulator.streams import Floats, Integers
 
 Level = Literal["measured", "published", "derived", "assumed"]
 """How a figure is known, from the best to the weakest."""
@@ -57,6 +57,11 @@ class Law(Service):
     def work(self) -> WorkFunction:
         """The function (batch size, what the oldest request drew) -> nanoseconds, at least 1."""
 
+    def works_alone(self, drawn: Floats) -> Integers:
+        """The work of each request in a batch of its own, exactly as `work` gives it."""
+        work = self.work()
+        return np.array([work(1, one) for one in drawn.tolist()], dtype=np.int64)
+
     @abstractmethod
     def mean(self, batch: int) -> float:
         """Mean work of a batch in nanoseconds."""
@@ -82,6 +87,11 @@ class _Linear(Law):
             return ceil((setup + per_request * batch) * jitter) or 1
 
         return work
+
+    def works_alone(self, drawn: Floats) -> Integers:
+        """The same products, all at once."""
+        found: Integers = np.maximum(np.ceil((self.setup + self.per_request) * drawn), 1.0).astype(np.int64)
+        return found
 
     def mean(self, batch: int) -> float:
         return float(self.setup + self.per_request * batch)
@@ -169,6 +179,14 @@ class Table(Law):
             return ceil(low + (position - column) * (row[column + 1] - low)) or 1
 
         return work
+
+    def works_alone(self, drawn: Floats) -> Integers:
+        """The same interpolation, all at once."""
+        row = np.append(self.work_ns[0], self.work_ns[0, -1])
+        column = drawn.astype(np.int64)
+        work = np.ceil(row[column] + (drawn - column) * (row[column + 1] - row[column]))
+        found: Integers = np.maximum(work, 1.0).astype(np.int64)
+        return found
 
     def mean(self, batch: int) -> float:
         """Exact mean of the interpolated quantile function."""

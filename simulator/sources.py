@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from simulator.streams import Integers
@@ -10,11 +11,23 @@ if TYPE_CHECKING:
     from simulator.service import Table
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """The requests of a trace, ascending by time."""
+
+    times: Integers
+    """Arrival stamps in nanoseconds from the first."""
+    sizes: dict[str, Integers] = field(default_factory=dict)
+    """What the trace says of each request's size: `input_tokens`, `output_tokens`, `bytes`."""
+    interval: int = 0
+    """Nanoseconds within which the trace does not say when a request came: of counts, their interval."""
+
+
 class Sources(Protocol):
     """Where names become values; every method raises InputError for a name it does not know."""
 
-    def trace(self, file: str, format: str) -> Integers:  # noqa: A002 - the word users write
-        """Arrival stamps of a trace file in nanoseconds from the first, ascending."""
+    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+        """The requests of a trace file; `column` holds the stamps."""
 
     def profile(self, name: str) -> Table:
         """Service times of a calibrated profile, by name or path."""

@@ -10,11 +10,11 @@ import functools
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from typing import Any
 
 import numpy as np
 
-from simulator.case import Case
+from simulator.case import Case, CasePool
 from simulator.streams import Draws, Floats, Integers
 
 _CHUNK = 1 << 10  # requests drawn at once for rows that are added one by one
@@ -26,7 +26,9 @@ class PoolTape:
     """What one pool reads of each request, by the request's number on the tape."""
 
     service: array[float] = field(default_factory=lambda: array("d"))
-    """What the law of service drew."""
+    """What the law of service drew; empty where `works` is not."""
+    works: array[int] = field(default_factory=lambda: array("q"))
+    """Nanoseconds of work, where each request is a batch of its own."""
     routing: tuple[array[float], ...] = ()
     """Uniform numbers for the balancer."""
 
@@ -39,7 +41,7 @@ class _Stretch:
     workload: np.ndarray
     index: Integers
     """The number of each request within its workload."""
-    columns: list[Floats]
+    columns: list[np.ndarray]
 
     def part(self, chosen: slice) -> _Stretch:
         """Some of its requests."""
@@ -70,7 +72,9 @@ class Tape:
         self.pools = [
             PoolTape(routing=tuple(array("d") for _ in range(pool.balancer.uniforms()))) for pool in case.pools
         ]
-        self._columns = list(chain.from_iterable((pool.service, *pool.routing) for pool in self.pools))
+        self._columns: list[array[Any]] = []
+        for pool, known in zip(self.pools, case.pools, strict=True):
+            self._columns += [pool.works if case.alone(known) else pool.service, *pool.routing]
         if self.patience is not None:
             self._columns.append(self.patience)
         self._chunk = functools.lru_cache(_CHUNKS)(self._draw_chunk)
@@ -95,7 +99,7 @@ class Tape:
             column.append(values[place])
         return len(self.arrived) - 1
 
-    def _draw_chunk(self, workload: int, attempt: int, chunk: int) -> list[list[float]]:
+    def _draw_chunk(self, workload: int, attempt: int, chunk: int) -> list[list[Any]]:
         return [column.tolist() for column in self._draw(workload, attempt, chunk * _CHUNK, _CHUNK)]
 
     def _stretches(self, number: int) -> Iterator[_Stretch]:
@@ -109,9 +113,10 @@ class Tape:
             yield _Stretch(times, np.full(count, number, dtype=np.uint8), index, self._draw(number, 0, first, count))
             first += count
 
-    def _draw(self, number: int, attempt: int, first: int, count: int) -> list[Floats]:
+    def _draw(self, number: int, attempt: int, first: int, count: int) -> list[np.ndarray]:
         """What the pools read of requests `first` ... `first + count - 1` of a workload, column by column."""
-        workload, columns = self.case.workloads[number], []
+        workload = self.case.workloads[number]
+        columns: list[np.ndarray] = []
         again = f"/{attempt}" if attempt else ""
         for position, pool in enumerate(self.case.pools):
             entity = f"{workload.name}/{pool.name}"
@@ -119,7 +124,7 @@ class Tape:
             streams = ["service", *(f"routing-{draw}" for draw in range(pool.balancer.uniforms()))]
             for stream in streams:
                 uniform = self.draws.uniform(stream + again, entity, first, count) if visited else np.zeros(count)
-                columns.append(pool.service.draw(uniform) if stream == "service" else uniform)
+                columns.append(uniform if stream != "service" else self._service(pool, uniform))
         if self.patience is not None:
             if workload.impatience is None:
                 columns.append(np.full(count, np.inf))
@@ -127,6 +132,11 @@ class Tape:
                 uniform = self.draws.uniform("patience", workload.name, first, count)
                 columns.append(workload.impatience.draw(uniform))
         return columns
+
+    def _service(self, pool: CasePool, uniform: Floats) -> np.ndarray:
+        """What a pool reads of each request's service."""
+        drawn = pool.service.draw(uniform)
+        return pool.service.works_alone(drawn) if self.case.alone(pool) else drawn
 
 
 def _merge(sources: list[Iterator[_Stretch]]) -> Iterator[_Stretch]:

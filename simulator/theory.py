@@ -156,6 +156,12 @@ class MD1:
         return _invert(self.wait_tail, q, self.mean_wait() + self.service_time)
 
 
+def gm1_mean_wait(transform: Callable[[float], float], service_rate: float) -> float:
+    """Mean time in queue of GI/M/1; `transform` is the Laplace transform of the gaps (Gross et al., 5.3)."""
+    busy = float(brentq(lambda share: transform(service_rate * (1 - share)) - share, 0.0, 1 - 1e-9))
+    return busy / (service_rate * (1 - busy))
+
+
 def mg1_mean_wait(arrival_rate: float, mean: float, second_moment: float) -> float:
     """Mean time in queue of M/G/1 (Pollaczek and Khinchine) from two moments of the service time."""
     return arrival_rate * second_moment / (2 * (1 - arrival_rate * mean))

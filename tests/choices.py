@@ -15,11 +15,12 @@ from pydantic.fields import FieldInfo
 
 from simulator import quantities
 from simulator.arrivals import Process
+from simulator.arrivals.scheduled import parse_moment, parse_time_of_day, parse_zone
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, Scheduler
 from simulator.case import Case, CasePool, CaseWorkload
 from simulator.clients import Impatience, Retries
-from simulator.component import Component
+from simulator.component import Component, Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.scenario import InstanceType
@@ -29,6 +30,10 @@ from simulator.speed import Speed
 MILLISECOND = 10**6
 PARSERS: dict[Any, st.SearchStrategy[str]] = {
     quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
+    quantities.parse_rate_or_zero: st.integers(0, 400).map(lambda n: f"{n}/s"),
+    parse_time_of_day: st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
+    parse_moment: st.sampled_from(["Mon 00:00", "Wed 09:30", "Sun 23:59"]),
+    parse_zone: st.sampled_from(["+00:00", "+05:30", "-08:00"]),
     quantities.parse_duration: st.integers(0, 80).map(lambda n: f"{n}ms"),
     quantities.parse_share: st.integers(0, 100).map(lambda n: f"{n}%"),
 }
@@ -80,16 +85,23 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
     if annotation is type(None):
         return st.none()
     if origin is Annotated:
-        plain, *fields = typing.get_args(annotation)
-        marks = [mark for part in fields for mark in (part.metadata if isinstance(part, FieldInfo) else [part])]
-        return next(
-            (PARSERS.get(mark.func, POSITIVE_DURATION) for mark in marks if isinstance(mark, BeforeValidator)),
-            _plain(plain, marks),
-        )
+        marks = [
+            mark
+            for part in annotation.__metadata__
+            for mark in (part.metadata if isinstance(part, FieldInfo) else [part])
+        ]
+        for mark in marks:
+            if isinstance(mark, BeforeValidator):
+                return PARSERS.get(mark.func, POSITIVE_DURATION)
+        return _plain(annotation.__origin__, marks)
     if origin is tuple:
+        part = typing.get_args(annotation)[0]
         fewest = max((mark.min_length for mark in marks if isinstance(mark, at.MinLen)), default=0)
-        parts = st.lists(_plain(typing.get_args(annotation)[0], []), min_size=fewest, max_size=4, unique=True)
-        return parts.map(sorted).map(tuple)
+        if isinstance(part, type) and issubclass(part, Record):
+            return st.lists(_plain(part, []), min_size=fewest, max_size=fewest + 3)
+        return st.lists(_plain(part, []), min_size=fewest, max_size=4, unique=True).map(sorted).map(tuple)
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return st.fixed_dictionaries({name: _field(field) for name, field in annotation.model_fields.items()})
     low: Any = 0
     high: Any = float("inf")
     for mark in marks:
@@ -113,9 +125,10 @@ def _replays() -> st.SearchStrategy[Any]:
     times = gaps.map(lambda found: np.cumsum([0, *found, 1]))
     replay = Component.families["arrivals"].choices["replay"]
     return st.builds(
-        lambda stamps, jitter: replay.model_validate({"times": stamps, "jitter": jitter}),
+        lambda stamps, jitter, load: replay.model_validate({"times": stamps, "jitter": jitter, "load": load}),
         times,
         st.sampled_from(["0ms", "30ms"]),
+        st.sampled_from([1.0, 0.4, 2.5]),
     )
 
 

@@ -18,7 +18,14 @@ from simulator.batching.base import (
     Scheduler,
     Timer,
 )
+from simulator.batching.bentoml import BentoML
+from simulator.batching.kserve import KServe
+from simulator.batching.litserve import LitServe
+from simulator.batching.mosec import Mosec
+from simulator.batching.ray import Ray
 from simulator.batching.simple import Dynamic, Greedy, NoBatching, Static
+from simulator.batching.tfserving import TfServing
+from simulator.batching.torchserve import TorchServe
 from simulator.batching.triton import Triton
 
 __all__ = [
@@ -33,14 +40,21 @@ __all__ = [
     "REASONS",
     "WAIT",
     "Batching",
+    "BentoML",
     "Dynamic",
     "Greedy",
     "Host",
+    "KServe",
+    "LitServe",
+    "Mosec",
     "NoBatching",
     "Policy",
+    "Ray",
     "Rule",
     "Scheduler",
     "Static",
+    "TfServing",
     "Timer",
+    "TorchServe",
     "Triton",
 ]

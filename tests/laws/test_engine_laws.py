@@ -7,25 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from choices import any_of, cases, choices, instances, is_duration, pools
+from choices import any_of, cases, choices, instances, is_duration, open_arrivals, pools
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator.arrivals import Arrivals, Replay
 from simulator.autoscaling import Autoscaler, Fixed
-from simulator.batching import Batching, NoBatching, Scheduler, Static
+from simulator.batching import Batching, Dynamic, NoBatching, Scheduler, Static
 from simulator.case import Case, CaseWorkload
 from simulator.component import Component
 from simulator.cost import HOUR, bill, machine_time
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
 from simulator.recording import (
+    BATCH_COLUMNS,
     COMPLETED,
     END,
     IDLE_SINCE,
     IN_SYSTEM,
     INSTANCE,
     OUTCOMES,
+    REASON,
     REJECTED,
     SIZE,
     SLOT,
@@ -233,6 +235,36 @@ def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: i
 
     short, long = drawn(near), drawn(far)
     assert np.array_equal(short, long[long < near * 10**6])
+
+
+@settings(max_examples=60)
+@given(open_arrivals(), st.floats(0.1, 9), st.integers(1, 900))
+def test_scaling_multiplies_the_mean_rate(arrivals: Any, factor: float, until: int) -> None:
+    until *= 10**6
+    assert arrivals.scaled(factor).mean_rate(until) == pytest.approx(arrivals.mean_rate(until) * factor)
+
+
+@settings(max_examples=100)
+@given(cases(batching=NoBatching()))
+def test_no_batching_is_batches_of_one(case: Case) -> None:
+    """The short way of pools without batching does, to the nanosecond, what the general way does."""
+    single = Dynamic(max_batch=1)
+    general = dataclasses.replace(case, pools=tuple(dataclasses.replace(pool, batching=single) for pool in case.pools))
+    one, two = simulate(case, 0), simulate(general, 0)
+    assert np.array_equal(one.latency, two.latency)
+    assert np.array_equal(one.causes(), two.causes())
+    for short, long in zip(one.pools, two.pools, strict=True):
+        columns = [column for column in range(BATCH_COLUMNS) if column != REASON]
+        assert np.array_equal(short.batches[:, columns], long.batches[:, columns])
+        assert repr(short.replicas) == repr(long.replicas)
+
+
+@settings(max_examples=50)
+@given(any_of(Service), st.integers(0, 2**32))
+def test_the_work_of_one_is_the_same_on_the_tape(law: Any, seed: int) -> None:
+    drawn = law.draw(np.random.default_rng(seed).random(50))
+    work = law.work()
+    assert law.works_alone(drawn).tolist() == [work(1, one) for one in drawn.tolist()]
 
 
 @settings(max_examples=30)

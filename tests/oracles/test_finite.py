@@ -7,8 +7,8 @@ import pytest
 from cases import case, poisson, pool, takes
 from exact import Simulated, agrees, exponential, means
 
+from simulator.arrivals import Closed
 from simulator.clients import Impatience
-from simulator.closed import Closed
 from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.recording import REJECTED, TIMED_OUT

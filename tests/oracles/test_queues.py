@@ -12,10 +12,11 @@ import pytest
 from cases import case, dynamic, poisson, pool, takes
 from exact import Simulated, agrees, exponential, means, quantiles
 
+from simulator.arrivals import Deterministic, Gamma
 from simulator.batching import Batching
 from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, LeastWorkLeft, PowerOfD, PowerOfTwo, Random
 from simulator.service import Law, Lognormal
-from simulator.theory import MD1, MMC, GreedyBatches, mg1_mean_wait
+from simulator.theory import MD1, MMC, GreedyBatches, gm1_mean_wait, mg1_mean_wait
 
 
 def queue(
@@ -98,6 +99,23 @@ def test_m_g_1() -> None:
     law = Lognormal.model_validate({"per_request": "1s", "cv": 1.0})
     found = queue(0.7, law, seconds=60_000)
     agrees(means(found.wait), mg1_mean_wait(0.7, 1, 2.0), 0.03)
+
+
+def test_d_m_1() -> None:
+    """Evenly spaced arrivals: the root of the fixed point is 0.628630 at load 0.8."""
+    exact = gm1_mean_wait(lambda s: float(np.exp(-s / 0.8)), 1.0)
+    assert exact == pytest.approx(1.692731, abs=1e-6)
+    arrivals = Deterministic.model_validate({"rate": "0.8/s"})
+    found = Simulated(case(arrivals, pool(exponential("1s")), seconds=40_000, warmup=2000, seed=7))
+    agrees(means(found.wait), exact)
+
+
+def test_gamma_arrivals() -> None:
+    """Gaps of two exponential phases: the transform is (2 rate / (2 rate + s))^2."""
+    exact = gm1_mean_wait(lambda s: (1.6 / (1.6 + s)) ** 2, 1.0)
+    arrivals = Gamma.model_validate({"rate": "0.8/s", "cv": 0.5**0.5})
+    found = Simulated(case(arrivals, pool(exponential("1s")), seconds=40_000, warmup=2000, seed=7))
+    agrees(means(found.wait), exact)
 
 
 def test_m_g_1_has_the_second_moment_of_takacs() -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from simulator.arrivals import Process
+from simulator.arrivals.base import Process
 from simulator.quantities import SECOND, Duration
 from simulator.streams import Draws, Integers
 

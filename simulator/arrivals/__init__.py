@@ -1,0 +1,34 @@
+"""Arrival processes: when requests come.
+
+An arrival process gives stamps in integer nanoseconds, block by block. How they are cut into blocks cannot be
+observed.
+"""
+
+from __future__ import annotations
+
+from simulator.arrivals.base import BLOCK, Arrivals, Process
+from simulator.arrivals.bursty import Bursty, Phase
+from simulator.arrivals.closed import Closed
+from simulator.arrivals.renewal import Deterministic, Gamma, Lognormal, Poisson, Weibull
+from simulator.arrivals.replay import Replay, Trace
+from simulator.arrivals.scheduled import Diurnal, Piecewise, Spike, Step
+
+__all__ = [
+    "BLOCK",
+    "Arrivals",
+    "Bursty",
+    "Closed",
+    "Deterministic",
+    "Diurnal",
+    "Gamma",
+    "Lognormal",
+    "Phase",
+    "Piecewise",
+    "Poisson",
+    "Process",
+    "Replay",
+    "Spike",
+    "Step",
+    "Trace",
+    "Weibull",
+]

@@ -1,0 +1,169 @@
+"""Sizes of requests: tokens, bytes, or whatever a service is sensitive to, as whole numbers.
+
+A workload may have several, such as input and output tokens; each is drawn from a stream of its own name.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, InstanceOf, model_validator
+from scipy.special import ndtri
+
+from simulator.arrays import Array
+from simulator.arrivals import Process, Replay
+from simulator.component import Component
+from simulator.errors import InputError, suggestion
+from simulator.streams import Draws, Floats, Integers
+
+_LARGEST = 2**53  # beyond, floats skip whole numbers
+
+
+class Sizes(Component):
+    """How large requests are, as a scenario writes it."""
+
+    family: ClassVar[str] = "sizes"
+
+    @abstractmethod
+    def resolve(self, recorded: Mapping[str, Integers], arrivals: Process) -> SizeLaw:
+        """The law by value, given the sizes that the workload's trace tells and its arrivals. Raises InputError."""
+
+
+class SizeLaw(Sizes):
+    """How large requests are, by value."""
+
+    def resolve(self, recorded: Mapping[str, Integers], arrivals: Process) -> SizeLaw:
+        """Itself: nothing is left to look up."""
+        return self
+
+    @abstractmethod
+    def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
+        """The size so named of the workload's requests `first` ... `first + count - 1`."""
+
+    @abstractmethod
+    def average(self) -> float:
+        """Mean size."""
+
+
+class Constant(SizeLaw):
+    """Every request is of the same size."""
+
+    kind: Literal["constant"] = "constant"
+    value: int = Field(ge=0, le=_LARGEST)
+
+    def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
+        """The value."""
+        return np.full(count, self.value, dtype=np.int64)
+
+    def average(self) -> float:
+        """The value."""
+        return float(self.value)
+
+
+class _Independent(SizeLaw):
+    """Sizes that have nothing to do with one another."""
+
+    def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
+        """One uniform number for each request."""
+        return self.sizes(draws.uniform(f"size-{size}", workload, first, count))
+
+    @abstractmethod
+    def sizes(self, uniform: Floats) -> Integers:
+        """Inverse distribution function."""
+
+
+class Lognormal(_Independent):
+    """Lognormally distributed sizes by mean and cv: most are small, a few are very large."""
+
+    kind: Literal["lognormal"] = "lognormal"
+    mean: float = Field(ge=1, le=1e12, allow_inf_nan=False)
+    """Mean, before the rounding to whole numbers of at least one."""
+    cv: float = Field(gt=0, le=20, allow_inf_nan=False)
+    """Standard deviation over mean."""
+
+    def sizes(self, uniform: Floats) -> Integers:
+        """Rounded to whole numbers, at least one."""
+        variance = np.log1p(self.cv**2)
+        exact = self.mean * np.exp(np.sqrt(variance) * ndtri(uniform) - variance / 2)
+        found: Integers = np.clip(np.rint(exact), 1, _LARGEST).astype(np.int64)
+        return found
+
+    def average(self) -> float:
+        """As given."""
+        return self.mean
+
+
+class Empirical(_Independent):
+    """Sizes from a list of values, as often as their weights say."""
+
+    kind: Literal["empirical"] = "empirical"
+    values: Annotated[tuple[Annotated[int, Field(ge=0, le=_LARGEST)], ...], Field(strict=False, min_length=1)]
+    weights: (
+        Annotated[
+            tuple[Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)], ...], Field(strict=False, min_length=1)
+        ]
+        | None
+    ) = None
+    """One for each value, in any unit; without them all values are equally likely."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.values):
+            raise ValueError(f"{len(self.values)} values have {len(self.weights)} weights; give one for each")
+        if self.weights is not None and not any(self.weights):
+            raise ValueError("every weight is zero; give one of them a weight above zero")
+        return self
+
+    def sizes(self, uniform: Floats) -> Integers:
+        """The value in whose share of the weights the number falls."""
+        bounds = np.cumsum(self._shares())
+        place = np.searchsorted(bounds, uniform * bounds[-1], side="right")
+        found: Integers = np.array(self.values, dtype=np.int64)[place]
+        return found
+
+    def average(self) -> float:
+        """Weighted mean of the values."""
+        return float(np.average(self.values, weights=self._shares()))
+
+    def _shares(self) -> Floats:
+        return np.ones(len(self.values)) if self.weights is None else np.array(self.weights, dtype=np.float64)
+
+
+class Joint(Sizes):
+    """The sizes that the trace tells of the very requests it replays."""
+
+    kind: Literal["joint"] = "joint"
+    column: str
+    """`input_tokens`, `output_tokens` or `bytes`, where the trace has them."""
+
+    def resolve(self, recorded: Mapping[str, Integers], arrivals: Process) -> SizeLaw:
+        """The column beside the stamps. Raises InputError."""
+        if not isinstance(arrivals, Replay):
+            raise InputError("only a trace tells the sizes of its requests", fix="set arrivals to a trace")
+        if self.column not in recorded:
+            raise InputError(
+                f"the trace tells no {self.column!r}", path="column", fix=suggestion(self.column, recorded)
+            )
+        return ReplayedSizes(values=recorded[self.column], arrivals=arrivals)
+
+
+class ReplayedSizes(SizeLaw):
+    """Sizes of a trace by value, each with the request that the replay took it from."""
+
+    kind: Literal["replayed"] = "replayed"
+    values: Array
+    """One for each stamp of the trace."""
+    arrivals: InstanceOf[Replay]
+
+    def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
+        """Of the requests in the order in which the replay sends them, however it moves or repeats them."""
+        _, place = self.arrivals.replayed(draws, workload)
+        found: Integers = self.values[place[first : first + count]]
+        return found
+
+    def average(self) -> float:
+        """Mean over the stretch that is replayed."""
+        return float(np.mean(self.values[self.arrivals.places()]))
