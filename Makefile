@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: run test slow check ui bench clean
+.PHONY: run test slow check ui accuracy bench clean
 
 run: $(VENV)/.run  ## a real answer: one big machine or many small ones?
 	$(BIN)/headroom compare one-big-or-many-small --out answer
@@ -30,6 +30,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+
+accuracy: $(VENV)/.test  ## exact formulas, system by system; writes docs/accuracy.md
+	PYTHONPATH=tests $(BIN)/python benchmarks/accuracy.py
 
 bench: $(VENV)/.test  ## speed against a textbook SimPy model, as a ratio
 	$(BIN)/python benchmarks/engine.py
