@@ -34,8 +34,8 @@ check: $(VENV)/.test
 accuracy: $(VENV)/.test  ## exact formulas, system by system; writes docs/accuracy.md
 	PYTHONPATH=tests $(BIN)/python benchmarks/accuracy.py
 
-bench: $(VENV)/.test  ## speed against a textbook SimPy model, as a ratio
-	$(BIN)/python benchmarks/engine.py
+bench: $(VENV)/.test  ## speed against textbook SimPy and Ciw, as ratios; writes docs/performance.md
+	$(BIN)/python benchmarks/engine.py --write docs/performance.md
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
