@@ -1,6 +1,6 @@
 """The engine against exact formulas, system by system: writes docs/accuracy.md.
 
-    PYTHONPATH=tests python benchmarks/accuracy.py       two or three minutes
+    PYTHONPATH=tests python benchmarks/accuracy.py       a minute or two
 
 The systems are those of tests/oracles, with the same cases (tests/cases.py) and statistics (tests/exact.py).
 """
