@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: run test slow check ui bench clean
+.PHONY: run test slow check ui accuracy bench clean
 
 run: $(VENV)/.run  ## a real answer: one big machine or many small ones?
 	$(BIN)/headroom compare one-big-or-many-small --out answer
@@ -31,8 +31,11 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-bench: $(VENV)/.test  ## speed against a textbook SimPy model, as a ratio
-	$(BIN)/python benchmarks/engine.py
+accuracy: $(VENV)/.test  ## exact formulas, system by system; writes docs/accuracy.md
+	PYTHONPATH=tests $(BIN)/python benchmarks/accuracy.py
+
+bench: $(VENV)/.test  ## speed against textbook SimPy and Ciw, as ratios; writes docs/performance.md
+	$(BIN)/python benchmarks/engine.py --write docs/performance.md
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

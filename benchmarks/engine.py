@@ -4,7 +4,7 @@ Both run in this process, in turn, several times; the ratio is the median over t
 down slows both. The same run checks that both give the same latency quantiles, within 4 standard errors, and reports
 the memory of a request.
 
-    python benchmarks/engine.py [--rounds 9]
+    python benchmarks/engine.py [--rounds 9] [--write docs/performance.md]
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import ciw  # type: ignore[import-untyped]  # has no types
 import numpy as np
 from textbook import batching_replicas, one_queue
 
@@ -24,7 +26,7 @@ from simulator.arrivals import Poisson
 from simulator.autoscaling import Fixed
 from simulator.batching import Batching, Dynamic, NoBatching
 from simulator.case import Case, CasePool, CaseWorkload
-from simulator.dispatch import Balancer, CentralQueue, PowerOfTwo
+from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo
 from simulator.engine import simulate
 from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
@@ -32,6 +34,8 @@ from simulator.service import Exponential, Law, Lognormal
 from simulator.statistics import quantile
 
 REQUESTS = 100_000
+MOST_GROWTH = 3.0
+"""What a request may cost at 1,024 replicas, as a multiple of its cost at 16."""
 MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
 
 
@@ -94,7 +98,8 @@ def agree(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
             raise SystemExit(1)
 
 
-def measure(system: System, rounds: int) -> None:
+def measure(system: System, rounds: int) -> str:
+    """Prints the figures, and gives their row of the page."""
     ratios, speeds, ours, theirs = [], [], [], []
     for number in range(rounds):
         mine, run = timed(simulate, system.case, number)
@@ -108,18 +113,83 @@ def measure(system: System, rounds: int) -> None:
     run = simulate(system.case, 0)
     peak = tracemalloc.get_traced_memory()[1] / len(run.arrived)
     tracemalloc.stop()
+    middle, lowest, highest = statistics.median(ratios), min(ratios), max(ratios)
     print(f"{system.name}")
-    print(f"    {statistics.median(ratios):.1f} times the textbook (from {min(ratios):.1f} to {max(ratios):.1f})")
+    print(f"    {middle:.1f} times the textbook (from {lowest:.1f} to {highest:.1f})")
     print(f"    {statistics.median(speeds):,.0f} requests per CPU second, {peak:.0f} bytes a request at the peak")
     agree(ours, theirs)
+    return f"| {system.name} | textbook SimPy | {middle:.1f} | {lowest:.1f} to {highest:.1f} | {peak:.0f} |\n"
+
+
+def ciw_latencies(requests: int, seed: int) -> list[float]:
+    """The M/M/8 queue as Ciw simulates it: latencies of the requests that left."""
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(6.4)],
+        service_distributions=[ciw.dists.Exponential(1.0)],
+        number_of_servers=[8],
+    )
+    ciw.seed(seed)
+    simulation = ciw.Simulation(network)
+    simulation.simulate_until_max_customers(requests, method="Finish")
+    return [record.exit_date - record.arrival_date for record in simulation.get_all_records()]
+
+
+def against_ciw(rounds: int) -> str:
+    """Requests per CPU second as a ratio to Ciw's, on M/M/8."""
+    ratios, requests = [], REQUESTS // 5
+    for number in range(rounds):
+        mine, run = timed(simulate, SYSTEMS[0].case, number)
+        other, latencies = timed(ciw_latencies, requests, number)
+        ratios.append(other / len(latencies) / (mine / len(run.arrived)))
+    middle, lowest, highest = statistics.median(ratios), min(ratios), max(ratios)
+    print(f"M/M/8\n    {middle:.1f} times Ciw (from {lowest:.1f} to {highest:.1f})")
+    return f"| M/M/8 | Ciw {ciw.__version__} | {middle:.1f} | {lowest:.1f} to {highest:.1f} | |\n"
+
+
+def growth(balancer: Balancer, rounds: int) -> str:
+    """CPU time of a request at 1,024 replicas over that at 16, at the same load of each."""
+    law = Exponential.model_validate({"per_request": "1s"})
+    few, many = (case(0.8 * count, law, count, balancer, NoBatching()) for count in (16, 1024))
+    ratios = []
+    for number in range(rounds):
+        (small, one), (large, other) = timed(simulate, few, number), timed(simulate, many, number)
+        ratios.append(large / len(other.arrived) / (small / len(one.arrived)))
+    middle, lowest, highest = statistics.median(ratios), min(ratios), max(ratios)
+    kind = balancer.model_dump()["kind"]
+    print(f"{kind}\n    {middle:.2f} times the cost at 1,024 replicas (from {lowest:.2f} to {highest:.2f})")
+    return f"| {kind} | {middle:.2f} | {lowest:.2f} to {highest:.2f} | {'yes' if middle <= MOST_GROWTH else 'no'} |\n"
+
+
+PAGE = """# Performance
+
+Requests per CPU second of the engine on one core, as a ratio to another simulator of the same system in the same
+process, turn by turn: the median over {rounds} pairs, and the range. Absolute speeds depend on the machine and are not
+given. The same run checks that the engine and the textbook model give the same p50 and p99, within 4 standard errors of
+their difference.
+
+| system | against | times as fast | range | bytes a request at the peak |
+|---|---|---|---|---|
+{speeds}
+What a request costs at 1,024 replicas, as a multiple of its cost at 16 replicas with the same load of each (0.8); the
+aim is at most {most:g}.
+
+| balancer | multiple | range | reached |
+|---|---|---|---|
+{growths}
+Made by `python benchmarks/engine.py --rounds {rounds} --write docs/performance.md`, on a shared machine with two cores.
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    for system in SYSTEMS:
-        measure(system, rounds)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="Page to write the figures to.")
+    wanted = parser.parse_args()
+    rounds = wanted.rounds
+    speeds = "".join(measure(system, rounds) for system in SYSTEMS) + against_ciw(rounds)
+    growths = "".join(growth(balancer, rounds) for balancer in (LeastOutstanding(), PowerOfTwo()))
+    if wanted.write is not None:
+        wanted.write.write_text(PAGE.format(rounds=rounds, speeds=speeds, growths=growths, most=MOST_GROWTH))
 
 
 if __name__ == "__main__":
