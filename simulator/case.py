@@ -113,7 +113,7 @@ class Case:
         )
 
     def alone(self, pool: CasePool) -> bool:
-        """Whether every request of a pool is a batch of its own and served in the end: how long it takes is known beforehand."""
+        """Whether a pool serves every request by itself, in a time that is known beforehand."""
         return isinstance(pool.batching, NoBatching) and pool.speed == Constant() and not self.abandons()
 
     def endless(self) -> bool:
