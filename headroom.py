@@ -6,8 +6,9 @@
     compare(loaded, names)      strategies on the same load: what each option costs, and what it reaches
     sentence(comparison)        the answer in a sentence
     winner(comparison)          the cheapest option that meets every objective
+    explain(result)             the constraint that binds: the one whose relief by 20 % improves most
     Scenario, Loaded, Case      what people write; where it came from; the same by value
-    Result, Comparison, Option, Estimate    what comes back
+    Result, Comparison, Option, Explanation, Estimate    what comes back
     InputError, HeadroomError   what goes wrong
 
 >>> loaded = load("one-big-or-many-small", ["run.replications=2", "pools.encoders.replicas=2"])
@@ -25,6 +26,7 @@ from scenarios.decision import sentence, winner
 from scenarios.load import Loaded, library, load
 from simulator.case import Case
 from simulator.errors import HeadroomError, InputError
+from simulator.explain import Explanation, explain
 from simulator.replications import Progress, run_case
 from simulator.results import Result
 from simulator.scenario import Scenario
@@ -34,6 +36,7 @@ __all__ = [
     "Case",
     "Comparison",
     "Estimate",
+    "Explanation",
     "HeadroomError",
     "InputError",
     "Loaded",
@@ -41,6 +44,7 @@ __all__ = [
     "Result",
     "Scenario",
     "compare",
+    "explain",
     "library",
     "load",
     "run",

@@ -16,7 +16,7 @@ from scenarios.load import Loaded
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
-from simulator.precision import reached
+from simulator.precision import settled
 from simulator.quantities import SECOND
 from simulator.replications import Known, run_case
 from simulator.results import Result
@@ -102,12 +102,6 @@ class _Bench:
             step = None if report is None else lambda done, total: report(label, done, total)
             self.results[key] = run_case(case, self.jobs, step, self.known, settled)
         return self.results[key]
-
-
-def settled(result: Result) -> bool:
-    """Whether more replications are not needed: every objective is settled, or the figures are precise enough."""
-    known = [verdict.met is not None for verdict in result.verdicts]
-    return (bool(known) and all(known)) or reached(result)
 
 
 def compare(

@@ -142,13 +142,13 @@ def result_data(result: Result) -> dict[str, Any]:
         "precision": [asdict(item) for item in precision(result)],
         "level": result.level,
         "latency_s": {
-            **{f"p{q * 100:g}": _estimate(result.percentile(q)) for q in PERCENTILES},
-            "mean": _estimate(result.mean()),
+            **{f"p{q * 100:g}": estimate_data(result.percentile(q)) for q in PERCENTILES},
+            "mean": estimate_data(result.mean()),
         },
-        "throughput_per_s": _estimate(result.throughput),
-        "missed_share": _estimate(result.errors),
-        "usd_per_hour": _estimate(result.hourly_cost),
-        "usd_per_1000_requests": _estimate(result.cost_per_thousand),
+        "throughput_per_s": estimate_data(result.throughput),
+        "missed_share": estimate_data(result.errors),
+        "usd_per_hour": estimate_data(result.hourly_cost),
+        "usd_per_1000_requests": estimate_data(result.cost_per_thousand),
         "objectives": [
             {"objective": str(item.slo), "met": item.met, "reached": verdict_text(item)} for item in result.verdicts
         ],
@@ -158,9 +158,9 @@ def result_data(result: Result) -> dict[str, Any]:
                 "instance": pool.instance,
                 "level": pool.level,
                 "load": pool.load,
-                "busy_share": _estimate(pool.busy),
-                "mean_batch": _estimate(pool.batch),
-                "machines": _estimate(pool.replicas),
+                "busy_share": estimate_data(pool.busy),
+                "mean_batch": estimate_data(pool.batch),
+                "machines": estimate_data(pool.replicas),
             }
             for pool in result.pools
         ],
@@ -168,7 +168,8 @@ def result_data(result: Result) -> dict[str, Any]:
     }
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def estimate_data(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as plain data; infinite figures are null."""
     data: dict[str, Any] = {
         name: None if value is None or not isfinite(value) else value
         for name, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high))
@@ -235,7 +236,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
                 "strategy": option.strategy,
                 "option": option.label,
                 "note": option.note,
-                "latency_difference_s": _estimate(option.difference),
+                "latency_difference_s": estimate_data(option.difference),
                 "differs": option.differs,
                 "result": None if option.result is None else result_data(option.result),
             }

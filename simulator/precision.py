@@ -62,6 +62,12 @@ def reached(result: Result) -> bool:
     return all(item.reached for item in precision(result))
 
 
+def settled(result: Result) -> bool:
+    """Whether more replications are not needed: every objective is settled, or the figures are precise enough."""
+    known = [verdict.met is not None for verdict in result.verdicts]
+    return (bool(known) and all(known)) or reached(result)
+
+
 def can_grow(result: Result) -> bool:
     """Whether more replications may help, and the budget allows them. An infinite figure stays infinite."""
     open_ended = any(isinf(estimate.value or 0.0) for estimate, _ in _figures(result).values())

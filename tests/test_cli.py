@@ -112,6 +112,30 @@ def test_out_writes_data_and_plots_and_says_so_on_stderr(small: str, tmp_path: P
     assert answer["answer"] in found.stdout.replace("\n", " ")
 
 
+def test_explain_names_the_constraint_and_the_headroom(small: str) -> None:
+    words = ["explain", "run", small, "--set", "workloads.users.arrivals.rate=80/s", "-n", "2"]
+    found, again = headroom(*words), headroom(*words, PYTHONHASHSEED="7")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == again.stdout
+    binding, room = found.stdout.splitlines()[-2:]
+    assert binding.startswith("The replicas of boxes bind: 3 instead of 2 takes p95 from ")
+    assert "(next: service time of boxes, to " in binding
+    assert room.startswith("Headroom: ")
+    data = json.loads(headroom(*words, "--format", "json").stdout)
+    assert data["answer"] == binding
+    assert data["headroom_answer"] == room
+    assert data["binding"] == {"pool": "boxes", "constraint": "replicas"}
+    rows = list(csv.DictReader(io.StringIO(headroom(*words, "--format", "csv").stdout)))
+    assert [float(row["latency_s"]) for row in rows] == [item["latency_s"] for item in data["reliefs"]]
+    assert headroom(*words, "--format", "md").stdout.startswith(f"{binding}\n\n{room}\n\n**A small service")
+
+
+def test_run_says_where_the_time_goes(small: str) -> None:
+    (last,) = headroom("run", small).stdout.splitlines()[-1:]
+    assert last.startswith("The largest part of an average request's time, ")
+    assert ", is compute in boxes, which is " in last
+
+
 def test_quiet_says_nothing_but_the_result(small: str, tmp_path: Path) -> None:
     assert headroom("run", small, "-q", "-o", str(tmp_path / "o")).stderr == ""
 
@@ -137,6 +161,9 @@ def test_quiet_says_nothing_but_the_result(small: str, tmp_path: Path) -> None:
         (["run", "SMALL", "--plugin", "no_such_module"], "--plugin no_such_module: ModuleNotFoundError"),
         (["run", "SMALL", "-o", "/dev/null/x"], "/dev/null/x: --out: Not a directory"),
         (["run"], "Missing argument 'SCENARIO'"),
+        (["explain", "run", "nowhere"], "headroom: nowhere: no such file, and no shipped scenario has this name"),
+        (["explain", "run", "SMALL", "--slo", "p99<1s"], "slos.0: 'p99<1s' is not an objective"),
+        (["explain", "walk", "SMALL"], "No such command 'walk'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(small: str, words: list[str], expected: str) -> None:

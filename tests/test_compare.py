@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from scenarios.compare import Comparison, compare, latency_difference, settled
+from scenarios.compare import Comparison, compare, latency_difference
 from scenarios.decision import sentence, winner
 from scenarios.load import Files, Loaded, validate
+from simulator.precision import settled
 from simulator.quantities import SECOND
 from simulator.replications import run_case
 from simulator.theory import MMC

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from simulator.errors import HeadroomError
-from ui.cli import calibrate, commands
+from ui.cli import calibrate, commands, explain
 from ui.cli.output import complain
 
 INTERRUPTED = 130
@@ -28,6 +28,7 @@ app.command("list")(commands.list_names)
 app.command()(commands.schema)
 app.command()(commands.ui)
 app.add_typer(calibrate.app, name="calibrate")
+app.add_typer(explain.app, name="explain")
 
 
 def main(arguments: list[str] | None = None) -> None:

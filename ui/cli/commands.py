@@ -14,6 +14,7 @@ from calibration.profile import load_profile, shipped_profiles
 from scenarios import reports
 from scenarios.compare import compare as compare_strategies
 from scenarios.decision import sentence, winner
+from scenarios.explanation import reading
 from scenarios.files import make_folder, write_folder
 from scenarios.load import Loaded, catalogue, library, load
 from scenarios.strategies import STRATEGIES
@@ -50,14 +51,15 @@ def run(
     no_progress: options.NoProgress = False,
 ) -> int:
     """Simulate a scenario as it stands: latency, objectives, load, where the time goes, cost."""
-    loaded = _load(source, settings, slo, replications, precision, seed, until, plugin)
-    case = _case(loaded, quiet)
+    loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
+    case = resolve(loaded, quiet)
     if out is not None:
         make_folder(out)  # before the work, not after it
-    with progress_bar(_bar(quiet, no_progress)) as bar:
+    with progress_bar(bar_shown(quiet, no_progress)) as bar:
         result = run_case(case, jobs, lambda done, total: bar("simulating", done, total))
     if form is Format.TABLE:
         print_sheets(reports.result_sheets(result))
+        print_line(reading(result))
     elif form is Format.MD:
         sys.stdout.write("\n\n".join(sheet.markdown() for sheet in reports.result_sheets(result)) + "\n")
     elif form is Format.CSV:
@@ -97,12 +99,12 @@ def compare(
     no_progress: options.NoProgress = False,
 ) -> int:
     """Hold strategies against each other on the same load: which is the cheapest that meets the objectives?"""
-    loaded = _load(source, settings, slo, replications, precision, seed, until, plugin)
-    _case(loaded, quiet)
+    loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
+    resolve(loaded, quiet)
     if out is not None:
         make_folder(out)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
-    with progress_bar(_bar(quiet, no_progress)) as bar:
+    with progress_bar(bar_shown(quiet, no_progress)) as bar:
         comparison = compare_strategies(loaded, names, jobs, bar)
     sheet, answer = reports.comparison_sheet(comparison), sentence(comparison)
     if form is Format.TABLE:
@@ -135,8 +137,8 @@ def validate(
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> int:
     """Check a scenario and everything that it names; say what it resolves to."""
-    loaded = _load(source, settings, None, None, None, None, None, plugin)
-    case = _case(loaded, quiet)
+    loaded = load_scenario(source, settings, None, None, None, None, None, plugin)
+    case = resolve(loaded, quiet)
     sys.stdout.write(f"{source}: valid; case {case.key()}\n")
     return 0
 
@@ -175,7 +177,7 @@ def ui(
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(app), *words])
 
 
-def _load(
+def load_scenario(
     source: str,
     settings: list[str] | None,
     slo: list[str] | None,
@@ -203,7 +205,8 @@ def _load(
     return load(source, flags)
 
 
-def _case(loaded: Loaded, quiet: bool) -> Case:
+def resolve(loaded: Loaded, quiet: bool) -> Case:
+    """The scenario by value, with remarks on what it names."""
     case = loaded.case()
     for workload in case.workloads:
         arrivals = workload.arrivals
@@ -215,7 +218,8 @@ def _case(loaded: Loaded, quiet: bool) -> Case:
     return case
 
 
-def _bar(quiet: bool, no_progress: bool) -> bool:
+def bar_shown(quiet: bool, no_progress: bool) -> bool:
+    """Whether to draw a progress bar."""
     return sys.stderr.isatty() and not quiet and not no_progress and "NO_COLOR" not in os.environ
 
 

@@ -1,0 +1,246 @@
+"""Why a service is as fast as it is: where the time goes, and which constraint binds.
+
+The binding constraint is the one whose relief by 20 % improves the latency quantile most. Each relief is simulated
+on the same tapes, so what all have in common cancels. A request that is not answered in time counts as infinitely
+slow; where the quantile is infinite whatever is relieved, the share of such requests decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isinf
+
+import numpy as np
+
+from simulator.levers import Lever, levers
+from simulator.quantities import SECOND
+from simulator.recording import CAUSES, COMPLETED, SIZE, START, Replication
+from simulator.replications import Known, replicate
+from simulator.results import PoolSummary, Result
+from simulator.statistics import (
+    CONFIDENCE,
+    Difference,
+    Estimate,
+    Sections,
+    mean_of,
+    paired_difference,
+    quantile,
+    sections_for,
+)
+from simulator.streams import Floats
+
+WAITING = ("cold start", "queue", "batch wait")
+"""Causes of time that a request spends in a pool before its service."""
+Progress = Callable[[str, int, int], None]
+"""Called with (what is relieved, replications done, replications in all)."""
+
+
+@dataclass(frozen=True)
+class PoolAccount:
+    """What happens in one pool over the measured time."""
+
+    summary: PoolSummary
+    waiting: float
+    """Requests that wait for their service, on average: their rate times their mean wait (Little's law)."""
+    largest: int
+    """The largest batch allowed."""
+    full: float
+    """Share of batches that are that large."""
+    causes: dict[str, float]
+    """Mean seconds that an answered request spends in the pool on each cause."""
+
+
+def pool_accounts(result: Result) -> tuple[PoolAccount, ...]:
+    """Each pool's account."""
+    return tuple(_account(result, number, summary) for number, summary in enumerate(result.pools))
+
+
+def _account(result: Result, number: int, summary: PoolSummary) -> PoolAccount:
+    largest = result.case.pools[number].batching.largest()
+    waited, batches, full, answered = 0, 0, 0, 0
+    total = np.zeros(len(CAUSES) - 1)
+    for run in result.replications:
+        spent = run.pools[number].causes
+        measured = result.measured(run)
+        counted = measured & (run.outcome == COMPLETED)
+        answered += int(counted.sum())
+        if run.request_of is not None:
+            measured, counted = measured[run.request_of], counted[run.request_of]
+        total += spent[:, counted].sum(axis=1)
+        waited += int(spent[[CAUSES.index(cause) for cause in WAITING]][:, measured].sum())
+        rows = run.pools[number].batches
+        sizes = rows[(rows[:, START] >= result.start) & (rows[:, START] < result.case.duration), SIZE]
+        batches += len(sizes)
+        full += int((sizes >= largest).sum())
+    seconds = (total / max(answered, 1) / SECOND).tolist()
+    return PoolAccount(
+        summary=summary,
+        waiting=waited / SECOND / (result.seconds * len(result.replications)),
+        largest=largest,
+        full=full / max(batches, 1),
+        causes=dict(zip(CAUSES[:-1], seconds, strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class Heaviest:
+    """The largest of the time accounts: what an average request waits for most, known without further simulation."""
+
+    pool: str
+    """Empty for time that passes outside the pools."""
+    cause: str
+    seconds: float
+    share: float
+    """Of the mean latency."""
+    busy: float
+    """Share of the pool's replicas' time in service."""
+
+
+def heaviest(result: Result) -> Heaviest | None:
+    """The largest account; None when no request was answered in time."""
+    whole = sum(result.accounts.values())
+    if not whole:
+        return None
+    found = [("", CAUSES[-1], result.accounts[CAUSES[-1]], 0.0)]
+    for item in pool_accounts(result):
+        busy = item.summary.busy.value or 0.0
+        found += [(item.summary.name, cause, spent, busy) for cause, spent in item.causes.items()]
+    pool, cause, seconds, busy = max(found, key=lambda one: one[2])
+    return Heaviest(pool, cause, seconds, seconds / whole, busy)
+
+
+@dataclass(frozen=True)
+class Relief:
+    """A lever, and what its relief does."""
+
+    lever: Lever
+    tail: float
+    """The latency quantile with it, in seconds."""
+    missed: float
+    """The share of requests that is not answered in time with it."""
+    change: Estimate
+    """Seconds by which it changes the quantile, on the same tapes."""
+    missed_change: Estimate
+    """By how much it changes the missed share."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Smaller is better."""
+        return self.tail, self.missed
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A result, and what each relief would do to it."""
+
+    result: Result
+    quantile: float
+    tail: float
+    """The quantile that is to be improved, in seconds, over the same time as those of the reliefs."""
+    missed: float
+    reliefs: tuple[Relief, ...]
+    """From the one that improves most."""
+    clear: bool
+    """Whether the first is told apart from every other, with at least 95 % for all of them at once."""
+    doubt: str
+    """Why no interval can be stated, or nothing."""
+
+    @property
+    def binding(self) -> Relief | None:
+        """The constraint whose relief improves most; None when no relief improves anything."""
+        return next((best for best in self.reliefs[:1] if best.rank < (self.tail, self.missed)), None)
+
+
+def explain(result: Result, jobs: int = 1, progress: Progress | None = None, known: Known | None = None) -> Explanation:
+    """Simulates every relief that can matter, on the tapes of the result.
+
+    The quantile is that of the first objective that speaks of one, or p99.
+    """
+    q = next((slo.quantile for slo in result.case.slos if slo.quantile is not None), 0.99)
+    bench = _Bench(result, q)
+    tried = []
+    for lever in levers(result.case):
+        if _never_bound(result, lever):
+            continue
+        parts = []
+        for run in replicate(lever.case, range(len(result.replications)), jobs, known):
+            parts.append(_seconds(run, result.start))
+            if progress is not None:
+                progress(f"{lever.what} of {lever.pool}", len(parts), len(result.replications))
+        tried.append((bench.relief(lever, parts), parts))
+    tried.sort(key=lambda one: one[0].rank)
+    clear = len(tried) < 2 or bench.clear(tried[0][1], [parts for _, parts in tried[1:]])
+    return Explanation(result, q, bench.tail, bench.missed, tuple(relief for relief, _ in tried), clear, bench.reason)
+
+
+def _seconds(run: Replication, start: int) -> Floats:
+    found: Floats = np.where(run.outcome == COMPLETED, run.latency / SECOND, inf)[run.arrived >= start]
+    return found
+
+
+def _never_bound(result: Result, lever: Lever) -> bool:
+    """Whether the runs never came to a constraint, so that they would be the same without it."""
+    number = [pool.name for pool in result.case.pools].index(lever.pool)
+    visits = [run.pools[number] for run in result.replications]
+    if lever.what == "largest batch":
+        largest = result.case.pools[number].batching.largest()
+        return all((one.batches[:, SIZE] < largest).all() for one in visits)
+    if lever.what == "batching delay":
+        return not any(one.causes[CAUSES.index("batch wait")].any() for one in visits)
+    if lever.what == "cold start":
+        return not any(record.launched > 0 for one in visits for record in one.replicas)
+    return False
+
+
+class _Bench:
+    """What all reliefs of a result are held against."""
+
+    def __init__(self, result: Result, q: float) -> None:
+        self.q = q
+        self.parts = result.latencies()
+        self.tail, self.missed = self._tail(self.parts), _missed(self.parts)
+        self.way, self.reason = Sections(), ""
+        if result.steady and not result.refusal:  # what is refused a steady state is still a window, and said to be one
+            self.way, self.reason = sections_for(self.parts, q, result.seconds, result.gate)
+            self.reason = result.shortness or self.reason
+
+    def _tail(self, parts: list[Floats]) -> float:
+        together = np.concatenate(parts)
+        return quantile(together, self.q) if len(together) else inf
+
+    def relief(self, lever: Lever, parts: list[Floats]) -> Relief:
+        missed = mean_of(
+            [_missed([after]) - _missed([before]) for before, after in zip(self.parts, parts, strict=True)]
+        )
+        tail, change = self._tail(parts), self._difference(self.parts, parts).estimate()
+        if not change.sure and not isinf(self.tail) and not isinf(tail):
+            change = Estimate(tail - self.tail, reason=change.reason)
+        return Relief(lever, tail, _missed(parts), change, missed)
+
+    def clear(self, best: list[Floats], others: list[list[Floats]]) -> bool:
+        """Whether the best is better than each of the others; Bonferroni's intervals, as they are a family."""
+        confidence = 1 - (1 - CONFIDENCE) / len(others)
+        return all(self._worse(best, other, confidence) for other in others)
+
+    def _worse(self, best: list[Floats], other: list[Floats], confidence: float) -> bool:
+        if isinf(self._tail(best)):
+            more = [_missed([after]) - _missed([before]) for before, after in zip(best, other, strict=True)]
+            estimate = Difference(sum(more) / len(more), tuple(more)).estimate(confidence)
+        elif isinf(self._tail(other)):
+            return True
+        else:
+            estimate = self._difference(best, other).estimate(confidence)
+        return estimate.low is not None and estimate.low > 0
+
+    def _difference(self, first: list[Floats], second: list[Floats]) -> Difference:
+        if self.reason:
+            return Difference(reason=self.reason)
+        if not all(len(part) for part in (*first, *second)):
+            return Difference(reason="a replication holds no requests")
+        return paired_difference(first, second, lambda part: quantile(part, self.q), self.way)
+
+
+def _missed(parts: list[Floats]) -> float:
+    count = sum(map(len, parts))
+    return sum(int(np.isinf(part).sum()) for part in parts) / count if count else 0.0

@@ -1,0 +1,174 @@
+"""What may hold a service back, and the same case with each of these relieved by 20 %.
+
+A lever is one constraint of one pool: a time becomes 1.2 times shorter, a count or a limit 1.2 times larger (whole
+numbers are rounded to the next that is better). A balancer has no size: it is replaced by one queue for the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any, Literal
+
+from pydantic import SerializeAsAny
+
+from simulator.case import Case, CasePool
+from simulator.dispatch import CentralQueue
+from simulator.limits import Limits
+from simulator.quantities import SECOND
+from simulator.service import Law, WorkFunction
+from simulator.streams import Floats
+
+RELIEF = 1.2
+
+Unit = Literal["", "s", "/s"]
+
+_AUTOSCALER = {
+    "max_replicas": "most replicas",
+    "target": "autoscaling target",
+    "interval": "autoscaling interval",
+    "out_after": "periods before scaling out",
+}
+"""Fields of autoscalers that are levers of their own, and how they are called. All but the first get smaller."""
+
+
+@dataclass(frozen=True)
+class Lever:
+    """One constraint, and the case in which it is relieved."""
+
+    pool: str
+    what: str
+    """Such as `replicas` or `service time`."""
+    before: float | str
+    after: float | str
+    unit: Unit
+    case: Case
+
+
+class Faster(Law):
+    """Another law, with every time 1.2 times shorter. It has no kind: no scenario can name it."""
+
+    law: SerializeAsAny[Law]
+
+    def draw(self, uniform: Floats) -> Floats:
+        """As the other law does."""
+        return self.law.draw(uniform)
+
+    def work(self) -> WorkFunction:
+        """The other law's work, divided."""
+        work = self.law.work()
+        return lambda batch, drawn: ceil(work(batch, drawn) / RELIEF)
+
+    def mean(self, batch: int) -> float:
+        """The other law's mean, divided."""
+        return self.law.mean(batch) / RELIEF
+
+    def largest_batch(self) -> int | None:
+        """That of the other law."""
+        return self.law.largest_batch()
+
+
+def levers(case: Case) -> tuple[Lever, ...]:
+    """Every constraint of every pool, pool by pool."""
+    found = []
+    for number, pool in enumerate(case.pools):
+        for what, before, after, unit, relieved in _of(pool):
+            pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
+            found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
+    return tuple(found)
+
+
+_Change = tuple[str, float | str, float | str, Unit, CasePool]
+
+
+def _of(pool: CasePool) -> Iterator[_Change]:
+    alone = pool.service.mean(1) / SECOND
+    faster = Faster(level=pool.service.level, law=pool.service)
+    yield "service time", alone, alone / RELIEF, "s", replace(pool, service=faster)
+    yield from _replicas(pool)
+    if not pool.balancer.shared_queue and pool.autoscaler.bounds(pool.replicas)[1] > 1:
+        yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
+    yield from _batching(pool)
+    if pool.limits is not None:
+        yield from _limits(pool, pool.limits)
+
+
+def _replicas(pool: CasePool) -> Iterator[_Change]:
+    more = _more(pool.replicas)
+    if pool.autoscaler.period() is None:
+        yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
+        return
+    low, high = pool.autoscaler.bounds(pool.replicas)
+    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= high:
+        scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
+        replicas = max(fewest, min(more, high))
+        yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)
+    for field, what in _AUTOSCALER.items():
+        before = getattr(pool.autoscaler, field, None)
+        if before is None:
+            continue
+        after = _more(before) if field == "max_replicas" else _less(before)
+        if after:
+            scaler = pool.autoscaler.model_copy(update={field: after})
+            yield _told(what, before, after, field == "interval", replace(pool, autoscaler=scaler))
+    if pool.cold_start:
+        after = _less(pool.cold_start)
+        yield _told("cold start", pool.cold_start, after, True, replace(pool, cold_start=after))
+
+
+def _batching(pool: CasePool) -> Iterator[_Change]:
+    fields = type(pool.batching).model_fields
+    if "max_batch" in fields:
+        before = pool.batching.largest()
+        after = min(_more(before), pool.service.largest_batch() or _more(before))
+        if after > before:
+            batching = pool.batching.model_copy(update={"max_batch": after})
+            yield "largest batch", before, after, "", replace(pool, batching=batching)
+    delay = getattr(pool.batching, "max_delay", None)
+    if delay:
+        after = _less(delay)
+        batching = pool.batching.model_copy(update={"max_delay": after})
+        yield _told("batching delay", delay, after, True, replace(pool, batching=batching))
+
+
+def _limits(pool: CasePool, limits: Limits) -> Iterator[_Change]:
+    def relieved(**fields: Any) -> CasePool:
+        return replace(pool, limits=limits.model_copy(update=fields))
+
+    if limits.queue is not None:
+        after = max(_more(limits.queue), 1)
+        yield "queue limit", limits.queue, after, "", relieved(queue=after)
+    if limits.concurrency is not None:
+        after = _more(limits.concurrency)
+        yield "concurrency limit", limits.concurrency, after, "", relieved(concurrency=after)
+    if limits.rate is not None:
+        yield "rate limit", limits.rate, limits.rate * RELIEF, "/s", relieved(rate=limits.rate * RELIEF)
+    if limits.shed:
+        shed = {name: max(_more(length), 1) for name, length in limits.shed.items()}
+        before, after = min(limits.shed.values()), min(shed.values())
+        yield "shedding limit", before, after, "", relieved(shed=shed)
+
+
+def _central(pool: CasePool) -> CasePool:
+    """One queue for all replicas, with room for as many as the replicas' own queues had."""
+    limits = pool.limits
+    if limits is not None:
+        queue = None if limits.queue is None else limits.queue * pool.replicas
+        shed = {name: length * pool.replicas for name, length in limits.shed.items()}
+        limits = limits.model_copy(update={"queue": queue, "shed": shed})
+    return replace(pool, balancer=CentralQueue(), limits=limits)
+
+
+def _told(what: str, before: float, after: float, timed: bool, pool: CasePool) -> _Change:
+    return (what, before / SECOND, after / SECOND, "s", pool) if timed else (what, before, after, "", pool)
+
+
+def _more(count: int) -> int:
+    """1.2 times as many, rounded up."""
+    return -(-count * 6 // 5)
+
+
+def _less(value: Any) -> Any:
+    """A 1.2nd of it; whole numbers are rounded down."""
+    return value * 5 // 6 if isinstance(value, int) else value / RELIEF
