@@ -16,8 +16,14 @@ from ui.cli import main
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = {path.stem: path.read_text() for path in sorted(DOCS.glob("*.md"))}
-TABLES = {"arrivals": "arrivals", "balancer": "balancers", "batching": "batching", "service": "batching"}
-TABLES |= {"autoscaler": "autoscaling"}
+TABLES = {
+    "arrivals": "arrivals",
+    "balancer": "balancers",
+    "batching": "batching",
+    "service": "batching",
+    "speed": "batching",
+}
+TABLES |= {"autoscaler": "autoscaling", "speed": "batching"}
 BY_VALUE = {"replay", "table"}  # what files become once they are read: nobody writes these
 COMMANDS = [line[4:] for text in PAGES.values() for line in text.splitlines() if line.startswith("    headroom ")]
 SCENARIOS = [part for text in PAGES.values() for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]

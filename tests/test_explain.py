@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from cases import case, dynamic, poisson, pool, replay, takes
 
+from simulator.arrivals import Closed
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case, CasePool
-from simulator.closed import Closed
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
 from simulator.explain import Explanation, explain, heaviest, pool_accounts

@@ -6,12 +6,12 @@ import dataclasses
 from math import log
 
 import pytest
-from cases import case, poisson, pool, replay, takes
+from cases import case, poisson, pool, takes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.explanation import headroom_sentence
-from simulator.closed import Closed
+from simulator.arrivals import Closed, Deterministic
 from simulator.headroom import FINE, MOST, Headroom, edges, headroom
 from simulator.service import Exponential
 from simulator.slo import parse_slo
@@ -68,9 +68,9 @@ def test_mm1_keeps_its_objective_up_to_the_exact_rate(rate: float, target: float
 
 def test_a_limit_breaks_at_its_own_rate() -> None:
     """Nothing waits; a pool that takes 3 at once refuses the fourth: 6 evenly spaced requests of 0.5 s are too many."""
-    times = [k / 4 for k in range(400)]
-    asked = case(replay(*times), pool(takes("0ms", "500ms"), 3), seconds=100, slos=["p90(latency)<501ms"])
-    found = headroom(dataclasses.replace(asked, replications=6))
+    even = Deterministic.model_validate({"rate": "4/s"})
+    asked = case(even, pool(takes("0ms", "500ms"), 3), seconds=4000, slos=["p90(latency)<501ms"])
+    found = headroom(dataclasses.replace(asked, replications=10))
     assert found is not None
     assert found.low is not None
     assert found.high is not None
