@@ -52,7 +52,7 @@ class Alarm:
         self.standing.pop()
         due = self.due
         if due == now:
-            self.due = None
+            self.due, self.desk.now = None, now
             self.ring(now)
             self.desk.settle(now)
         elif due is not None and (not self.standing or due < self.standing[-1]):
@@ -62,7 +62,7 @@ class Alarm:
 class Desk(Line):
     """The requests of one replica, in the hands of a rule; it is the rule's host."""
 
-    __slots__ = ("alarms", "chunks", "drawn", "held", "instances", "rule", "scheduler", "seats")
+    __slots__ = ("alarms", "chunks", "drawn", "held", "instances", "now", "rule", "scheduler", "seats")
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
         super().__init__(pool, slot)
@@ -72,6 +72,8 @@ class Desk(Line):
         self.rule: Rule | None = None
         """None while no replica that can serve has the slot."""
         self.idle = [slot]  # never empty, so that the rule hears of every arrival at once
+        self.now = 0
+        """When the rule was last told of something."""
         self.held = 0
         """Requests that are in no running batch."""
         self.instances = pool.case.instances
@@ -95,6 +97,7 @@ class Desk(Line):
 
     def free(self, instance: Instance, now: int) -> None:
         """An instance can serve."""
+        self.now = now
         if self.rule is None:
             self.rule = self.scheduler.start(self)
         self.rule.ready(instance.index, now)
@@ -102,6 +105,7 @@ class Desk(Line):
     def consider(self, now: int) -> None:
         """A request has come."""
         assert self.rule is not None
+        self.now = now
         self.held += 1
         self.rule.arrive(self.waiting.popleft(), now)
 
@@ -130,7 +134,8 @@ class Desk(Line):
         """Refuses a request that is not in a batch; its client hears of it at `time`."""
         self.held -= 1
         self.pool.lose(request, self.slot)
-        self.pool.refuse(request, time)
+        # A server may notice late that a request was over: clients who answer back cannot do so in the past.
+        self.pool.refuse(request, time if self.pool.clients is None else max(time, self.now))
 
     def given_up(self, request: int, now: int) -> bool:
         """Whether the request's client has given up; it is then struck off."""
@@ -200,10 +205,9 @@ class Seat(Instance):
         if pause := desk.rule.pause(size):
             self.pause.set(now + pause)
         else:
-            desk.rule.ready(self.index, now)
+            desk.free(self, now)
         desk.settle(now)
 
     def _rested(self, now: int) -> None:
         """The pause after a batch is over."""
-        assert self.desk.rule is not None
-        self.desk.rule.ready(self.index, now)
+        self.desk.free(self, now)
