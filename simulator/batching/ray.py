@@ -53,7 +53,7 @@ class _Ray(Rule):
         self.since = [0] * host.instances
         self.running = [0] * host.instances
         """By instance: requests in service."""
-        self.alarm = host.timer(self._collect)
+        self.alarm = host.timer(self._admit)
 
     def arrive(self, request: int, now: int) -> None:
         self.outside.append(request)
@@ -69,12 +69,14 @@ class _Ray(Rule):
 
     def _admit(self, now: int) -> None:
         """Lets in as many as may be in the replica, then collects."""
+        self._collect(now)
         while self.outside and self.ongoing < self.case.max_ongoing:
             request = self.outside.popleft()
             if not self.host.given_up(request, now):
                 self.ongoing += 1
                 self.queue.append(request)
-        self._collect(now)
+            if self.ongoing == self.case.max_ongoing or not self.outside:
+                self._collect(now)  # which may find that all have given up, and make room
 
     def _blocked(self) -> bool:
         return self.case.handler == "blocking" and any(self.running)
