@@ -116,12 +116,17 @@ class Case:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         return isinstance(pool.batching, NoBatching) and pool.speed == Constant() and not self.abandons()
 
-    def endless(self) -> bool:
-        """Whether queues grow without end when the load exceeds the capacity: nobody gives up, nothing is refused."""
-        if any(pool.limits is not None and pool.limits.bounded() for pool in self.pools):
+    def endless(self, pool: int) -> bool:
+        """Whether a pool's queue grows without end when its load exceeds its capacity.
+
+        Not where the pool refuses, or where nobody who comes there waits for ever.
+        """
+        limits = self.pools[pool].limits
+        if limits is not None and limits.bounded():
             return False
         return any(
-            item.timeout is None and item.impatience is None and not item.arrivals.closed for item in self.workloads
+            pool in item.pools and item.timeout is None and item.impatience is None and not item.arrivals.closed
+            for item in self.workloads
         )
 
     def stationary(self) -> bool:

@@ -140,9 +140,10 @@ class Result:
     @cached_property
     def refusal(self) -> str:
         """Why no steady-state figure exists, or nothing."""
-        if not self.steady or not self.case.endless() or self.stability != "overloaded":
+        endless = [pool for number, pool in enumerate(self.pools) if self.case.endless(number)]
+        if not self.steady or not endless or self.stability != "overloaded":
             return ""
-        worst = max(self.pools, key=lambda pool: pool.load)
+        worst = max(endless, key=lambda pool: pool.load)
         if worst.load < 1:
             return self._growth
         return f"overloaded: {worst.name} is offered {worst.load:.0%} of its capacity, so its queue never ends"

@@ -99,6 +99,15 @@ def test_an_overloaded_pool_that_refuses_has_a_steady_state() -> None:
     assert result.met is False
 
 
+def test_a_limit_of_one_pool_bounds_no_other() -> None:
+    """The first pool refuses and has room; the second is offered twice its capacity and refuses nobody."""
+    second = dataclasses.replace(pool(takes("0ms", "20ms")), name="second")
+    made = case(poisson(100), limited(2, queue=5), second, seconds=20, warmup=2, replications=10)
+    result = Result(made, [simulate(made, number) for number in range(10)])
+    assert "second is offered 200% of its capacity" in result.refusal
+    assert result.percentile(0.99).value is None
+
+
 def test_limits_that_make_no_sense_are_named() -> None:
     with pytest.raises(ValidationError) as error:
         Limits.model_validate({"concurrency": 0})
