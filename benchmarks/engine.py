@@ -25,7 +25,7 @@ from textbook import batching_replicas, one_queue
 from simulator.arrivals import Poisson
 from simulator.autoscaling import Fixed
 from simulator.batching import Batching, Dynamic, NoBatching
-from simulator.case import Case, CasePool, CaseWorkload
+from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo
 from simulator.engine import simulate
 from simulator.quantities import SECOND
@@ -51,10 +51,12 @@ class System:
 
 
 def case(rate: float, law: Law, replicas: int, balancer: Balancer, batching: Batching) -> Case:
-    pool = CasePool("pool", "box", MACHINE, law, replicas, balancer, batching, Fixed(), 0)
+    pool = CasePool("pool", "box", MACHINE, replicas, balancer, batching, Fixed(), 0)
     arrivals = Poisson.model_validate({"rate": f"{rate!r}/s"})
     workload = CaseWorkload("load", arrivals, (0,), None)
-    return Case("benchmark", (workload,), (pool,), (), round(REQUESTS / rate * SECOND), 0, 1, 1)
+    return Case(
+        "benchmark", (workload,), (CaseStage("pool", 0, law),), (pool,), (), round(REQUESTS / rate * SECOND), 0, 1, 1
+    )
 
 
 SYSTEMS = (

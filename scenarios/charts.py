@@ -173,7 +173,7 @@ def _times(value: float | str | None, factor: float) -> float | None:
 def accounts(result: Result) -> Chart:
     """Where the mean latency goes."""
     factor, unit = _unit(max(result.accounts.values()))
-    rows = [{"cause": cause, "time": value * factor} for cause, value in result.accounts.items()]
+    rows = [{"cause": cause, "time": value * factor} for cause, value in result.accounts.items() if value]
     chart: Chart = (
         alt.Chart(_rows(rows), title="Where the time of an average request goes")
         .mark_bar(color="#0072B2")

@@ -8,7 +8,7 @@ from typing import Any
 
 from scenarios.reports import Sheet, estimate_data
 from scenarios.wording import Scale, in_percent, in_seconds, interval, per_second, say, spread, unitless
-from simulator.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts
+from simulator.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts, time_accounts
 from simulator.headroom import MOST, Headroom
 from simulator.levers import Lever
 from simulator.quantities import SECOND
@@ -203,15 +203,10 @@ def _pools(result: Result) -> Sheet:
 
 
 def _accounts(result: Result) -> Sheet:
-    found = [
-        (item.summary.name, cause, seconds) for item in pool_accounts(result) for cause, seconds in item.causes.items()
-    ]
-    found += [("", "retry wait", result.accounts["retry wait"])]
     total = sum(result.accounts.values())
     rows = tuple(
         (pool, cause, say(seconds, in_seconds), say(seconds / total, in_percent))
-        for pool, cause, seconds in found
-        if seconds
+        for pool, cause, seconds in time_accounts(result, pool_accounts(result))
     )
     return Sheet("Where the time of an average request goes", ("pool", "cause", "mean", "share"), rows)
 

@@ -14,11 +14,11 @@ from calibration.profile import find_profile, load_profile
 from scenarios.settings import apply_settings
 from scenarios.traces import read_trace
 from scenarios.yamlfile import read_yaml
-from simulator.case import Case, CasePool, CaseWorkload
+from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.quantities import format_duration, format_memory
-from simulator.scenario import InstanceType, Model, Scenario, Stage
+from simulator.scenario import InstanceType, Scenario, Stage
 from simulator.service import Law, Table
 from simulator.sources import Recorded
 
@@ -123,46 +123,68 @@ class Files:
 
 def resolve(scenario: Scenario, files: Files) -> Case:
     """The scenario by value. Raises InputError."""
-    names = list(scenario.pools)
-    found: dict[str, CasePool] = {}
-    for model_name, model in scenario.models.items():
-        for number, stage in enumerate(model.stages):
-            where = f"models.{model_name}.stages.{number}"
-            found[stage.pool] = _pool(scenario, files, model, stage, where)
-    for name in names:
-        if name not in found:
+    for name in scenario.pools:
+        if not any(stage.pool == name for model in scenario.models.values() for stage in model.stages):
             raise InputError("serves no model", path=f"pools.{name}", fix="name it in a stage, or remove it")
-    workloads = []
-    for name, workload in scenario.workloads.items():
-        try:
-            arrivals = workload.arrivals.resolve(files)
-        except InputError as error:
-            raise error.at(path=f"workloads.{name}.arrivals") from None
-        stages = scenario.models[workload.model].stages
-        steps = tuple(names.index(stage.pool) for stage in stages)
-        workloads.append(
-            CaseWorkload(
-                name=name,
-                arrivals=arrivals,
-                pools=steps,
-                timeout=workload.timeout,
-                cancels=workload.cancels,
-                retries=workload.retries,
-                impatience=workload.impatience,
-            )
-        )
-    duration = _duration(scenario, workloads)
+    stages: list[CaseStage] = []
+    first: dict[str, int] = {}
+    for name in scenario.models:
+        first[name] = len(stages)
+        stages += _stages(scenario, files, name, len(stages))
+    workloads = [_workload(scenario, files, name, first) for name in scenario.workloads]
     return Case(
         title=scenario.title,
         workloads=tuple(workloads),
-        pools=tuple(found[name] for name in names),
+        stages=tuple(stages),
+        pools=tuple(_pool(scenario, name) for name in scenario.pools),
         slos=scenario.slos,
-        duration=duration,
+        duration=_duration(scenario, workloads),
         warmup=scenario.run.warmup,
         replications=scenario.run.replications,
         seed=scenario.seed,
         precision=scenario.run.precision,
     )
+
+
+def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]) -> CaseWorkload:
+    """A workload by value; `first` holds the place of each model's first stage."""
+    workload = scenario.workloads[name]
+    model = scenario.models[workload.model]
+    try:
+        arrivals = workload.arrivals.resolve(files)
+    except InputError as error:
+        raise error.at(path=f"workloads.{name}.arrivals") from None
+    start = first[workload.model]
+    return CaseWorkload(
+        name=name,
+        arrivals=arrivals,
+        stages=tuple(range(start, start + len(model.stages))),
+        timeout=workload.timeout,
+        cancels=workload.cancels,
+        retries=workload.retries,
+        impatience=workload.impatience,
+        reply=model.reply,
+    )
+
+
+def _stages(scenario: Scenario, files: Files, name: str, start: int) -> list[CaseStage]:
+    """The stages of a model by value, numbered from `start`."""
+    model, names, found = scenario.models[name], list(scenario.pools), []
+    for number, stage in enumerate(model.stages):
+        law = _law(scenario, files, stage, f"models.{name}.stages.{number}")
+        found.append(
+            CaseStage(
+                name=stage.called,
+                pool=names.index(stage.pool),
+                service=law,
+                after=tuple(start + before for before in model.before(number)),
+                network=stage.network,
+                transfer=stage.transfer.time() if stage.transfer else 0,
+                overhead=stage.overhead,
+                model=name,
+            )
+        )
+    return found
 
 
 def instance_type(scenario: Scenario, name: str, path: str) -> InstanceType:
@@ -173,29 +195,14 @@ def instance_type(scenario: Scenario, name: str, path: str) -> InstanceType:
     return known[name]
 
 
-def _pool(scenario: Scenario, files: Files, model: Model, stage: Stage, where: str) -> CasePool:
-    pool = scenario.pools[stage.pool]
-    machine = instance_type(scenario, pool.instance, f"pools.{stage.pool}.instance")
-    if model.memory > machine.device_memory():
-        raise InputError(
-            f"needs {format_memory(model.memory)} of device memory, {pool.instance} has "
-            f"{format_memory(machine.device_memory())}",
-            path=f"{where.rpartition('.stages')[0]}.memory",
-            fix="choose a larger instance type or a smaller model",
-        )
-    law = _law(files, stage, pool.instance, f"{where}.service.{pool.instance}")
-    largest, wanted = law.largest_batch(), pool.batching.largest()
-    if largest is not None and wanted > largest:
-        raise InputError(
-            f"batches of {wanted} are beyond the largest that was measured, {largest}",
-            path=f"pools.{stage.pool}.batching",
-            fix=f"lower max_batch to {largest}, or measure larger batches",
-        )
+def _pool(scenario: Scenario, name: str) -> CasePool:
+    pool = scenario.pools[name]
+    machine = instance_type(scenario, pool.instance, f"pools.{name}.instance")
+    _fits(scenario, name, machine)
     return CasePool(
-        name=stage.pool,
+        name=name,
         instance=pool.instance,
         machine=machine,
-        service=law,
         replicas=pool.replicas,
         balancer=pool.balancer,
         batching=pool.batching,
@@ -207,11 +214,38 @@ def _pool(scenario: Scenario, files: Files, model: Model, stage: Stage, where: s
     )
 
 
-def _law(files: Files, stage: Stage, instance: str, where: str) -> Law:
+def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:
+    """Whether the models of a pool fit a machine's device memory together. Raises InputError."""
+    taken, has = 0, format_memory(machine.device_memory())
+    for name, model in scenario.models.items():
+        if not any(stage.pool == pool for stage in model.stages):
+            continue
+        taken += model.memory
+        if taken > machine.device_memory():
+            others = taken - model.memory
+            beside = f" beside the {format_memory(others)} of other models" if others else ""
+            instance = scenario.pools[pool].instance
+            raise InputError(
+                f"needs {format_memory(model.memory)} of device memory{beside}, {instance} has {has}",
+                path=f"models.{name}.memory",
+                fix="choose a larger instance type or a smaller model",
+            )
+
+
+def _law(scenario: Scenario, files: Files, stage: Stage, where: str) -> Law:
+    pool = scenario.pools[stage.pool]
     try:
-        return stage.service[instance].resolve(files)
+        law = stage.service[pool.instance].resolve(files)
     except InputError as error:
-        raise error.at(path=where) from None
+        raise error.at(path=f"{where}.service.{pool.instance}") from None
+    largest, wanted = law.largest_batch(), pool.batching.largest()
+    if largest is not None and wanted > largest:
+        raise InputError(
+            f"batches of {wanted} are beyond the largest that was measured, {largest}",
+            path=f"pools.{stage.pool}.batching",
+            fix=f"lower max_batch to {largest}, or measure larger batches",
+        )
+    return law
 
 
 def _duration(scenario: Scenario, workloads: list[CaseWorkload]) -> int:

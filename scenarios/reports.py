@@ -125,6 +125,7 @@ def _accounts(result: Result) -> Sheet:
     rows = tuple(
         (cause, say(value, in_seconds), say(value / total, in_percent) if total else "0%")
         for cause, value in result.accounts.items()
+        if value
     )
     return Sheet("Where the time of an average request goes", ("cause", "mean", "share"), rows)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import heappush
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +23,7 @@ from simulator.streams import Floats
 
 if TYPE_CHECKING:
     from simulator.case import Case, CaseWorkload
-    from simulator.pool import PoolRun
+    from simulator.flow import Flow
     from simulator.tape import Tape
 
 _CHUNK = 1 << 10
@@ -72,8 +72,8 @@ class Retries(Record):
 class _Workload:
     """What the clients of one workload are about to do."""
 
-    def __init__(self, number: int, case: CaseWorkload, tape: Tape, pool: PoolRun) -> None:
-        self.number, self.case, self.first_pool = number, case, pool
+    def __init__(self, number: int, case: CaseWorkload, tape: Tape) -> None:
+        self.number, self.case = number, case
         self.followed = case.answers_back
         self.closed = case.arrivals if isinstance(case.arrivals, Closed) else None
         self.waits = case.retries.waits() if case.retries else []
@@ -111,30 +111,28 @@ class _Workload:
 
 
 class Clients:
-    """All clients of one replication."""
+    """All clients of one replication. An attempt is known by its first row."""
 
-    def __init__(self, clock: Clock, tape: Tape, case: Case, pools: Sequence[PoolRun]) -> None:
-        self.clock, self.tape, self.pools, self.until = clock, tape, pools, case.duration
-        self.workloads = [
-            _Workload(number, item, tape, pools[item.pools[0]]) for number, item in enumerate(case.workloads)
-        ]
+    def __init__(self, clock: Clock, tape: Tape, case: Case, flow: Flow) -> None:
+        self.clock, self.tape, self.flow, self.until = clock, tape, flow, case.duration
+        self.workloads = [_Workload(number, item, tape) for number, item in enumerate(case.workloads)]
         self.origin = array("q")
-        """By row of the tape: the row of the request's first attempt."""
+        """By row: the first row of the request's first attempt."""
         self.attempt = array("B")
         self.open = bytearray()
-        """By row: whether its client still waits for an answer."""
+        """By first row: whether its client still waits for an answer."""
         self.coming = 0
-        """Rows that are sure to follow: retries and users who think."""
+        """Attempts that are sure to follow: retries and users who think."""
 
-    def make_room(self, count: int) -> None:
-        """Lengthens the columns by so many first attempts that the tape has given out."""
-        start = len(self.origin)
-        self.origin.extend(range(start, start + count))
+    def make_room(self) -> None:
+        """Lengthens the columns by the first attempts that the tape has given out."""
+        start, count = len(self.origin), len(self.tape.arrived) - len(self.origin)
+        self.origin.extend(map(self.tape.first, range(start, start + count)))
         self.attempt.frombytes(bytes(count))
         self.open += b"\x01" * count
 
-    def arrive(self, row: int, now: int) -> None:
-        """A request is sent to the first pool of its workload."""
+    def send(self, row: int, now: int) -> None:
+        """An attempt is sent."""
         workload = self.workloads[self.tape.workload[row]]
         if workload.followed:
             if not self.attempt[row]:
@@ -143,19 +141,19 @@ class Clients:
                 workload.queue.append(row)
                 if not workload.armed:
                     self._arm(workload)
-        workload.first_pool.arrive(row, now)
+        self.flow.begin(row, place(ARRIVAL, 0, row), now)
 
-    def answered(self, rows: Sequence[int], now: int) -> None:
-        """The last pool has finished these."""
-        for row in rows:
-            workload = self.workloads[self.tape.workload[row]]
-            if workload.followed and self.open[row]:
-                self.open[row] = 0
-                if workload.closed is not None:
-                    self._think(workload, row, now)
+    def answered(self, row: int, now: int) -> None:
+        """The answer to an attempt has come."""
+        workload = self.workloads[self.tape.workload[row]]
+        if workload.followed and self.open[row]:
+            self.open[row] = 0
+            if workload.closed is not None:
+                self._think(workload, row, now)
 
-    def failed(self, row: int, now: int) -> None:
-        """An attempt was refused, or its client has given up."""
+    def failed(self, visit: int, now: int) -> None:
+        """A visit was refused, or the client of its attempt has given up."""
+        row = self.tape.first(visit)
         workload = self.workloads[self.tape.workload[row]]
         if not (workload.followed and self.open[row]):
             return
@@ -165,7 +163,7 @@ class Clients:
             if workload.share is not None:
                 workload.tokens -= _TOKEN
             time = now + workload.wait(self.tape.index[row], attempt)
-            self._at(time, RETRY, row, functools.partial(self._send, workload, row, attempt))
+            self._at(time, RETRY, row, functools.partial(self._again, workload, row, attempt))
         elif workload.closed is not None:
             self._think(workload, row, now, _PAUSE)
 
@@ -174,13 +172,13 @@ class Clients:
         index = self.tape.index[row] + workload.closed.users
         time = now + max(workload.thought(index), least)
         if time < self.until:
-            self._at(time, ARRIVAL, row, functools.partial(self._send, workload, row, 0))
+            self._at(time, ARRIVAL, row, functools.partial(self._again, workload, row, 0))
 
     def _at(self, time: int, rank: int, row: int, what: Callable[[int], None]) -> None:
         self.coming += 1
         heappush(self.clock.agenda, (time, place(rank, 0, row), 0, what))
 
-    def _send(self, workload: _Workload, before: int, attempt: int, now: int) -> None:
+    def _again(self, workload: _Workload, before: int, attempt: int, now: int) -> None:
         """A further row: the next attempt at a request, or (attempt 0) the next request of the same user."""
         self.coming -= 1
         index = self.tape.index[before]
@@ -188,12 +186,11 @@ class Clients:
             assert workload.closed is not None
             index += workload.closed.users
         row = self.tape.append(workload.number, index, attempt, now)
-        self.origin.append(self.origin[before] if attempt else row)
-        self.attempt.append(attempt)
-        self.open.append(1)
-        for pool in self.pools:
-            pool.make_room_for_one()
-        self.arrive(row, now)
+        count = len(workload.case.stages)
+        self.origin.extend([self.origin[before] if attempt else row] * count)
+        self.attempt.extend([attempt] * count)
+        self.open += b"\x01" * count
+        self.send(row, now)
 
     def _arm(self, workload: _Workload) -> None:
         """Sets the timer to the next client who may give up."""

@@ -33,8 +33,8 @@ def place(rank: int, pool: int, slot: int, part: int = 0) -> int:
 class Clock(simpy.Environment):
     """SimPy's environment with integer time, and with plain functions beside SimPy's own events.
 
-    The data plane enters the heap as `(time, place, 0, function)`, without the bookkeeping of a SimPy event; no
-    two such entries may share time and place. The function is called with the time.
+    The data plane enters the heap as `(time, place, number, function)`, without the bookkeeping of a SimPy event; no
+    two such entries may share time, place and number. The function is called with the time.
     """
 
     def __init__(self) -> None:
@@ -42,23 +42,23 @@ class Clock(simpy.Environment):
         self.agenda: list[Any] = self._queue
         """SimPy's heap."""
 
-    def run_through(self, times: Sequence[int], arrive: Callable[[int, int], None], first: int) -> None:
-        """Lets arrivals `first`, `first + 1`, ... happen at `times`, each after all that is due by then."""
+    def run_through(self, times: Sequence[int], rows: Sequence[int], arrive: Callable[[int, int], None]) -> None:
+        """Lets visits come at `times`, each after all that is due by then."""
         agenda = self.agenda
-        for number, time in enumerate(times, first):
+        for row, time in zip(rows, times, strict=True):
             while agenda and agenda[0][0] <= time:
                 now, where, _, what = heappop(agenda)
                 if where > 1:
                     what(now)
                 else:
                     self._control(now, what)
-            arrive(number, time)
+            arrive(row, time)
 
     def run_until(self, time: int) -> None:
         """Runs all that is due by `time`."""
         while self.agenda and self.agenda[0][0] <= time:
             self.step()
-        self._now = time
+        self._now = max(self._now, time)
 
     def step(self) -> None:
         """Runs the next event."""

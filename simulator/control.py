@@ -51,7 +51,7 @@ class Control:
             pool.log.scaling.append(ScalingRecord(now, decision.desired, seen.ready, decision.reason))
             if decision.desired != self.desired:
                 self.desired = decision.desired
-                pool.scale(decision.desired, now)
+                pool.fleet.scale(decision.desired, now)
 
     def _observe(self, now: int) -> Observation:
         pool = self.pool
@@ -62,7 +62,7 @@ class Control:
             for record in pool.log.replicas
             if record.ready is not None
         )
-        serving *= pool.case.instances
+        serving *= pool.seats
         busy, offered = self._busy(now), serving - self._serving
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
         self._last, self._arrivals, self._serving = now, arrivals, serving

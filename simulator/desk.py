@@ -1,7 +1,8 @@
 """Desks: where requests wait when batching is the rule of a named server.
 
 A desk takes the place of a replica's line. It keeps the rule (`simulator.batching.Rule`) away from the clock: it
-tells it of arrivals, free instances and timers, and starts the batches that the rule forms.
+tells it of arrivals, free instances and timers, and starts the batches that the rule forms. Servers of several models
+have a scheduler and instances for each: there, a reception leads visits to the desk of their stage.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 from simulator.batching import Rule, Scheduler, Timer
 from simulator.clock import TIMER, place
 from simulator.line import Instance, Line
-from simulator.recording import BATCH_ROW
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
@@ -60,12 +60,15 @@ class Alarm:
 
 
 class Desk(Line):
-    """The requests of one replica, in the hands of a rule; it is the rule's host."""
+    """The visits of one stage at one replica, in the hands of a rule; it is the rule's host."""
 
-    __slots__ = ("alarms", "chunks", "drawn", "held", "instances", "now", "rule", "scheduler", "seats")
+    __slots__ = ("alarms", "chunks", "drawn", "first", "held", "instances", "now", "rule", "scheduler", "seats", "work")
 
-    def __init__(self, pool: PoolRun, slot: int) -> None:
+    def __init__(self, pool: PoolRun, slot: int, position: int = 0) -> None:
         super().__init__(pool, slot)
+        self.work = pool.works[pool.stages[position]]
+        self.first = position * pool.case.instances
+        """Place of its first instance among those of the replica."""
         scheduler = pool.case.batching
         assert isinstance(scheduler, Scheduler)
         self.scheduler = scheduler
@@ -100,7 +103,7 @@ class Desk(Line):
         self.now = now
         if self.rule is None:
             self.rule = self.scheduler.start(self)
-        self.rule.ready(instance.index, now)
+        self.rule.ready(instance.index - self.first, now)
 
     def consider(self, now: int) -> None:
         """A request has come."""
@@ -115,7 +118,7 @@ class Desk(Line):
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
-        return not self.held and not any(instance.members for instance in replica.instances)
+        return not self.held and not any(seat.members for seat in self.seats)
 
     def forget(self, replica: Replica) -> None:
         """The replica is gone, and its rule with it."""
@@ -153,7 +156,7 @@ class Desk(Line):
 
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
-        key = (instance + 1) * _PARTS + part
+        key = (self.first + instance + 1) * _PARTS + part
         if key not in self.alarms:
             self.alarms[key] = Alarm(self, place(TIMER, self.pool.number, self.slot, key), ring)
         alarm = self.alarms[key]
@@ -164,8 +167,8 @@ class Desk(Line):
         """The next of an instance's uniform random numbers."""
         chunk = self.chunks[instance]
         if not chunk:
-            entity = f"{self.pool.case.name}/{self.slot}/{instance}"
-            found = self.pool.random.uniform("batching", entity, self.drawn[instance], _CHUNK)
+            entity = f"{self.pool.case.name}/{self.slot}/{self.first + instance}"
+            found = self.pool.tape.draws.uniform("batching", entity, self.drawn[instance], _CHUNK)
             chunk.extend(found[::-1].tolist())
             self.drawn[instance] += _CHUNK
         return chunk.pop()
@@ -176,26 +179,18 @@ class Seat(Instance):
 
     __slots__ = ("desk", "padded", "pause")
 
-    def __init__(self, replica: Replica, index: int) -> None:
-        super().__init__(replica, index)
-        assert isinstance(replica.line, Desk)
-        self.desk = replica.line
-        self.desk.seats.append(self)
-        self.padded = self.desk.scheduler.cost
-        self.pause = self.desk.timer(self._rested, _PAUSE, index)
+    def __init__(self, replica: Replica, index: int, line: Line) -> None:
+        assert isinstance(line, Desk)
+        super().__init__(replica, index, line)
+        self.desk = line
+        line.seats.append(self)
+        self.padded = line.scheduler.cost
+        self.pause = line.timer(self._rested, _PAUSE, index - line.first)
 
-    def run(self, requests: list[int], why: int, start: int, since: int) -> None:
+    def run(self, members: list[int], why: int, start: int, since: int) -> None:
         """Serves a batch from `start` on."""
-        _, work, note_requests, note_batch = self.tools
-        self.members = requests
-        note_requests(requests)
-        size = len(requests)
-        cost = work(self.padded(size), self.draws[requests[0]])
-        end = start + cost if self.pace is None else self.pace(start, cost)
-        if self.pool.taken is not None:
-            self.pool.taken(self.slot, requests, end)
-        note_batch(BATCH_ROW.pack(self.slot, since, start, end, size, why, self.index))
-        heappush(self.agenda, (end, self.place, 0, self.finish))
+        cost = self.desk.work(self.padded(len(members)), self.draws[members[0]])
+        self.serve(members, cost, why, start, since)
 
     def _finish(self, now: int) -> None:
         """The work of the batch is done."""
@@ -211,3 +206,38 @@ class Seat(Instance):
     def _rested(self, now: int) -> None:
         """The pause after a batch is over."""
         self.desk.free(self, now)
+
+
+class Reception(Line):
+    """Leads the visits of a replica to the desk of their stage."""
+
+    __slots__ = ("desks",)
+
+    def __init__(self, pool: PoolRun, slot: int) -> None:
+        super().__init__(pool, slot)
+        self.desks = {stage: Desk(pool, slot, position) for position, stage in enumerate(pool.stages)}
+        self.idle = [slot]  # never empty, so that the desks hear of every arrival at once
+
+    def present(self) -> int:
+        """Visits that are in no running batch."""
+        return sum(desk.held for desk in self.desks.values())
+
+    def serves_at_once(self) -> bool:
+        """Whether an instance is free."""
+        return any(desk.serves_at_once() for desk in self.desks.values())
+
+    def consider(self, now: int) -> None:
+        """A visit has come."""
+        visit = self.waiting.popleft()
+        desk = self.desks[self.pool.tape.stage[visit]]
+        desk.waiting.append(visit)
+        desk.consider(now)
+
+    def done_with(self, replica: Replica) -> bool:
+        """Whether a draining replica has nothing left to do."""
+        return all(desk.done_with(replica) for desk in self.desks.values())
+
+    def forget(self, replica: Replica) -> None:
+        """The replica is gone."""
+        for desk in self.desks.values():
+            desk.forget(replica)

@@ -7,7 +7,7 @@ slow; where the quantile is infinite whatever is relieved, the share of such req
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isinf
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from simulator.levers import Lever, levers
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, SIZE, START, Replication
+from simulator.recording import COMPLETED, SIZE, STAGE_CAUSES, START, Replication
 from simulator.replications import Known, replicate
 from simulator.results import PoolSummary, Result
 from simulator.statistics import (
@@ -59,16 +59,17 @@ def pool_accounts(result: Result) -> tuple[PoolAccount, ...]:
 def _account(result: Result, number: int, summary: PoolSummary) -> PoolAccount:
     largest = result.case.pools[number].batching.largest()
     waited, batches, full, answered = 0, 0, 0, 0
-    total = np.zeros(len(CAUSES) - 1)
+    total = np.zeros(len(STAGE_CAUSES))
     for run in result.replications:
-        spent = run.pools[number].causes
         measured = result.measured(run)
         counted = measured & (run.outcome == COMPLETED)
         answered += int(counted.sum())
-        if run.request_of is not None:
-            measured, counted = measured[run.request_of], counted[run.request_of]
-        total += spent[:, counted].sum(axis=1)
-        waited += int(spent[[CAUSES.index(cause) for cause in WAITING]][:, measured].sum())
+        for stage in result.case.stages_of(number):
+            visits = run.visits[stage]
+            request = run.request(visits.attempt)
+            total += visits.causes[:, counted[request] & visits.critical].sum(axis=1)
+            waits = visits.causes[[STAGE_CAUSES.index(cause) for cause in WAITING]]
+            waited += int(waits[:, measured[request]].sum())
         rows = run.pools[number].batches
         sizes = rows[(rows[:, START] >= result.start) & (rows[:, START] < result.case.duration), SIZE]
         batches += len(sizes)
@@ -79,8 +80,20 @@ def _account(result: Result, number: int, summary: PoolSummary) -> PoolAccount:
         waiting=waited / SECOND / (result.seconds * len(result.replications)),
         largest=largest,
         full=full / max(batches, 1),
-        causes=dict(zip(CAUSES[:-1], seconds, strict=True)),
+        causes=dict(zip(STAGE_CAUSES, seconds, strict=True)),
     )
+
+
+def time_accounts(result: Result, accounts: Sequence[PoolAccount]) -> list[tuple[str, str, float]]:
+    """(pool, cause, mean seconds) of an answered request's time, where there is any; no pool for time outside them."""
+    outside = dict(result.accounts)
+    found = []
+    for item in accounts:
+        for cause, spent in item.causes.items():
+            outside[cause] -= spent
+            found.append((item.summary.name, cause, spent))
+    found += [("", cause, spent) for cause, spent in outside.items()]
+    return [one for one in found if one[-1] > 1e-12]
 
 
 @dataclass(frozen=True)
@@ -102,12 +115,10 @@ def heaviest(result: Result) -> Heaviest | None:
     whole = sum(result.accounts.values())
     if not whole:
         return None
-    found = [("", CAUSES[-1], result.accounts[CAUSES[-1]], 0.0)]
-    for item in pool_accounts(result):
-        busy = item.summary.busy.value or 0.0
-        found += [(item.summary.name, cause, spent, busy) for cause, spent in item.causes.items()]
-    pool, cause, seconds, busy = max(found, key=lambda one: one[2])
-    return Heaviest(pool, cause, seconds, seconds / whole, busy)
+    accounts = pool_accounts(result)
+    busy = {item.summary.name: item.summary.busy.value or 0.0 for item in accounts}
+    pool, cause, seconds = max(time_accounts(result, accounts), key=lambda one: one[2])
+    return Heaviest(pool, cause, seconds, seconds / whole, busy.get(pool, 0.0))
 
 
 @dataclass(frozen=True)
@@ -182,14 +193,16 @@ def _seconds(run: Replication, start: int) -> Floats:
 def _never_bound(result: Result, lever: Lever) -> bool:
     """Whether the runs never came to a constraint, so that they would be the same without it."""
     number = [pool.name for pool in result.case.pools].index(lever.pool)
-    visits = [run.pools[number] for run in result.replications]
+    records = [run.pools[number] for run in result.replications]
     if lever.what == "largest batch":
         largest = result.case.pools[number].batching.largest()
-        return all((one.batches[:, SIZE] < largest).all() for one in visits)
+        return all((one.batches[:, SIZE] < largest).all() for one in records)
     if lever.what == "batching delay":
-        return not any(one.causes[CAUSES.index("batch wait")].any() for one in visits)
+        cause = STAGE_CAUSES.index("batch wait")
+        stages = result.case.stages_of(number)
+        return not any(run.visits[stage].causes[cause].any() for run in result.replications for stage in stages)
     if lever.what == "cold start":
-        return not any(record.launched > 0 for one in visits for record in one.replicas)
+        return not any(record.launched > 0 for one in records for record in one.replicas)
     return False
 
 

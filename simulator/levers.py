@@ -70,26 +70,47 @@ class Faster(Law):
 
 
 def levers(case: Case) -> tuple[Lever, ...]:
-    """Every constraint of every pool, pool by pool."""
-    found = []
+    """Every constraint of every stage and pool, pool by pool."""
+    found: list[Lever] = []
     for number, pool in enumerate(case.pools):
-        for what, before, after, unit, relieved in _of(pool):
+        for position in case.stages_of(number):
+            found += _stage(case, position)
+        largest = [case.stages[position].service.largest_batch() for position in case.stages_of(number)]
+        known = min((size for size in largest if size is not None), default=None)
+        for what, before, after, unit, relieved in _of(pool, known):
             pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
             found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
     return tuple(found)
 
 
+def _stage(case: Case, position: int) -> Iterator[Lever]:
+    """The service time of a stage, and the way to it."""
+    stage = case.stages[position]
+    pool = case.pools[stage.pool].name
+    whose = f" of {stage.label}" if len(case.stages_of(stage.pool)) > 1 else ""
+
+    def relieved(**fields: Any) -> Case:
+        stages = (*case.stages[:position], replace(stage, **fields), *case.stages[position + 1 :])
+        return replace(case, stages=stages)
+
+    alone = stage.service.mean(1) / SECOND
+    faster = Faster(level=stage.service.level, law=stage.service)
+    yield Lever(pool, f"service time{whose}", alone, alone / RELIEF, "s", relieved(service=faster))
+    for field in ("network", "transfer", "overhead"):
+        if before := getattr(stage, field):
+            after = _less(before)
+            yield Lever(pool, f"{field}{whose}", before / SECOND, after / SECOND, "s", relieved(**{field: after}))
+
+
 _Change = tuple[str, float | str, float | str, Unit, CasePool]
 
 
-def _of(pool: CasePool) -> Iterator[_Change]:
-    alone = pool.service.mean(1) / SECOND
-    faster = Faster(level=pool.service.level, law=pool.service)
-    yield "service time", alone, alone / RELIEF, "s", replace(pool, service=faster)
+def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
+    """The levers of a pool; `known` is the largest batch whose time is known, if there is one."""
     yield from _replicas(pool)
     if not pool.balancer.shared_queue and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
-    yield from _batching(pool)
+    yield from _batching(pool, known)
     if pool.limits is not None:
         yield from _limits(pool, pool.limits)
 
@@ -117,11 +138,11 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
         yield _told("cold start", pool.cold_start, after, True, replace(pool, cold_start=after))
 
 
-def _batching(pool: CasePool) -> Iterator[_Change]:
+def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
     fields = type(pool.batching).model_fields
     if "max_batch" in fields:
         before = pool.batching.largest()
-        after = min(_more(before), pool.service.largest_batch() or _more(before))
+        after = min(_more(before), known or _more(before))
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)

@@ -46,7 +46,7 @@ class Line:
         self.stranded = False
         """Whether what waits will wait for ever unless something comes."""
         self.place = place(TIMER, pool.number, max(slot, 0))
-        self.reached = pool.log.reached
+        self.reached = pool.tape.reached
         if isinstance(policy := pool.case.batching, Policy):
             self.decide = policy.decide
 
@@ -72,7 +72,7 @@ class Line:
         decide, reached = self.decide, self.reached
         self.stranded = False
         if pool.patience is not None:
-            self._drop_expired(now)
+            self._drop_expired(waiting, now)
         while waiting and idle:
             take, again, why = decide(waiting, reached, now)
             if not take:
@@ -82,29 +82,31 @@ class Line:
                     self.armed = True
                     heappush(pool.agenda, (again, self.place, 0, self._ring))
                 return
-            pool.instances[heappop(idle)].start(take, why, now)
+            instance = pool.instances[heappop(idle)]
+            assert isinstance(instance, Server)
+            instance.start(take, why, now)
 
     def _ring(self, now: int) -> None:
         """The time has come at which the batching policy wanted to be asked again."""
         self.armed = False
         self.consider(now)
 
-    def _drop_expired(self, now: int) -> None:
-        """Takes requests off the head whose clients have given up."""
-        pool, waiting = self.pool, self.waiting
+    def _drop_expired(self, waiting: deque[int], now: int) -> None:
+        """Takes visits off the head of a queue whose clients have given up."""
+        pool = self.pool
         assert pool.patience is not None
         while waiting and pool.patience.over(waiting[0], now):
             request = waiting.popleft()
             pool.dropped += 1
             pool.lose(request, self.slot)
-        if self.slot >= 0 and not waiting:
+        if self.slot >= 0 and not self.present():
             pool.replicas[self.slot].leave(now)
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do; under a shared queue it takes nothing more."""
         if self.slot < 0:
             self.forget(replica)
-        elif self.waiting:
+        elif self.present():
             return False
         return not any(instance.members for instance in replica.instances)
 
@@ -123,93 +125,86 @@ class Instance:
         "agenda",
         "draws",
         "finish",
-        "handed",
         "hands_on",
         "index",
         "line",
         "members",
+        "note",
         "number",
         "pace",
         "place",
         "pool",
         "replica",
         "slot",
-        "tools",
     )
 
-    def __init__(self, replica: Replica, index: int) -> None:
-        self.replica, self.pool, self.line = replica, replica.pool, replica.line
+    def __init__(self, replica: Replica, index: int, line: Line) -> None:
+        self.replica, self.pool, self.line = replica, replica.pool, line
         pool = self.pool
         self.slot, self.index = replica.slot, index
-        self.number = replica.slot * pool.case.instances + index
+        self.number = replica.slot * pool.seats + index
         """Its place among all instances of the pool."""
         self.members: list[int] = []
-        """The requests of the batch being served."""
-        self.handed: list[int] = []
-        """The requests of the batch on its way to the next pool."""
-        self.agenda, self.draws = pool.agenda, pool.draws
-        self.tools = self.line.waiting.popleft, pool.work, pool.log.served.extend, pool.log.batches.extend
+        """The visits of the batch being served."""
+        self.agenda, self.draws = pool.agenda, pool.tape.service
+        self.note = pool.log.served.extend, pool.log.batches.extend
         self.place = place(COMPLETION, pool.number, replica.slot, index)
         self.hands_on = place(HAND_OFF, pool.number, replica.slot, index)
         self.finish = self._finish
         self.pace = replica.pace
 
-    def start(self, take: int, why: int, now: int) -> None:
-        """Takes the oldest requests of the line into a batch."""
+    def serve(self, members: list[int], cost: int, why: int, start: int, since: int) -> None:
+        """Serves a batch from `start` on, now or later; it could have served since `since`."""
         # Functions kept in slots are fetched first: calling them in place is slower in CPython.
-        popleft, work, note_requests, note_batch = self.tools
-        if take == 1:
-            oldest = popleft()
-            self.members = members = [oldest]
-        else:
-            self.members = members = [popleft() for _ in range(take)]
-            oldest = members[0]
-        note_requests(members)
-        cost = work(take, self.draws[oldest])
-        end = now + cost if self.pace is None else self.pace(now, cost)
+        note_visits, note_batch = self.note
+        self.members = members
+        note_visits(members)
+        end = start + cost if self.pace is None else self.pace(start, cost)
         if self.pool.taken is not None:
             self.pool.taken(self.slot, members, end)
-        note_batch(_pack(self.slot, self.line.idle_since, now, end, take, why, self.index))
+        note_batch(_pack(self.slot, since, start, end, len(members), why, self.index))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
     def _finish(self, now: int) -> None:
         """The work of the batch is done."""
-        line, pool = self.line, self.pool
-        waiting = line.waiting
-        if pool.told:
-            self.release(now)
-        else:
-            self.members = NOBODY
-        if self.replica.record.drained is not None and (line.slot < 0 or not waiting):
+        self.release(now)
+        if self.replica.record.drained is not None and (self.line.slot < 0 or not self.line.present()):
             self.replica.leave(now)
-        elif waiting and not line.idle and pool.patience is None:
-            # The common case under load: the next batch at once, without a detour over the idle.
-            line.idle_since, decide = now, line.decide
-            take, _, why = decide(waiting, line.reached, now)
-            if take:
-                self.start(take, why, now)
-            else:
-                line.free(self, now)
         else:
-            line.free(self, now)
+            self.line.free(self, now)
 
     def release(self, now: int) -> None:
-        """The requests of the batch leave the replica, for the next pool where there is one."""
-        pool = self.pool
-        if self.line.slot >= 0:
-            pool.relieve(self.slot, self.members)
-        if pool.listening:
-            pool.done(self.members, now)
-        if pool.next is not None:
-            self.handed = self.members
-            heappush(self.agenda, (now, self.hands_on, 0, self._hand_on))
-        self.members = NOBODY
+        """The visits of the batch end."""
+        members, self.members = self.members, NOBODY
+        if self.pool.told:
+            self.pool.done(members, self.line.slot, self.hands_on, now)
 
-    def _hand_on(self, now: int) -> None:
-        """The finished batch reaches the next pool."""
-        there = self.pool.next
-        assert there is not None
-        requests, self.handed = self.handed, NOBODY
-        for request in requests:
-            there.log.reached[request] = now
-            there.arrive(request, now)
+
+class Server(Instance):
+    """An instance that takes batches from a line."""
+
+    __slots__ = ("popleft", "work")
+
+    def __init__(self, replica: Replica, index: int, line: Line) -> None:
+        super().__init__(replica, index, line)
+        self.popleft, self.work = line.waiting.popleft, self.pool.works[self.pool.stages[0]]
+
+    def start(self, take: int, why: int, now: int) -> None:
+        """Takes the oldest visits of the line into a batch."""
+        popleft, work = self.popleft, self.work
+        members = [popleft()] if take == 1 else [popleft() for _ in range(take)]
+        self.serve(members, work(take, self.draws[members[0]]), why, now, self.line.idle_since)
+
+    def _finish(self, now: int) -> None:
+        """The work of the batch is done; the next one starts without a detour over the idle, the common case."""
+        line, pool = self.line, self.pool
+        if self.replica.record.drained is not None or line.idle or not line.waiting or pool.patience is not None:
+            super()._finish(now)
+            return
+        self.release(now)
+        line.idle_since, decide = now, line.decide
+        take, _, why = decide(line.waiting, line.reached, now)
+        if take:
+            self.start(take, why, now)
+        else:
+            line.free(self, now)

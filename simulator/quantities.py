@@ -17,6 +17,8 @@ NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min
 NANOSECONDS |= {"m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+BANDWIDTHS = {"bit/s": 0.125, "kbit/s": 125.0, "Mbit/s": 125e3, "Gbit/s": 125e6, "Tbit/s": 125e9}
+BANDWIDTHS |= {f"{unit}/s": float(size) for unit, size in BYTES.items()}
 SECOND = 10**9
 
 _NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)"
@@ -85,6 +87,17 @@ def parse_price(text: object) -> float:
     return float(match.group(1))
 
 
+def parse_bandwidth(text: object) -> float:
+    """Bytes per second of a text such as `10Gbit/s` or `64GB/s`. Raises ValueError."""
+    match = re.fullmatch(rf"\s*{_NUMBER}\s*([A-Za-z]+/s)\s*", text) if isinstance(text, str) else None
+    if match is None or match.group(2) not in BANDWIDTHS:
+        raise ValueError(f"{text!r} is not a bandwidth; write it such as 10Gbit/s or 64GB/s")
+    found = float(match.group(1)) * BANDWIDTHS[match.group(2)]
+    if not 1 <= found <= 1e15:
+        raise ValueError(f"{text!r} is out of range: a bandwidth lies between 1B/s and 1000TB/s")
+    return found
+
+
 def parse_share(text: object) -> float:
     """A share between 0 and 1 of a text such as `70%`. Raises ValueError."""
     match = re.fullmatch(rf"\s*{_NUMBER}\s*%\s*", text) if isinstance(text, str) else None
@@ -135,6 +148,11 @@ def format_rate(rate: float) -> str:
 def format_price(price: float) -> str:
     """The exact text that `parse_price` reads back."""
     return f"${_plain(Decimal(repr(price)))}/h"
+
+
+def format_bandwidth(bandwidth: float) -> str:
+    """The exact text that `parse_bandwidth` reads back."""
+    return f"{_plain(Decimal(repr(bandwidth)))}B/s"
 
 
 def format_share(share: float) -> str:
@@ -201,6 +219,13 @@ RateOrZero = Annotated[
     WithJsonSchema(_text("120/s", rf"^\s*{_NUMBER}\s*/\s*({_UNIT(NANOSECONDS)})\s*$")),
 ]
 """Requests per second, or none; written as `120/s`."""
+Bandwidth = Annotated[
+    float,
+    BeforeValidator(parse_bandwidth),
+    PlainSerializer(format_bandwidth, return_type=str),
+    WithJsonSchema(_text("10Gbit/s", rf"^\s*{_NUMBER}\s*({_UNIT(BANDWIDTHS)})\s*$")),
+]
+"""Bytes per second; written as `10Gbit/s` or `64GB/s`."""
 Price = Annotated[
     float,
     BeforeValidator(parse_price),

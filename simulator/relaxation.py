@@ -11,6 +11,7 @@ from simulator.case import Case, CasePool
 from simulator.quantities import SECOND
 from simulator.recording import END, SIZE, START, Replication
 from simulator.statistics import RELAXATIONS
+from simulator.streams import Floats, Integers
 
 PLAIN = 1.5
 """A variability below this is that of Poisson arrivals and exponential service, but for noise in its estimate."""
@@ -28,13 +29,15 @@ def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
 
 
 def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], start: int) -> float:
-    batch = pool.service.mean(pool.batching.largest()) / SECOND
+    stages = case.stages_of(number)
+    batch = max(case.stages[stage].service.mean(pool.batching.largest()) for stage in stages) / SECOND
     load = case.load(number)
     if load >= 1:
-        given_up = [item.timeout or 0 for item in case.workloads if number in item.pools]
+        given_up = [item.timeout or 0 for item in case.workloads if number in case.pools_of(item)]
         return max(batch, max(given_up, default=0) / SECOND)
-    line = 1 / (pool.capacity(pool.replicas if pool.balancer.shared_queue else 1) * (1 - sqrt(load)) ** 2)
-    return max(batch, line * variability(case, number, runs, start))
+    replicas = pool.replicas if pool.balancer.shared_queue else 1
+    slowest = min(case.capacity(stage, replicas) for stage in stages)
+    return max(batch, variability(case, number, runs, start) / (slowest * (1 - sqrt(load)) ** 2))
 
 
 def variability(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
@@ -46,20 +49,27 @@ def variability(case: Case, number: int, runs: Sequence[Replication], start: int
 def _dispersion(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
     """Variance over mean of the arrivals in the longest time that the gate may come to; 1 for Poisson arrivals."""
     edges = np.linspace(start, case.duration, RELAXATIONS + 1)
-    visits = np.array([number in item.pools for item in case.workloads])
-    counts = np.concatenate([np.histogram(run.arrived[visits[run.workload]], edges)[0] for run in runs])
+    comes = np.array([number in case.pools_of(item) for item in case.workloads])
+    counts = np.concatenate([np.histogram(run.arrived[comes[run.workload]], edges)[0] for run in runs])
     mean = float(counts.mean())
     return float(counts.var()) / mean if mean else 1.0
 
 
 def _spread_of_service(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
-    """Squared coefficient of variation of a batch's time, given its size, times the mean size."""
-    law = case.pools[number].service
-    rows = np.concatenate([run.pools[number].batches for run in runs])
-    rows = rows[rows[:, START] >= start]
-    if not len(rows):
+    """Squared coefficient of variation of a batch's time, given its stage and size, times the mean size."""
+    parts = [_ratios(case, number, stage, run, start) for run in runs for stage in case.stages_of(number)]
+    ratio, sizes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if not len(ratio):
         return 1.0
+    return float(ratio.var() / ratio.mean() ** 2 * sizes.mean()) if ratio.mean() > 0 else 0.0
+
+
+def _ratios(case: Case, number: int, stage: int, run: Replication, start: int) -> tuple[Floats, Integers]:
+    """The times of a stage's batches over those that the law expects of their sizes, and the sizes."""
+    taken = run.visits[stage].batch_of
+    rows = run.pools[number].batches[np.unique(taken[taken >= 0])]
+    rows = rows[rows[:, START] >= start]
     sizes, places = np.unique(rows[:, SIZE], return_inverse=True)
+    law = case.stages[stage].service
     expected = np.array([law.mean(int(size)) for size in sizes])[places]
-    ratio = (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0)
-    return float(ratio.var() / ratio.mean() ** 2 * rows[:, SIZE].mean()) if ratio.mean() > 0 else 0.0
+    return (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0), rows[:, SIZE]

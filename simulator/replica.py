@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.batching import Scheduler
-from simulator.desk import Desk, Seat
-from simulator.line import Instance, Line
+from simulator.desk import Desk, Reception, Seat
+from simulator.line import Instance, Line, Server
+from simulator.mixed import MixedLine
 from simulator.solo import SoloInstance, SoloLine
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 def line_of(pool: PoolRun, slot: int) -> Line:
     """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
     if isinstance(pool.case.batching, Scheduler):
-        return Desk(pool, slot)
+        return Desk(pool, slot) if len(pool.stages) == 1 else Reception(pool, slot)
+    if len(pool.stages) > 1:
+        return MixedLine(pool, slot)
     return SoloLine(pool, slot) if pool.alone else Line(pool, slot)
+
+
+_INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Server}
 
 
 class Replica:
@@ -28,24 +34,27 @@ class Replica:
 
     def __init__(self, pool: PoolRun, slot: int, record: ReplicaRecord) -> None:
         self.pool, self.slot, self.record = pool, slot, record
-        self.pace = pool.case.speed.start(pool.random, f"{pool.case.name}/{slot}")
+        self.pace = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.line = pool.shared or line_of(pool, slot)
-        made = Seat if isinstance(self.line, Desk) else SoloInstance if isinstance(self.line, SoloLine) else Instance
-        self.instances: list[Instance] = [made(self, index) for index in range(pool.case.instances)]
+        lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
+        self.instances: list[Instance] = []
+        for line in lines:
+            for _ in range(pool.case.instances):
+                self.instances.append(_INSTANCES[type(line)](self, len(self.instances), line))
         pool.instances.extend(self.instances)
 
     def serving(self) -> int:
-        """Requests in service, or on their way to the next pool."""
-        return sum(len(instance.members) + len(instance.handed) for instance in self.instances)
+        """Visits in service."""
+        return sum(len(instance.members) for instance in self.instances)
 
     def ready(self, now: int) -> None:
         """It can serve from now on."""
         for instance in self.instances:
-            self.line.free(instance, now)
+            instance.line.free(instance, now)
 
     def leave(self, now: int) -> None:
         """Stops, if it is draining and has nothing left to do."""
         record = self.record
         if record.drained is not None and record.stopped is None and self.line.done_with(self):
-            self.pool.stop(self, now)
+            self.pool.fleet.stop(self, now)

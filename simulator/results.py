@@ -40,7 +40,7 @@ class PoolSummary:
     name: str
     instance: str
     level: Level
-    """How its service times are known."""
+    """How its service times are known: as the least known of its stages."""
     load: float
     """Offered load over the capacity of the most replicas at their best batch size."""
     busy: Estimate
@@ -235,17 +235,18 @@ class Result:
         since, until = self.start, self.case.duration
         busy, batch, machines = [], [], []
         for run in self.replications:
-            visits = run.pools[number]
-            rows = visits.batches
+            record = run.pools[number]
+            rows = record.batches
             spent = np.minimum(rows[:, END], until) - np.maximum(rows[:, START], since)
-            serving = serving_time(visits.replicas, since, until) * pool.instances
+            serving = serving_time(record.replicas, since, until) * self.case.seats(number)
             busy.append(float(np.maximum(spent, 0).sum()) / serving if serving else 0.0)
             inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
             batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)
-            machines.append(machine_time(visits.replicas, since, until) / (until - since))
-        load = self.case.load(number)
+            machines.append(machine_time(record.replicas, since, until) / (until - since))
+        levels = [self.case.stages[stage].service.level for stage in self.case.stages_of(number)]
+        level = max(levels, key=LEVELS.index)
         return PoolSummary(
-            pool.name, pool.instance, pool.service.level, load, mean_of(busy), mean_of(batch), mean_of(machines)
+            pool.name, pool.instance, level, self.case.load(number), *map(mean_of, (busy, batch, machines))
         )
 
     @cached_property
@@ -274,8 +275,8 @@ class Result:
         since, until = self.start, self.case.duration
         return [
             sum(
-                bill(visits.replicas, pool.machine.price, since, until)
-                for visits, pool in zip(run.pools, self.case.pools, strict=True)
+                bill(record.replicas, pool.machine.price, since, until)
+                for record, pool in zip(run.pools, self.case.pools, strict=True)
             )
             for run in self.replications
         ]

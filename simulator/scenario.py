@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -17,7 +18,7 @@ from simulator.component import Record
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion
 from simulator.limits import Limits
-from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup
+from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
@@ -77,12 +78,39 @@ class Workload(Record):
         return self
 
 
+class Transfer(Record):
+    """A payload on its way through a network."""
+
+    payload: Memory
+    bandwidth: Bandwidth
+
+    def time(self) -> int:
+        """Nanoseconds, rounded up."""
+        return ceil(self.payload * SECOND / self.bandwidth)
+
+
 class Stage(Record):
     """One step of a model, on one pool."""
 
+    name: Name | None = None
+    """What `after` calls it; the name of its pool unless given."""
     pool: Name
     service: dict[Name, Service] = Field(min_length=1)
     """How long a batch takes, by instance type: the instance types listed are the vertical ladder."""
+    after: Annotated[tuple[Name, ...], Field(strict=False, max_length=16)] | None = None
+    """Earlier stages that must have ended before: several join, none begins with the request. The one before
+    unless given."""
+    network: Duration = 0
+    """On the way here, from the client or from the stage before."""
+    transfer: Transfer | None = None
+    """What must pass the network on that way."""
+    overhead: Duration = 0
+    """Of handling each request before it joins a queue, as in a front end that does not wait."""
+
+    @property
+    def called(self) -> str:
+        """What other stages call it."""
+        return self.name or self.pool
 
 
 class Model(Record):
@@ -93,7 +121,29 @@ class Model(Record):
     """Device memory that a replica needs."""
     deployment: Literal["cloud", "on-premises", "edge"] = "cloud"
     stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=16)]
-    """In the order in which a request passes them."""
+    """In the order in which a request passes them, or as their `after` says."""
+    reply: Duration = 0
+    """Of the answer on its way back to the client."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Model:
+        for number, stage in enumerate(self.stages):
+            earlier = [other.called for other in self.stages[:number]]
+            if stage.called in earlier:
+                raise ValueError(f"stages.{number}: another stage is called {stage.called!r}; give this one a name")
+            for wanted in stage.after or ():
+                if wanted not in earlier:
+                    wrong = f"stages.{number}.after: {wanted!r} is not an earlier stage"
+                    raise ValueError(f"{wrong}; {suggestion(wanted, earlier)}")
+        return self
+
+    def before(self, number: int) -> list[int]:
+        """The stages that must have ended before a stage begins."""
+        after = self.stages[number].after
+        if after is None:
+            return [number - 1] if number else []
+        names = [stage.called for stage in self.stages]
+        return sorted({names.index(name) for name in after})
 
 
 class Pool(Record):
@@ -178,16 +228,12 @@ class Scenario(Record):
             if workload.model not in self.models:
                 wrong = f"workloads.{name}.model: {workload.model!r} is not a model of this scenario"
                 raise ValueError(f"{wrong}; {suggestion(workload.model, self.models)}")
-        served: dict[str, str] = {}
         for name, model in self.models.items():
             for number, stage in enumerate(model.stages):
                 where = f"models.{name}.stages.{number}"
                 if stage.pool not in self.pools:
                     wrong = f"{where}.pool: {stage.pool!r} is not a pool of this scenario"
                     raise ValueError(f"{wrong}; {suggestion(stage.pool, self.pools)}")
-                if stage.pool in served:
-                    raise ValueError(f"{where}.pool: {stage.pool!r} already serves {served[stage.pool]}")
-                served[stage.pool] = where
                 instance = self.pools[stage.pool].instance
                 if instance not in stage.service:
                     wrong = f"{where}.service: nothing is said of {instance!r}, the instance of this pool"

@@ -20,40 +20,40 @@ _pack = BATCH_ROW.pack
 
 
 class SoloLine(Line):
-    """Requests that wait only while every instance is busy."""
+    """Visits that wait only while every instance is busy."""
 
     __slots__ = ()
 
     def consider(self, now: int) -> None:
-        """Serves the one request that waits on the first idle instance."""
+        """Serves the one visit that waits on the first idle instance."""
         instance = self.pool.instances[heappop(self.idle)]
         assert isinstance(instance, SoloInstance)
-        instance.serve(self.waiting.popleft(), now)
+        instance.take(self.waiting.popleft(), now)
 
 
 class SoloInstance(Instance):
-    """An instance that serves one request at a time."""
+    """An instance that serves one visit at a time."""
 
     __slots__ = ("push", "works")
 
-    def __init__(self, replica: Replica, index: int) -> None:
-        super().__init__(replica, index)
-        self.works = self.pool.works
+    def __init__(self, replica: Replica, index: int, line: Line) -> None:
+        super().__init__(replica, index, line)
+        self.works = self.pool.tape.works
         self.push = self.pool.log.served.append, self.pool.log.batches.extend
 
-    def serve(self, request: int, now: int) -> None:
-        """Serves a request."""
-        note_request, note_batch = self.push
-        note_request(request)
-        self.members = [request]
-        end = now + self.works[request]
+    def take(self, visit: int, now: int) -> None:
+        """Serves a visit."""
+        note_visit, note_batch = self.push
+        note_visit(visit)
+        self.members = [visit]
+        end = now + self.works[visit]
         if self.pool.taken is not None:
             self.pool.taken(self.slot, self.members, end)
         note_batch(_pack(self.slot, self.line.idle_since, now, end, 1, ALONE, self.index))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
     def _finish(self, now: int) -> None:
-        """The request has been served."""
+        """The visit has been served."""
         if self.pool.told:
             self.release(now)
         else:
@@ -64,6 +64,6 @@ class SoloInstance(Instance):
             self.replica.leave(now)
         elif waiting:
             line.idle_since = now
-            self.serve(waiting.popleft(), now)
+            self.take(waiting.popleft(), now)
         else:
             line.free(self, now)

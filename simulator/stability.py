@@ -6,7 +6,7 @@ A window is judged piece by piece, against the replicas that were ready then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,18 +91,24 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
     holds is no more than that serves in one piece of the window (and in two of its largest batches).
     """
     edges = np.linspace(start, case.duration, PIECES + 1)
-    visits = [list(_visits(case, run)) for run in runs]
     spells: list[Spell] = []
     near = False
     for number, pool in enumerate(case.pools):
-        came = np.mean([np.histogram(found[number][0], edges)[0] for found in visits], axis=0)
-        held = np.mean([_held(*found[number], edges) for found in visits], axis=0)
         ready = np.mean([_ready(run.pools[number].replicas, edges) for run in runs], axis=0)
-        rate = pool.capacity(1) * ready / SECOND
-        room = rate * np.diff(edges)
-        certain = came - NOISE * np.sqrt(came / len(runs))
-        patience = max(float(edges[1] - edges[0]), 2 * pool.service.mean(pool.batching.largest()))
-        over = (certain > room) | (held > np.maximum(rate * patience, 1.0))
+        certain, held, patience = np.zeros((3, PIECES))
+        patience += float(edges[1] - edges[0])
+        for position in case.stages_of(number):
+            # In nanoseconds of one replica, so that what different stages need adds up.
+            each = SECOND / case.capacity(position, 1)
+            visits = [_visits(run, position, case.stages[position].way) for run in runs]
+            came = np.mean([np.histogram(one[0], edges)[0] for one in visits], axis=0)
+            certain += (came - NOISE * np.sqrt(came / len(runs))) * each
+            held += np.mean([_held(*one, edges) for one in visits], axis=0) * each
+            law = case.stages[position].service
+            patience = np.maximum(patience, 2 * law.mean(pool.batching.largest()))
+        one_each = min(SECOND / case.capacity(position, 1) for position in case.stages_of(number))
+        room = ready * np.diff(edges)
+        over = (certain > room) | (held > np.maximum(ready * patience, one_each))
         near = near or bool((certain > NEAR_SATURATION * room).any())
         spells += [Spell(pool.name, float(edges[a]) / SECOND, float(edges[b]) / SECOND) for a, b in _stretches(over)]
     if spells:
@@ -110,20 +116,11 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
     return WindowLoad("near saturation" if near else "stable", ())
 
 
-def _visits(case: Case, run: Replication) -> Iterator[tuple[Integers, Integers]]:
-    """By pool: when requests came to it, and when they left it."""
-    now = run.arrived.copy()
-    came: list[list[Integers]] = [[] for _ in case.pools]
-    left: list[list[Integers]] = [[] for _ in case.pools]
-    for number, workload in enumerate(case.workloads):
-        chosen = run.workload == number
-        time = now[chosen]
-        for pool in workload.pools:
-            came[pool].append(time)
-            time = time + run.pools[pool].causes[:, chosen].sum(axis=0)
-            left[pool].append(time)
-    for one, other in zip(came, left, strict=True):
-        yield np.concatenate(one), np.concatenate(other)
+def _visits(run: Replication, stage: int, way: int) -> tuple[Integers, Integers]:
+    """When visits came to the pool of a stage, and when they left it."""
+    visits = run.visits[stage]
+    left = visits.came + visits.causes.sum(axis=0)
+    return np.minimum(visits.came + way, left), left
 
 
 def _held(came: Integers, left: Integers, edges: Floats) -> Floats:

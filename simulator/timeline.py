@@ -39,9 +39,9 @@ def latency_timeline(run: Replication, until: int, buckets: int = BUCKETS) -> li
 def pool_timeline(run: Replication, case: Case) -> list[Row]:
     """Replicas that take requests, whenever their number changes: rows of time (s), pool, ready."""
     rows: list[Row] = []
-    for pool, visits in zip(case.pools, run.pools, strict=True):
+    for pool, records in zip(case.pools, run.pools, strict=True):
         changes: dict[int, int] = {}
-        for record in visits.replicas:
+        for record in records.replicas:
             if record.ready is None:
                 continue
             changes[record.ready] = changes.get(record.ready, 0) + 1

@@ -13,8 +13,8 @@ import numpy as np
 
 from simulator.case import Case
 from simulator.quantities import SECOND
-from simulator.recording import SIZE, Replication, Visits
-from simulator.streams import Floats
+from simulator.recording import SIZE, Replication
+from simulator.streams import Floats, Integers
 
 BATCH = 5
 """Requests of a batch; doubled until there are at most MOST_BATCHES."""
@@ -62,25 +62,25 @@ def measuring_start(case: Case, runs: Sequence[Replication]) -> tuple[int, str]:
 
     The latest cut over latencies and, where a pool batches, batch sizes; half of the run when there is none.
     """
-    latest, shortest = 0, min(len(run.arrived) for run in runs)
-    for series in _series(case, runs):
+    latest = 0
+    for series, times in _series(case, runs):
         cut = truncation(series)
         if cut is None:
             return case.duration // 2, "no steady state was found in the first half of the run: run longer"
-        latest = max(latest, cut)
-    if not latest or latest >= shortest:
-        return 0, ""
-    return min(max(int(run.arrived[latest]) for run in runs), case.duration // 2), ""
+        if cut:
+            latest = max(latest, *(int(stamps[cut]) for stamps in times))
+    return min(latest, case.duration // 2), ""
 
 
-def _series(case: Case, runs: Sequence[Replication]) -> Iterator[list[Floats]]:
-    yield [run.latency / SECOND for run in runs]
-    for number, pool in enumerate(case.pools):
-        if pool.batching.largest() > 1:
-            yield [_batch_sizes(run.pools[number]) for run in runs]
+def _series(case: Case, runs: Sequence[Replication]) -> Iterator[tuple[list[Floats], list[Integers]]]:
+    """Figures in order by replication, and when each was: when a request came, or a visit to a pool that batches."""
+    yield [run.latency / SECOND for run in runs], [run.arrived for run in runs]
+    for number, stage in enumerate(case.stages):
+        if case.pools[stage.pool].batching.largest() > 1:
+            yield [_batch_sizes(run, number, stage.pool) for run in runs], [run.visits[number].came for run in runs]
 
 
-def _batch_sizes(visits: Visits) -> Floats:
-    """By request: the size of its batch; zero when it got into none."""
-    sizes = np.append(visits.batches[:, SIZE], 0)  # the last one is what -1 means
-    return sizes[visits.batch_of].astype(np.float64)
+def _batch_sizes(run: Replication, stage: int, pool: int) -> Floats:
+    """By visit to a stage: the size of its batch; zero when it got into none."""
+    sizes = np.append(run.pools[pool].batches[:, SIZE], 0)  # the last one is what -1 means
+    return sizes[run.visits[stage].batch_of].astype(np.float64)

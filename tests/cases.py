@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from simulator.arrivals import Poisson, Process, Replay
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, Dynamic, NoBatching, Scheduler
-from simulator.case import Case, CasePool, CaseWorkload
+from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.dispatch import Balancer, CentralQueue, RoundRobin
 from simulator.limits import Limits
 from simulator.quantities import SECOND
@@ -42,6 +43,17 @@ def dynamic(max_batch: int, max_delay: str = "0ms") -> Dynamic:
     return Dynamic.model_validate({"max_batch": max_batch, "max_delay": max_delay})
 
 
+class Serving(NamedTuple):
+    """A pool, and how long it takes."""
+
+    pool: CasePool
+    service: Law
+
+    def changed(self, **fields: Any) -> Serving:
+        """The same with other fields of the pool."""
+        return self._replace(pool=replace(self.pool, **fields))
+
+
 def pool(
     service: Law,
     replicas: int = 1,
@@ -53,13 +65,12 @@ def pool(
     limits: Limits | None = None,
     instances: int = 1,
     speed: Speed | None = None,
-) -> CasePool:
+) -> Serving:
     """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
-    return CasePool(
+    made = CasePool(
         name=name,
         instance="box",
         machine=MACHINE,
-        service=service,
         replicas=replicas,
         balancer=balancer or (RoundRobin() if isinstance(batching, Scheduler) else CentralQueue()),
         batching=batching or NoBatching(),
@@ -69,16 +80,25 @@ def pool(
         instances=instances,
         speed=speed or Constant(),
     )
+    return Serving(made, service)
 
 
-def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> Case:
+def chain(*pools: Serving) -> tuple[CaseStage, ...]:
+    """A stage on each pool, one after the other."""
+    return tuple(
+        CaseStage(one.pool.name, number, one.service, (number - 1,) if number else ())
+        for number, one in enumerate(pools)
+    )
+
+
+def case(arrivals: Process, *pools: Serving, seconds: float, **fields: Any) -> Case:
     """One workload through the pools in order."""
     slos = tuple(parse_slo(line) for line in fields.pop("slos", ()))
     timeout, warmup = fields.pop("timeout", None), fields.pop("warmup", 0)
     workload = CaseWorkload(
         name="load",
         arrivals=arrivals,
-        pools=tuple(range(len(pools))),
+        stages=tuple(range(len(pools))),
         timeout=timeout and round(timeout * SECOND),
         cancels=fields.pop("cancels", True),
         retries=fields.pop("retries", None),
@@ -87,7 +107,8 @@ def case(arrivals: Process, *pools: CasePool, seconds: float, **fields: Any) -> 
     return Case(
         title="test",
         workloads=(workload,),
-        pools=pools,
+        stages=chain(*pools),
+        pools=tuple(one.pool for one in pools),
         slos=slos,
         duration=round(seconds * SECOND),
         warmup=None if warmup is None else round(warmup * SECOND),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
 import numpy as np
+from cases import Serving, chain
 from hypothesis import strategies as st
 from pydantic import BeforeValidator, PlainSerializer
 from pydantic.fields import FieldInfo
@@ -18,7 +19,7 @@ from simulator.arrivals import Process
 from simulator.arrivals.scheduled import parse_moment, parse_time_of_day, parse_zone
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, Scheduler
-from simulator.case import Case, CasePool, CaseWorkload
+from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.dispatch import Balancer
@@ -215,8 +216,8 @@ def _willing(**fields: Any) -> CaseWorkload:
 
 
 @st.composite
-def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
-    """A random pool; `fixed` holds the choices that are given."""
+def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
+    """A random pool and its law; `fixed` holds the choices that are given."""
     autoscaler = fixed.get("autoscaler") or draw(any_of(Autoscaler))
     low, high = autoscaler.bounds(draw(st.integers(1, 6)))
     batching = fixed.get("batching") or draw(any_of(Batching))
@@ -230,11 +231,10 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
     largest = law.largest_batch()
     if largest is not None and batching.largest() > largest:
         law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
-    return CasePool(
+    made = CasePool(
         name=name,
         instance="box",
         machine=MACHINE,
-        service=law,
         replicas=draw(st.integers(low, min(high, low + 5))),
         balancer=balancer,
         batching=batching,
@@ -244,6 +244,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> CasePool:
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
     )
+    return Serving(made, law)
 
 
 @st.composite
@@ -255,30 +256,45 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     plain = fixed.get("plain", False)
     leaving = st.one_of(st.none(), st.none(), impatience())
     arrivals = open_arrivals() if plain else any_of(Component.families["arrivals"])
-    chain = [draw(pools("first", **fixed))]
+    found = [draw(pools("first", **fixed))]
     if draw(st.booleans()):
-        chain.append(draw(pools("second", **fixed)))
+        found.append(draw(pools("second", **fixed)))
     timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
-    steps = tuple(range(len(chain)))
+    ways = st.sampled_from([0, 0, 3 * MILLISECOND])
+    stages = chain(*found)
+    if draw(st.booleans()):
+        stages = tuple(_shaped(draw, stages, ways))
     workloads = [
         _willing(
             name=f"load-{number}",
             arrivals=fixed.get("arrivals") or draw(arrivals),
-            pools=steps,
+            stages=tuple(range(len(stages))),
             timeout=t,
             cancels=draw(st.booleans()),
             retries=None if plain else draw(st.one_of(st.none(), retries())),
             impatience=None if plain else draw(leaving),
+            reply=draw(ways),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]
     return Case(
         title="random",
         workloads=tuple(workloads),
-        pools=tuple(chain),
+        stages=stages,
+        pools=tuple(one.pool for one in found),
         slos=(),
         duration=draw(st.integers(200, 1000)) * MILLISECOND,
         warmup=0,
         replications=2,
         seed=draw(st.integers(0, 2**32)),
     )
+
+
+def _shaped(draw: st.DrawFn, stages: tuple[CaseStage, ...], ways: st.SearchStrategy[int]) -> Iterator[CaseStage]:
+    """Up to two more stages on the same pools, fork and join, and ways between them."""
+    more = draw(st.lists(st.sampled_from(stages), max_size=2))
+    for number, stage in enumerate([*stages, *more]):
+        after = tuple(sorted(draw(st.sets(st.integers(0, number - 1), max_size=2)))) if number else ()
+        network, transfer, overhead = draw(ways), draw(ways), draw(ways)
+        name = f"{stage.name}-{number}"
+        yield CaseStage(name, stage.pool, stage.service, after, network, transfer, overhead)

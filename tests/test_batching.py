@@ -34,9 +34,9 @@ def run(arrivals: list[float], batching: Batching, instances: int = 1, **fields:
 
 def told(found: Replication) -> str:
     """The batches in the order in which they were taken."""
-    visits, words = found.pools[0], []
-    for row, start in enumerate(visits.batches[:, START].tolist()):
-        members = (np.flatnonzero(visits.batch_of == row) + 1).tolist()
+    rows, words = found.pools[0].batches, []
+    for row, start in enumerate(rows[:, START].tolist()):
+        members = (np.flatnonzero(found.visits[0].batch_of == row) + 1).tolist()
         apart = len(members) > 1 and members[-1] - members[0] >= len(members)
         name = "+".join(map(str, members)) if apart else "-".join(map(str, sorted({members[0], members[-1]})))
         words.append(f"{name}@{start / MS:g}")
@@ -89,7 +89,7 @@ def test_use_and_capacity_count_every_instance() -> None:
     """Two batches of 12 in 2 s on two instances: 0.6 %. Two instances end 2 / 12 ms requests a second."""
     one = case(replay(0, 0.001), pool(LAW, instances=2), seconds=2)
     assert Result(one, [simulate(one, 0)]).pools[0].busy.value == pytest.approx(0.006)
-    assert one.pools[0].capacity(3) == pytest.approx(3 * 2 / 0.012)
+    assert one.capacity(0, 3) == pytest.approx(3 * 2 / 0.012)
 
 
 def test_a_named_server_needs_a_balancer_that_sends_requests_to_it() -> None:
@@ -343,7 +343,7 @@ def test_clients_that_give_up_are_not_served(kind: str) -> None:
     fields = {"max_batch": 2, **({} if kind == "bentoml" else {"max_delay": "0ms"})}
     found = run([0.0] * 9, rule(kind, **fields), timeout=0.013)
     assert len(found.pools[0].batches) < 5
-    assert (found.pools[0].batch_of < 0).any()
+    assert (found.visits[0].batch_of < 0).any()
     assert not (found.outcome == REJECTED).any()
     assert np.array_equal(found.causes().sum(axis=0), found.latency)
 

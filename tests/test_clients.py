@@ -61,7 +61,11 @@ def test_a_client_gives_up_waits_and_tries_once_more() -> None:
     assert run.request_of is not None
     assert run.request_of.tolist() == [0, 1, 1]
     causes = dict(zip(CAUSES, (run.causes()[:, 1] / MS).tolist(), strict=True))
-    assert causes == {"cold start": 0, "queue": 9 + 5, "batch wait": 0, "compute": 3 + 7, "retry wait": 2}
+    assert {cause: spent for cause, spent in causes.items() if spent} == {
+        "queue": 9 + 5,
+        "compute": 3 + 7,
+        "retry wait": 2,
+    }
     assert run.latency[1] == 26 * MS
 
 

@@ -110,8 +110,7 @@ def test_join_shortest_queue_hears_of_batches_that_begin() -> None:
 
 
 def slots(run: Any) -> list[int]:
-    visits = run.pools[0]
-    found: list[int] = visits.batches[visits.batch_of, SLOT].tolist()
+    found: list[int] = run.pools[0].batches[run.visits[0].batch_of, SLOT].tolist()
     return found
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import case, poisson, pool, replay, takes
+from cases import Serving, case, poisson, pool, replay, takes
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from scenarios.load import validate
-from simulator.case import CasePool
 from simulator.component import problems
 from simulator.dispatch import RoundRobin
 from simulator.engine import simulate
@@ -25,7 +24,7 @@ from simulator.results import Result
 MS = 10**6
 
 
-def limited(replicas: int = 1, **fields: Any) -> CasePool:
+def limited(replicas: int = 1, **fields: Any) -> Serving:
     return pool(takes("0ms", "10ms"), replicas, limits=Limits.model_validate(fields))
 
 
@@ -47,7 +46,7 @@ def test_no_queue_at_all_refuses_only_when_all_are_busy() -> None:
 
 
 def test_each_replica_has_a_queue_of_its_own() -> None:
-    one = dataclasses.replace(limited(2, queue=1), balancer=RoundRobin())
+    one = limited(2, queue=1).changed(balancer=RoundRobin())
     run = simulate(case(replay(0, 0.001, 0.002, 0.003, 0.004, 0.005), one, seconds=1), 0)
     assert refused(run) == [4, 5]
 
@@ -101,7 +100,7 @@ def test_an_overloaded_pool_that_refuses_has_a_steady_state() -> None:
 
 def test_a_limit_of_one_pool_bounds_no_other() -> None:
     """The first pool refuses and has room; the second is offered twice its capacity and refuses nobody."""
-    second = dataclasses.replace(pool(takes("0ms", "20ms")), name="second")
+    second = pool(takes("0ms", "20ms"), name="second")
     made = case(poisson(100), limited(2, queue=5), second, seconds=20, warmup=2, replications=10)
     result = Result(made, [simulate(made, number) for number in range(10)])
     assert "second is offered 200% of its capacity" in result.refusal

@@ -11,7 +11,7 @@ from cases import case, dynamic, poisson, pool, replay, takes
 
 from simulator.arrivals import Replay
 from simulator.autoscaling import TargetTracking
-from simulator.case import Case, CaseWorkload
+from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.dispatch import Random
 from simulator.engine import simulate
 from simulator.recording import Replication
@@ -121,6 +121,7 @@ def test_an_objective_of_one_class_sees_only_that_class() -> None:
     asked = dataclasses.replace(
         case(replay(0, 1), *pools, seconds=10, replications=2, slos=["p50(latency)<3ms per class=slow"]),
         workloads=(quick, slow),
+        stages=tuple(CaseStage(one.pool.name, number, one.service) for number, one in enumerate(pools)),
     )
     found = ran(asked)
     assert found.percentile(0.5, "quick").value == 0.001

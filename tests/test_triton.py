@@ -38,9 +38,9 @@ def build(arrivals: Sequence[float], batching: Triton, instances: int = 1, **fie
 
 def batches(run: Replication) -> str:
     """Such as `2-9@19`: requests 2 to 9, counted from 1, started at 19 ms."""
-    visits, told = run.pools[0], []
-    for row, (start, size) in enumerate(visits.batches[:, [START, SIZE]].tolist()):
-        members = np.flatnonzero(visits.batch_of == row) + 1
+    rows, told = run.pools[0].batches, []
+    for row, (start, size) in enumerate(rows[:, [START, SIZE]].tolist()):
+        members = np.flatnonzero(run.visits[0].batch_of == row) + 1
         assert members.tolist() == list(range(members[0], members[0] + size))
         told.append(f"{members[0]}{f'-{members[-1]}' if size > 1 else ''}@{start / MS:g}")
     return ", ".join(told)
@@ -124,7 +124,7 @@ def test_a_time_out_may_delay_instead() -> None:
     run = simulate(
         build([0, 1, 2, 13], triton(max_batch=1, max_delay="0ms", queue_timeout="10ms", on_timeout="delay")), 0
     )
-    assert [np.flatnonzero(run.pools[0].batch_of == row)[0] for row in range(4)] == [0, 3, 1, 2]
+    assert [np.flatnonzero(run.visits[0].batch_of == row)[0] for row in range(4)] == [0, 3, 1, 2]
 
 
 def test_a_pending_batch_wakes_for_the_closest_time_out() -> None:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from simulator.arrivals import Arrivals, Replay
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, Dynamic, NoBatching, Scheduler, Static
-from simulator.case import Case, CaseWorkload
+from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.component import Component
 from simulator.cost import HOUR, bill, machine_time
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
 from simulator.recording import (
     BATCH_COLUMNS,
+    CAUSES,
     COMPLETED,
     END,
     IDLE_SINCE,
@@ -74,14 +75,15 @@ def conserves_requests(case: Case, run: Replication) -> None:
     assert may_strand(case) or not (run.outcome == IN_SYSTEM).any(), "the run ended with requests under way"
     scheduled = any(isinstance(pool.batching, Scheduler) or pool.limits is not None for pool in case.pools)
     assert scheduled or not (run.outcome == REJECTED).any()
-    for visits in run.pools:
-        served = visits.batch_of[visits.batch_of >= 0]
-        assert np.array_equal(np.bincount(served, minlength=len(visits.batches)), visits.batches[:, SIZE])
-    last = np.array([workload.pools[-1] for workload in case.workloads])[run.workload]
-    for number, visits in enumerate(run.pools):
-        served = np.flatnonzero(visits.batch_of >= 0)
-        answered = np.flatnonzero((run.outcome == COMPLETED) & (last == number))
-        assert np.isin(answered, served if run.request_of is None else run.request_of[served]).all()
+    for number, records in enumerate(run.pools):
+        served = np.concatenate([run.visits[stage].batch_of for stage in case.stages_of(number)])
+        counts = np.bincount(served[served >= 0], minlength=len(records.batches))
+        assert np.array_equal(counts, records.batches[:, SIZE])
+    for stage, visits in enumerate(run.visits):
+        assert (np.diff(visits.attempt) > 0).all()
+        passing = [number for number, item in enumerate(case.workloads) if stage in item.stages]
+        answered = np.flatnonzero((run.outcome == COMPLETED) & np.isin(run.workload, passing))
+        assert np.isin(answered, run.request(visits.attempt[visits.batch_of >= 0])).all()
 
 
 def may_strand(case: Case) -> bool:
@@ -93,17 +95,17 @@ def keeps_time_in_order(case: Case, run: Replication) -> None:
     assert (np.diff(run.arrived) >= 0).all()
     assert (run.arrived < case.duration).all()
     assert (run.latency >= 0).all()
-    for pool, visits in zip(case.pools, run.pools, strict=True):
-        rows = visits.batches
+    for number, (pool, records) in enumerate(zip(case.pools, run.pools, strict=True)):
+        rows = records.batches
         assert (rows[:, IDLE_SINCE] <= rows[:, START]).all()
         assert (rows[:, START] < rows[:, END]).all()
         assert (rows[:, SIZE] >= 1).all()
         assert (rows[:, SIZE] <= pool.batching.largest()).all()
         for slot in np.unique(rows[:, SLOT]):
-            for index in range(pool.instances):
+            for index in range(case.seats(number)):
                 own = rows[(rows[:, SLOT] == slot) & (rows[:, INSTANCE] == index)]
                 assert (own[1:, START] >= own[:-1, END]).all(), "an instance served two batches at once"
-        assert (rows[:, INSTANCE] < pool.instances).all()
+        assert (rows[:, INSTANCE] < case.seats(number)).all()
 
 
 def accounts_for_every_second(run: Replication) -> None:
@@ -167,8 +169,9 @@ def test_the_same_seed_gives_the_same_bytes(case: Case) -> None:
 
 def fingerprint(run: Replication) -> list[bytes]:
     columns: list[Any] = [run.arrived, run.workload, run.latency, run.outcome, run.causes()]
-    for visits in run.pools:
-        columns += [visits.batches, visits.batch_of, visits.routed]
+    columns += [records.batches for records in run.pools]
+    for visits in run.visits:
+        columns += [visits.attempt, visits.batch_of, visits.routed, visits.came, visits.causes, visits.critical]
     return [column.tobytes() for column in columns] + [repr((v.replicas, v.scaling)).encode() for v in run.pools]
 
 
@@ -191,10 +194,10 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
     case = one_pool(case)
     run = simulate(case, 0)
     rows = run.pools[0].batches
-    waited = run.pools[0].causes[1] > 0
-    served = run.pools[0].batch_of >= 0
-    for request in np.flatnonzero(waited & served)[:200]:
-        moment = run.arrived[request]
+    visits = run.visits[0]
+    waited = visits.causes[CAUSES.index("queue")] > 0
+    for visit in np.flatnonzero(waited & (visits.batch_of >= 0))[:200]:
+        moment = visits.came[visit] + case.stages[0].way
         busy = ((rows[:, START] <= moment) & (rows[:, END] > moment)).sum()
         assert busy == case.pools[0].replicas * case.pools[0].instances
 
@@ -216,6 +219,7 @@ def test_time_has_no_unit(case: Case, factor: int) -> None:
     slower = dataclasses.replace(
         case,
         workloads=tuple(slow_workload(item, factor) for item in case.workloads),
+        stages=tuple(slow_stage(item, factor) for item in case.stages),
         pools=tuple(slow_pool(item, factor) for item in case.pools),
         duration=case.duration * factor,
     )
@@ -272,9 +276,14 @@ def test_the_work_of_one_is_the_same_on_the_tape(law: Any, seed: int) -> None:
 def test_a_new_pool_and_workload_leave_the_others_their_numbers(case: Case, pool: Any) -> None:
     """Streams are keyed by name: what is added elsewhere does not change this load or its work."""
     assume(not may_strand(case))
-    number = len(case.pools)
-    extra = CaseWorkload("extra", case.workloads[0].arrivals, (number,), None)
-    larger = dataclasses.replace(case, workloads=(*case.workloads, extra), pools=(*case.pools, pool))
+    stage = CaseStage("other", len(case.pools), pool.service)
+    extra = CaseWorkload("extra", case.workloads[0].arrivals, (len(case.stages),), None)
+    larger = dataclasses.replace(
+        case,
+        workloads=(*case.workloads, extra),
+        stages=(*case.stages, stage),
+        pools=(*case.pools, pool.pool),
+    )
     one, two = simulate(case, 0), simulate(larger, 0)
     own = two.workload < len(case.workloads)
     assert np.array_equal(one.arrived, two.arrived[own])
@@ -282,8 +291,8 @@ def test_a_new_pool_and_workload_leave_the_others_their_numbers(case: Case, pool
 
 
 def one_pool(case: Case) -> Case:
-    workloads = tuple(dataclasses.replace(item, pools=(0,)) for item in case.workloads)
-    return dataclasses.replace(case, workloads=workloads, pools=case.pools[:1])
+    workloads = tuple(dataclasses.replace(item, stages=(0,)) for item in case.workloads)
+    return dataclasses.replace(case, workloads=workloads, stages=case.stages[:1], pools=case.pools[:1])
 
 
 def without_timeouts(case: Case) -> Case:
@@ -302,22 +311,30 @@ def replayed(case: Case) -> Case:
         workloads.append(dataclasses.replace(item, arrivals=Replay(times=times)))
     exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms"})
     pools_ = tuple(
-        dataclasses.replace(item, service=exact, batching=item.batching if item.batching.scale_free else NoBatching())
+        dataclasses.replace(item, batching=item.batching if item.batching.scale_free else NoBatching())
         for item in case.pools
     )
-    return dataclasses.replace(case, workloads=tuple(workloads), pools=pools_)
+    stages = tuple(dataclasses.replace(item, service=exact) for item in case.stages)
+    return dataclasses.replace(case, workloads=tuple(workloads), stages=stages, pools=pools_)
 
 
 def slow_workload(item: CaseWorkload, factor: int) -> CaseWorkload:
     assert isinstance(item.arrivals, Replay)
     times = Replay(times=item.arrivals.times * factor)
-    return dataclasses.replace(item, arrivals=times, timeout=None if item.timeout is None else item.timeout * factor)
+    timeout = None if item.timeout is None else item.timeout * factor
+    return dataclasses.replace(item, arrivals=times, timeout=timeout, reply=item.reply * factor)
 
 
-def slow_pool(item: Any, factor: int) -> Any:
+def slow_stage(item: CaseStage, factor: int) -> CaseStage:
+    assert isinstance(item.service, Deterministic)
     service = item.service.model_copy(
         update={"setup": item.service.setup * factor, "per_request": item.service.per_request * factor}
     )
+    ways = {name: getattr(item, name) * factor for name in ("network", "transfer", "overhead")}
+    return dataclasses.replace(item, service=service, **ways)
+
+
+def slow_pool(item: Any, factor: int) -> Any:
     batching = item.batching
     durations = {
         name: value * factor
@@ -329,4 +346,4 @@ def slow_pool(item: Any, factor: int) -> Any:
     times = {"scrape", "delay", "reconnect_every"} & type(balancer).model_fields.keys()
     balancer = balancer.model_copy(update={name: getattr(balancer, name) * factor for name in times})
     cold_start = item.cold_start * factor
-    return dataclasses.replace(item, service=service, batching=batching, balancer=balancer, cold_start=cold_start)
+    return dataclasses.replace(item, batching=batching, balancer=balancer, cold_start=cold_start)

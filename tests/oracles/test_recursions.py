@@ -20,7 +20,7 @@ from simulator.service import Exponential
 def test_first_come_first_served_on_several_servers(servers: int, load: float) -> None:
     law = Exponential.model_validate({"per_request": "1s"})
     run = simulate(case(poisson(load * servers), pool(law, servers), seconds=4_000 / servers), 0)
-    rows = run.pools[0].batches[run.pools[0].batch_of]
+    rows = run.pools[0].batches[run.visits[0].batch_of]
     works = (rows[:, END] - rows[:, START]).tolist()
     free = [0] * servers
     for arrived, work, latency in zip(run.arrived.tolist(), works, run.latency.tolist(), strict=True):
