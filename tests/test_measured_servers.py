@@ -17,7 +17,7 @@ from cases import case, pool
 
 from simulator.arrivals import Replay
 from simulator.batching import Batching, Mosec, Triton
-from simulator.dispatch import RoundRobin
+from simulator.dispatch import Balancer, HaproxyLeastconn, HaproxyRandom, HaproxyRoundRobin, RoundRobin
 from simulator.engine import simulate
 from simulator.recording import COMPLETED, SIZE, START
 from simulator.service import Lognormal
@@ -84,10 +84,12 @@ def read(path: Path) -> Measured:
     )
 
 
-def errors(measured: Measured, batching: Batching, replicas: int, overhead_ms: float) -> list[float]:
+def errors(
+    measured: Measured, batching: Batching, replicas: int, balancer: Balancer, overhead_ms: float
+) -> list[float]:
     """Relative errors of p50, p95, p99 and mean batch size, the last 0.02 allowed: means over seeds of the device."""
     seconds = float(measured.arrived[-1]) / 1e9 + 1e-9
-    one = case(Replay(times=measured.arrived), pool(DEVICE, replicas, RoundRobin(), batching), seconds=seconds)
+    one = case(Replay(times=measured.arrived), pool(DEVICE, replicas, balancer, batching), seconds=seconds)
     found = []
     for seed in SEEDS:
         run = simulate(replace(one, seed=seed), 0)
@@ -110,9 +112,19 @@ def within(found: list[float]) -> None:
 @pytest.mark.parametrize("run", ["u30", "u50a", "u50b", "u65"])
 def test_triton(shared_data: Path, run: str) -> None:
     """0.5 ms to the queue and 0.9 ms back."""
-    within(errors(read(shared_data / f"measured/servers/triton_emul__{run}.csv.gz"), TRITON, 1, 1.4))
+    within(errors(read(shared_data / f"measured/servers/triton_emul__{run}.csv.gz"), TRITON, 1, RoundRobin(), 1.4))
 
 
-def test_two_mosec_behind_round_robin(shared_data: Path) -> None:
+@pytest.mark.parametrize(
+    ("run", "balancer"),
+    [
+        ("rr50", HaproxyRoundRobin()),
+        ("rr70", HaproxyRoundRobin()),
+        ("lc70", HaproxyLeastconn()),
+        ("rnd2_70", HaproxyRandom()),
+    ],
+)
+def test_two_mosec_behind_haproxy(shared_data: Path, run: str, balancer: Balancer) -> None:
     """0.6 ms to the queue and 0.9 ms back."""
-    within(errors(read(shared_data / "measured/servers/mosec2_haproxy_emul__rr50.csv.gz"), MOSEC, 2, 1.5))
+    measured = read(shared_data / f"measured/servers/mosec2_haproxy_emul__{run}.csv.gz")
+    within(errors(measured, MOSEC, 2, balancer, 1.5))
