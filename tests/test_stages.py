@@ -10,7 +10,7 @@ import pytest
 from cases import Serving, case, dynamic, pool, replay, takes
 
 from scenarios.load import validate
-from simulator.arrivals import Closed
+from simulator.arrivals import Closed, Replay
 from simulator.batching import Triton
 from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.dispatch import RoundRobin
@@ -65,8 +65,7 @@ def test_a_request_overtakes_another_that_has_a_longer_way() -> None:
     """Sent at 0 with 3 ms to go, and at 1 ms with none: the second is served first, from 1 to 11 ms."""
     made = case(replay(0, 0.5), PLAIN, seconds=1)
     stages = (CaseStage("far", 0, law("10ms"), network=3 * MS), CaseStage("near", 0, law("10ms")))
-    near = CaseWorkload("near", replay(0.0, 0.001), (1,), None)
-    near = replace(near, arrivals=near.arrivals.model_copy(update={"times": near.arrivals.times[1:]}))
+    near = CaseWorkload("near", Replay(times=np.array([MS])), (1,), None)
     run = simulate(replace(made, workloads=(replace(made.workloads[0], stages=(0,)), near), stages=stages), 0)
     assert spent(run, 0) == {"network": 3, "queue": 8, "compute": 10}
     assert spent(run, 1) == {"compute": 10}
