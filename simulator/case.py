@@ -21,7 +21,7 @@ from simulator.service import Law
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
 
-SEMANTICS_VERSION = 2
+SEMANTICS_VERSION = 3
 """Raised whenever the same case may give other results."""
 
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from simulator import quantities
 from simulator.arrivals import Process
-from simulator.arrivals.scheduled import parse_moment, parse_time_of_day, parse_zone
+from simulator.arrivals.calendar import parse_begin, parse_time_of_day, parse_zone
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, Scheduler
 from simulator.case import Case, CasePool, CaseWorkload
@@ -32,8 +32,8 @@ PARSERS: dict[Any, st.SearchStrategy[str]] = {
     quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
     quantities.parse_rate_or_zero: st.integers(0, 400).map(lambda n: f"{n}/s"),
     parse_time_of_day: st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
-    parse_moment: st.sampled_from(["Mon 00:00", "Wed 09:30", "Sun 23:59"]),
-    parse_zone: st.sampled_from(["+00:00", "+05:30", "-08:00"]),
+    parse_begin: st.sampled_from(["Mon 00:00", "Wed 09:30Z", "2026-03-29 01:59", "2026-10-25 00:59Z"]),
+    parse_zone: st.sampled_from(["+00:00", "-08:00", "Europe/Berlin", "Asia/Kolkata"]),
     quantities.parse_duration: st.integers(0, 80).map(lambda n: f"{n}ms"),
     quantities.parse_share: st.integers(0, 100).map(lambda n: f"{n}%"),
 }
