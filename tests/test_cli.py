@@ -194,6 +194,14 @@ def test_validate_names_the_case(small: str) -> None:
     assert first.stdout != second.stdout
 
 
+def test_validate_prints_the_scenario_with_its_settings(small: str, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(headroom("validate", small, "--set", "pools.boxes.replicas=5", "--yaml").stdout)
+    assert "replicas: 5" in changed.read_text()
+    key = headroom("validate", small, "--set", "pools.boxes.replicas=5").stdout.partition("case")[2]
+    assert headroom("validate", str(changed)).stdout == f"{changed}: valid; case{key}"
+
+
 def test_schema_is_json_and_accepts_what_the_loader_accepts() -> None:
     schema = json.loads(headroom("schema").stdout)
     assert {"workloads", "models", "pools"} <= set(schema["required"])
