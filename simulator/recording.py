@@ -119,6 +119,8 @@ class Replication:
     pools: tuple[Visits, ...]
     request_of: Integers | None = None
     """By attempt: the request that it belongs to; None when each request was sent once."""
+    sent: Integers | None = None
+    """By attempt: when it was sent; None when each request was sent once."""
 
     def causes(self) -> Integers:
         """One row per cause, one column per request: they sum to the latency."""
@@ -196,6 +198,7 @@ def _by_request(run: Replication, origin: Integers) -> Replication:
         latency=run.arrived[last] + run.latency[last] - run.arrived[firsts],
         outcome=run.outcome[last],
         request_of=place[origin],
+        sent=run.arrived,
     )
 
 

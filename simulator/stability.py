@@ -111,13 +111,15 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
 
 
 def _visits(case: Case, run: Replication) -> Iterator[tuple[Integers, Integers]]:
-    """By pool: when requests came to it, and when they left it."""
-    now = run.arrived.copy()
-    came: list[list[Integers]] = [[] for _ in case.pools]
-    left: list[list[Integers]] = [[] for _ in case.pools]
+    """By pool: when requests came to it, each time that they did, and when they left it."""
+    sent = run.arrived if run.sent is None else run.sent
+    workload_of = run.workload if run.request_of is None else run.workload[run.request_of]
+    nothing = np.empty(0, dtype=np.int64)  # a model that no workload asks for has pools all the same
+    came: list[list[Integers]] = [[nothing] for _ in case.pools]
+    left: list[list[Integers]] = [[nothing] for _ in case.pools]
     for number, workload in enumerate(case.workloads):
-        chosen = run.workload == number
-        time = now[chosen]
+        chosen = workload_of == number
+        time = sent[chosen]
         for pool in workload.pools:
             came[pool].append(time)
             time = time + run.pools[pool].causes[:, chosen].sum(axis=0)
