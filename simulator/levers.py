@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SerializeAsAny
 
+from simulator.batching import Scheduler
 from simulator.case import Case, CasePool
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
@@ -87,7 +88,8 @@ def _of(pool: CasePool) -> Iterator[_Change]:
     faster = Faster(level=pool.service.level, law=pool.service)
     yield "service time", alone, alone / RELIEF, "s", replace(pool, service=faster)
     yield from _replicas(pool)
-    if not pool.balancer.shared_queue and pool.autoscaler.bounds(pool.replicas)[1] > 1:
+    joinable = not pool.balancer.shared_queue and not isinstance(pool.batching, Scheduler)
+    if joinable and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool)
     if pool.limits is not None:
