@@ -243,7 +243,10 @@ def test_a_rare_request_does_not_overflow() -> None:
         ({"kind": "diurnal", "mean": "1/s", "begin": "2026-02-29 10:00"}, "2026-02-29 is not a date from 1970 to 2999"),
         ({"kind": "diurnal", "mean": "1/s", "begin": "1969-12-31 10:00"}, "1969-12-31 is not a date from 1970 to 2999"),
         ({"kind": "diurnal", "mean": "1/s", "zone": "Europe/Berlin"}, "zone Europe/Berlin needs a date in begin"),
-        ({"kind": "diurnal", "mean": "1/s", "zone": "Berlin"}, "'Berlin' is not a zone; did you mean 'Europe/Berlin'? ("),
+        (
+            {"kind": "diurnal", "mean": "1/s", "zone": "Berlin"},
+            "'Berlin' is not a zone; did you mean 'Europe/Berlin'? (",
+        ),
         ({"kind": "diurnal", "mean": "1/s", "zone": "+15:00"}, "'+15:00' is not a zone; write such as +02:00"),
         ({"kind": "diurnal", "mean": "1/s", "zone": "/etc/passwd"}, "'/etc/passwd' is not a zone"),
         ({"kind": "diurnal", "mean": "1/s", "peak_to_mean": 0.9}, "greater than or equal to 1"),
