@@ -102,7 +102,7 @@ def tail(results: Sequence[tuple[str, Result]]) -> Chart:
     legend = alt.Legend(orient="bottom-left", labelLimit=400)
     rows = []
     for label, found in ordered:
-        for beyond in np.geomspace(0.99, max(10 / len(found), 1e-6), TAIL_POINTS):
+        for beyond in np.geomspace(0.99, min(max(10 / len(found), 1e-6), 0.99), TAIL_POINTS):
             value = found[min(int((1 - beyond) * len(found)), len(found) - 1)]
             if np.isfinite(value) and value > 0:
                 rows.append({"option": label, "latency": value * factor, "beyond": beyond})

@@ -239,6 +239,8 @@ def paired_difference(
     """
     if len(first) != len(second):
         raise ValueError(f"replications must pair up: {len(first)} and {len(second)}")
+    if not all(len(part) for part in (*first, *second)):
+        return Difference(reason="a replication holds no requests")
     whole = measure(np.concatenate(list(second))) - measure(np.concatenate(list(first)))
     differences = [measure(b) - measure(a) for a, b in zip(way.of(first), way.of(second), strict=True)]
     if any(not np.isfinite(item) for item in (whole, *differences)):
