@@ -211,6 +211,7 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         limits=pool.limits,
         instances=pool.instances,
         speed=pool.speed,
+        sharing=pool.sharing,
     )
 
 

@@ -18,6 +18,7 @@ from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION, InstanceType
 from simulator.service import Law
+from simulator.sharing import Separate, Sharing
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
 
@@ -92,6 +93,7 @@ class CasePool:
     instances: int = 1
     """Batches that one replica can run at the same time."""
     speed: Speed = field(default_factory=Constant)
+    sharing: Sharing = field(default_factory=Separate)
 
 
 @dataclass(frozen=True)
@@ -130,22 +132,39 @@ class Case:
         case = self.pools[pool]
         return case.instances * (len(self.stages_of(pool)) if isinstance(case.batching, Scheduler) else 1)
 
+    def devices(self, pool: int) -> int:
+        """What is busy or not at one replica of a pool: its instances, or the one device that they share."""
+        return 1 if self.pools[pool].sharing.common else self.seats(pool)
+
     def capacity(self, stage: int, replicas: int) -> float:
         """Requests per second of a stage at so many replicas, always at its batch size with the most throughput."""
         law, pool = self.stages[stage].service, self.pools[self.stages[stage].pool]
         sizes = range(1, pool.batching.largest() + 1)
         best = max(size / law.mean(pool.batching.cost(size)) for size in sizes)
-        return replicas * pool.instances * best * pool.speed.mean() * 1e9
+        return replicas * self._throughput(stage) * best * pool.speed.mean() * 1e9
+
+    def full_batch(self, stage: int) -> float:
+        """Mean nanoseconds of a stage's largest batch while all its instances are busy."""
+        pool = self.pools[self.stages[stage].pool]
+        alone = self.stages[stage].service.mean(pool.batching.cost(pool.batching.largest()))
+        return alone * (pool.instances / self._throughput(stage))
+
+    def _throughput(self, stage: int) -> float:
+        """Work that a replica does for a stage that keeps its instances busy, against one batch on a whole device."""
+        pool = self.pools[self.stages[stage].pool]
+        return pool.sharing.throughput(pool.instances, self.seats(self.stages[stage].pool))
 
     def load(self, pool: int) -> float:
         """Offered load of a pool over the capacity of its most replicas at their best batch sizes.
 
-        Its stages share the instances; under the rule of a server each has its own, and the busiest counts.
+        Its stages share the instances. Under the rule of a server each has its own, and the busiest counts, unless
+        all run on one device.
         """
         case = self.pools[pool]
         most = case.autoscaler.bounds(case.replicas)[1]
         loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
-        return max(loads) if isinstance(case.batching, Scheduler) else sum(loads)
+        apart = isinstance(case.batching, Scheduler) and not case.sharing.common
+        return max(loads) if apart else sum(loads)
 
     def offered(self, stage: int) -> float:
         """Requests per second that come to a stage on average."""
@@ -164,7 +183,8 @@ class Case:
         for number in workload.stages:
             stage = self.stages[number]
             begins = max((ends[before] for before in stage.after), default=0.0)
-            ends[number] = begins + stage.way + stage.service.mean(1)
+            speed = self.pools[stage.pool].sharing.speed(self.seats(stage.pool))
+            ends[number] = begins + stage.way + stage.service.mean(1) / speed
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:
@@ -176,7 +196,7 @@ class Case:
     def alone(self, pool: int) -> bool:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         case = self.pools[pool]
-        plain = isinstance(case.batching, NoBatching) and case.speed == Constant()
+        plain = isinstance(case.batching, NoBatching) and (case.speed, case.sharing) == (Constant(), Separate())
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:

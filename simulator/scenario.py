@@ -20,6 +20,7 @@ from simulator.errors import suggestion
 from simulator.limits import Limits
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
+from simulator.sharing import Separate, Sharing, Slices
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
 
@@ -152,7 +153,9 @@ class Pool(Record):
     instance: Name
     replicas: int = Field(1, ge=1, le=100_000)
     instances: int = Field(1, ge=1, le=64)
-    """Copies of the model on each replica: each runs a batch of its own, none slows the others."""
+    """Copies of the model on each replica: each runs a batch of its own."""
+    sharing: Sharing = Separate()
+    """How the instances of a replica slow each other."""
     balancer: Balancer = RoundRobin()
     batching: Batching = NoBatching()
     autoscaler: Autoscaler = Fixed()
@@ -167,6 +170,8 @@ class Pool(Record):
         low, high = self.autoscaler.bounds(self.replicas)
         if not low <= self.replicas <= high:
             raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
+        if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
+            raise ValueError(f"sharing.share: {wrong}")
         if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
             wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
             raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")

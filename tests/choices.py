@@ -26,6 +26,7 @@ from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
+from simulator.sharing import Sharing
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
@@ -155,9 +156,16 @@ def _speeds(kind: str, field: str, lasts: str) -> st.SearchStrategy[Any]:
     )
 
 
+def _shared() -> st.SearchStrategy[Any]:
+    more = st.lists(st.sampled_from([0.7, 1, 1.4, 2.1]), max_size=3)
+    choice = Component.families["sharing"].choices["shared"]
+    return more.map(lambda found: choice.model_validate({"efficiency": [1, *found]}))
+
+
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     Component.families["arrivals"].choices["replay"]: _replays,
     Component.families["service"].choices["table"]: _tables,
+    Component.families["sharing"].choices["shared"]: _shared,
     Component.families["speed"].choices["trace"]: lambda: _speeds("trace", "course", "lasts"),
     Component.families["speed"].choices["markov"]: lambda: _speeds("markov", "states", "mean"),
 }
@@ -243,6 +251,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
+        sharing=fixed.get("sharing") or draw(any_of(Sharing)),
     )
     return Serving(made, law)
 

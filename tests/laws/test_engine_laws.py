@@ -36,15 +36,17 @@ from simulator.recording import (
     Replication,
 )
 from simulator.service import Deterministic, Service
+from simulator.sharing import Separate, Sharing
 from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Speed]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Sharing, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
     Balancer: "balancer",
     Batching: "batching",
     Service: "service",
+    Sharing: "sharing",
     Speed: "speed",
 }
 EVERY_CHOICE = [
@@ -203,7 +205,16 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(cases(plain=True, balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching(), speed=Constant()))
+@given(
+    cases(
+        plain=True,
+        balancer=CentralQueue(),
+        autoscaler=Fixed(),
+        batching=NoBatching(),
+        speed=Constant(),
+        sharing=Separate(),
+    )
+)
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
@@ -212,7 +223,7 @@ def test_one_more_server_delays_nobody(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(cases(plain=True, autoscaler=Fixed(), speed=Constant()), st.integers(2, 7))
+@given(cases(plain=True, autoscaler=Fixed(), speed=Constant(), sharing=Separate()), st.integers(2, 7))
 def test_time_has_no_unit(case: Case, factor: int) -> None:
     """Multiplying every time of a case and its tape multiplies every stamp (services that declare it)."""
     case = replayed(case)
