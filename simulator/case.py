@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from simulator.arrivals import Closed, Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, NoBatching, Scheduler
@@ -16,11 +18,12 @@ from simulator.component import Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.scenario import SCHEMA_VERSION, InstanceType
+from simulator.scenario import SCHEMA_VERSION, InstanceType, Spread
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
+from simulator.streams import Floats, Integers
 
 SEMANTICS_VERSION = 3
 """Raised whenever the same case may give other results."""
@@ -37,12 +40,14 @@ class CaseStage:
     after: tuple[int, ...] = ()
     """Positions in `Case.stages` of the stages that must have ended; none where it begins with the request."""
     network: int = 0
-    """On the way here, from the client or the stage before."""
+    """On the way here, from the client or the stage before; on average."""
     transfer: int = 0
     """For the payload to pass the network."""
     overhead: int = 0
     """Of handling each request before it joins a queue."""
     model: str = ""
+    network_spread: Spread = "constant"
+    """How the time on the network varies: `uniform` from 0 to twice the mean."""
 
     @property
     def label(self) -> str:
@@ -51,8 +56,18 @@ class CaseStage:
 
     @property
     def way(self) -> int:
-        """From the end of the stage before until a request joins a queue here."""
+        """From the end of the stage before until a request joins a queue here; on average."""
         return self.network + self.transfer + self.overhead
+
+    def varies(self) -> bool:
+        """Whether requests spend different times on the network."""
+        return self.network_spread != "constant" and self.network > 0
+
+    def networks(self, uniform: Floats) -> Integers:
+        """Nanoseconds on the network by uniform number."""
+        factor = -np.log1p(-uniform) if self.network_spread == "exponential" else 2 * uniform
+        found: Integers = np.rint(factor * self.network).astype(np.int64)
+        return found
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ OUTCOMES = ("completed", "timed out", "in system", "rejected")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
 NETWORK = CAUSES.index("network")
+WAY = slice(CAUSES.index("cold start"))
+"""Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
 """Those that a visit to a stage can have."""
 

@@ -28,6 +28,7 @@ SCHEMA_VERSION = 1
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Letters, digits, dots, dashes and underscores."""
+Spread = Literal["constant", "uniform", "exponential"]
 
 
 class Accelerator(Record):
@@ -102,11 +103,19 @@ class Stage(Record):
     """Earlier stages that must have ended before: several join, none begins with the request. The one before
     unless given."""
     network: Duration = 0
-    """On the way here, from the client or from the stage before."""
+    """On the way here, from the client or from the stage before; on average."""
+    network_spread: Spread = "constant"
+    """How that varies from request to request: `uniform` from 0 to twice the average."""
     transfer: Transfer | None = None
     """What must pass the network on that way."""
     overhead: Duration = 0
     """Of handling each request before it joins a queue, as in a front end that does not wait."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Stage:
+        if self.network_spread != "constant" and not self.network:
+            raise ValueError("network_spread: there is no time on the network that could vary; give network")
+        return self
 
     @property
     def called(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
@@ -24,12 +25,13 @@ from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
-from simulator.scenario import InstanceType
+from simulator.scenario import InstanceType, Spread
 from simulator.service import Law
 from simulator.sharing import Sharing
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
+SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
 PARSERS: dict[Any, st.SearchStrategy[str]] = {
     quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
     quantities.parse_rate_or_zero: st.integers(0, 400).map(lambda n: f"{n}/s"),
@@ -306,4 +308,6 @@ def _shaped(draw: st.DrawFn, stages: tuple[CaseStage, ...], ways: st.SearchStrat
         after = tuple(sorted(draw(st.sets(st.integers(0, number - 1), max_size=2)))) if number else ()
         network, transfer, overhead = draw(ways), draw(ways), draw(ways)
         name = f"{stage.name}-{number}"
-        yield CaseStage(name, stage.pool, stage.service, after, network, transfer, overhead)
+        spread: Spread = draw(st.sampled_from(SPREADS))
+        found = CaseStage(name, stage.pool, stage.service, after, network, transfer, overhead)
+        yield replace(found, network_spread=spread)

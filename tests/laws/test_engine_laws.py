@@ -33,6 +33,7 @@ from simulator.recording import (
     SIZE,
     SLOT,
     START,
+    WAY,
     Replication,
 )
 from simulator.service import Deterministic, Service
@@ -199,7 +200,7 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
     visits = run.visits[0]
     waited = visits.causes[CAUSES.index("queue")] > 0
     for visit in np.flatnonzero(waited & (visits.batch_of >= 0))[:200]:
-        moment = visits.came[visit] + case.stages[0].way
+        moment = visits.came[visit] + visits.causes[WAY, visit].sum()
         busy = ((rows[:, START] <= moment) & (rows[:, END] > moment)).sum()
         assert busy == case.pools[0].replicas * case.pools[0].instances
 
@@ -325,7 +326,7 @@ def replayed(case: Case) -> Case:
         dataclasses.replace(item, batching=item.batching if item.batching.scale_free else NoBatching())
         for item in case.pools
     )
-    stages = tuple(dataclasses.replace(item, service=exact) for item in case.stages)
+    stages = tuple(dataclasses.replace(item, service=exact, network_spread="constant") for item in case.stages)
     return dataclasses.replace(case, workloads=tuple(workloads), stages=stages, pools=pools_)
 
 
