@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from cases import case, dynamic, poisson, pool, takes
-from exact import REPLICATIONS, Simulated, exponential, means, quantiles
+from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
 from measured import tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma
 from simulator.clients import Impatience
 from simulator.dispatch import PowerOfTwo, Random
 from simulator.limits import Limits
-from simulator.quantities import SECOND
 from simulator.recording import REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
+from simulator.sharing import Shared, Sharing
 from simulator.theory import (
     MD1,
     MMC,
@@ -32,8 +32,10 @@ from simulator.theory import (
     abandonment,
     blocking,
     closed_loop,
+    continuous_batching_latency,
     gm1_mean_wait,
     mg1_mean_wait,
+    processor_sharing_latency,
     tandem_latency,
 )
 
@@ -184,11 +186,7 @@ def limits() -> Iterator[Row]:
     found = Simulated(case(poisson(0.5), *pools, seconds=12_000, warmup=500, seed=7))
     yield Row("three M/M/1 in a row", "mean latency", tandem_latency(0.5, [1, 1.25, 2]), means(found.latency))
     found = Simulated(case(poisson(20), pool(lognormal(2), 200), seconds=2000, warmup=50, seed=7))
-    present = []
-    for run in found.runs:
-        moments = np.arange(50, 2000, 2) * SECOND
-        ends = np.sort(run.arrived + run.latency)
-        present.append(np.searchsorted(run.arrived, moments, "right") - np.searchsorted(ends, moments, "right"))
+    present = found.present(2)
     yield Row("M/G/∞, lognormal, cv 2, load 20", "mean present", 20, means(present))
     yield Row("M/G/∞, lognormal, cv 2, load 20", "variance of it", 20, [float(part.var()) for part in present])
 
@@ -218,6 +216,28 @@ def services() -> Iterator[Row]:
         yield Row(name, "mean batch", chain.mean_batch(), found.batches())
 
 
+def devices() -> Iterator[Row]:
+    """Instances that share a device."""
+
+    def shared(rate: float, law: Law, sharing: Sharing, seconds: float) -> Simulated:
+        one = pool(law, instances=64, sharing=sharing)
+        return Simulated(case(poisson(rate), one, seconds=seconds, warmup=seconds / 10, seed=7))
+
+    for kind, law in (("exponential", exponential("1s")), ("0.5 or 5.5", bimodal())):
+        name, found = f"M/G/1 with processor sharing, {kind}, load 0.7", shared(0.7, law, Shared(), 15_000)
+        yield Row(name, "mean latency", processor_sharing_latency(0.7, 1, 1), means(found.latency))
+        yield Row(name, "share of time empty", 0.3, [float((part == 0).mean()) for part in found.present(2)])
+    works = found.works()
+    for work in (0.5, 5.5):
+        parts = [time[np.isclose(one, work)] for time, one in zip(found.latency, works, strict=True)]
+        yield Row(name, f"mean latency of {work:g}", processor_sharing_latency(0.7, 1, work), means(parts))
+    for rate in (4, 8):
+        found = shared(rate, exponential("1050ms"), decoding(0.010, 0.0005), 1500)
+        exact = continuous_batching_latency(rate, 100, 0.010, 0.0005)
+        name = f"continuous batching, 100 steps of 10 ms + 0.5 ms x present, {rate}/s"
+        yield Row(name, "mean latency, s", exact, means(found.latency))
+
+
 def measured(data: Path | None) -> str:
     """The tables of measured systems; without their data those that the page has."""
     if data is None:
@@ -231,7 +251,7 @@ def main() -> int:
     parser.add_argument("--measured", type=Path, metavar="FOLDER", help="Public measurements to compare with as well.")
     rows = []
     wanted = parser.parse_args()
-    for part in (queues, renewals, limits, services):
+    for part in (queues, renewals, limits, services, devices):
         for row in part():
             print(row, flush=True)
             rows.append(row)

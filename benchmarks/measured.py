@@ -10,9 +10,11 @@ from pathlib import Path
 
 import test_measured_cpu
 import test_measured_servers
+import test_measured_triton
 
 PARTS = (
     ("Triton and mosec, emulated device", test_measured_servers),
+    ("Published closed loops of Triton", test_measured_triton),
     ("An encoder on a shared CPU", test_measured_cpu),
 )
 

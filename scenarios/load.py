@@ -184,6 +184,7 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int) -> list[Cas
                 service=law,
                 after=tuple(start + before for before in model.before(number)),
                 network=stage.network,
+                network_spread=stage.network_spread,
                 transfer=stage.transfer.time() if stage.transfer else 0,
                 overhead=stage.overhead,
                 model=name,
@@ -216,6 +217,7 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         limits=pool.limits,
         instances=pool.instances,
         speed=pool.speed,
+        sharing=pool.sharing,
     )
 
 

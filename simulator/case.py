@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from simulator.arrivals import Closed, Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, NoBatching, Scheduler
@@ -16,10 +18,12 @@ from simulator.component import Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.scenario import SCHEMA_VERSION, InstanceType
+from simulator.scenario import SCHEMA_VERSION, InstanceType, Spread
 from simulator.service import Law
+from simulator.sharing import Separate, Sharing
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
+from simulator.streams import Floats, Integers
 
 SEMANTICS_VERSION = 3
 """Raised whenever the same case may give other results."""
@@ -36,12 +40,14 @@ class CaseStage:
     after: tuple[int, ...] = ()
     """Positions in `Case.stages` of the stages that must have ended; none where it begins with the request."""
     network: int = 0
-    """On the way here, from the client or the stage before."""
+    """On the way here, from the client or the stage before; on average."""
     transfer: int = 0
     """For the payload to pass the network."""
     overhead: int = 0
     """Of handling each request before it joins a queue."""
     model: str = ""
+    network_spread: Spread = "constant"
+    """How the time on the network varies: `uniform` from 0 to twice the mean."""
 
     @property
     def label(self) -> str:
@@ -50,8 +56,18 @@ class CaseStage:
 
     @property
     def way(self) -> int:
-        """From the end of the stage before until a request joins a queue here."""
+        """From the end of the stage before until a request joins a queue here; on average."""
         return self.network + self.transfer + self.overhead
+
+    def varies(self) -> bool:
+        """Whether requests spend different times on the network."""
+        return self.network_spread != "constant" and self.network > 0
+
+    def networks(self, uniform: Floats) -> Integers:
+        """Nanoseconds on the network by uniform number."""
+        factor = -np.log1p(-uniform) if self.network_spread == "exponential" else 2 * uniform
+        found: Integers = np.rint(factor * self.network).astype(np.int64)
+        return found
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class CasePool:
     instances: int = 1
     """Batches that one replica can run at the same time."""
     speed: Speed = field(default_factory=Constant)
+    sharing: Sharing = field(default_factory=Separate)
 
 
 @dataclass(frozen=True)
@@ -130,22 +147,39 @@ class Case:
         case = self.pools[pool]
         return case.instances * (len(self.stages_of(pool)) if isinstance(case.batching, Scheduler) else 1)
 
+    def devices(self, pool: int) -> int:
+        """What is busy or not at one replica of a pool: its instances, or the one device that they share."""
+        return 1 if self.pools[pool].sharing.common else self.seats(pool)
+
     def capacity(self, stage: int, replicas: int) -> float:
         """Requests per second of a stage at so many replicas, always at its batch size with the most throughput."""
         law, pool = self.stages[stage].service, self.pools[self.stages[stage].pool]
         sizes = range(1, pool.batching.largest() + 1)
         best = max(size / law.mean(pool.batching.cost(size)) for size in sizes)
-        return replicas * pool.instances * best * pool.speed.mean() * 1e9
+        return replicas * self._throughput(stage) * best * pool.speed.mean() * 1e9
+
+    def full_batch(self, stage: int) -> float:
+        """Mean nanoseconds of a stage's largest batch while all its instances are busy."""
+        pool = self.pools[self.stages[stage].pool]
+        alone = self.stages[stage].service.mean(pool.batching.cost(pool.batching.largest()))
+        return alone * (pool.instances / self._throughput(stage))
+
+    def _throughput(self, stage: int) -> float:
+        """Work that a replica does for a stage that keeps its instances busy, against one batch on a whole device."""
+        pool = self.pools[self.stages[stage].pool]
+        return pool.sharing.throughput(pool.instances, self.seats(self.stages[stage].pool))
 
     def load(self, pool: int) -> float:
         """Offered load of a pool over the capacity of its most replicas at their best batch sizes.
 
-        Its stages share the instances; under the rule of a server each has its own, and the busiest counts.
+        Its stages share the instances. Under the rule of a server each has its own, and the busiest counts, unless
+        all run on one device.
         """
         case = self.pools[pool]
         most = case.autoscaler.bounds(case.replicas)[1]
         loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
-        return max(loads) if isinstance(case.batching, Scheduler) else sum(loads)
+        apart = isinstance(case.batching, Scheduler) and not case.sharing.common
+        return max(loads) if apart else sum(loads)
 
     def offered(self, stage: int) -> float:
         """Requests per second that come to a stage on average."""
@@ -164,7 +198,8 @@ class Case:
         for number in workload.stages:
             stage = self.stages[number]
             begins = max((ends[before] for before in stage.after), default=0.0)
-            ends[number] = begins + stage.way + stage.service.mean(1)
+            speed = self.pools[stage.pool].sharing.speed(self.seats(stage.pool))
+            ends[number] = begins + stage.way + stage.service.mean(1) / speed
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:
@@ -176,7 +211,7 @@ class Case:
     def alone(self, pool: int) -> bool:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         case = self.pools[pool]
-        plain = isinstance(case.batching, NoBatching) and case.speed == Constant()
+        plain = isinstance(case.batching, NoBatching) and (case.speed, case.sharing) == (Constant(), Separate())
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:

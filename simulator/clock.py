@@ -6,7 +6,7 @@ Two things that happen at the same nanosecond happen in this order:
     1  speed changes of replicas
     2  batch timers
     3  time-outs
-    4  completions
+    4  completions, and batches on a shared device that begin later than they were taken
     5  hand-offs to the next stage
     6  retries
     7  arrivals, by their place on the tape

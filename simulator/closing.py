@@ -57,6 +57,8 @@ class _Closing:
         """By row."""
         self.routed = np.frombuffer(bytes(tape.routed), dtype=np.uint8)
         self.workload = workload[self.first]
+        self.network = None if tape.network is None else np.array(tape.network)
+        """By row."""
         self.arrived = np.array(tape.arrived)[self.first]
         timeouts = np.array([item.timeout or _NEVER for item in case.workloads], dtype=np.int64)
         self.deadline = np.minimum(self.arrived + timeouts[self.workload], _NEVER)
@@ -98,7 +100,8 @@ class _Closing:
             begins[number] = reduce(np.maximum, (ends[before] for before in stage.after), self.arrived[chosen])
             ends[number] = self._column(stage.pool, rows[number], END)
             unserved = (ends[number] == _NEVER) & (begins[number] < _NEVER)
-            leaves = np.maximum(self.leaves[chosen], begins[number] + stage.way)
+            joins = begins[number] + self._network(stage, rows[number]) + stage.transfer + stage.overhead
+            leaves = np.maximum(self.leaves[chosen], joins)
             gone = unserved & (leaves <= self.limit[chosen])
             self.gone[chosen] |= gone
             self.limit[chosen] = np.where(gone, leaves, self.limit[chosen])
@@ -114,6 +117,10 @@ class _Closing:
         self.ends[chosen] = np.minimum(whole + replies, self.limit[chosen])
         self.replies[chosen] = self.ends[chosen] - np.minimum(whole, self.limit[chosen])
 
+    def _network(self, stage: CaseStage, rows: Integers) -> Integers:
+        """How long visits to a stage were on the network."""
+        return np.full(len(rows), stage.network) if self.network is None else self.network[rows]
+
     def _column(self, pool: int, rows: Integers, column: int) -> Integers:
         """A stamp of the batches of rows; never where they got into none."""
         nothing = np.full((1, BATCH_COLUMNS), _NEVER)  # what -1 means
@@ -126,8 +133,8 @@ class _Closing:
 
         A visit's turn has come when a replica was free to take it: from then on it waits only for its batch to fill.
         """
-        passed = came + stage.network
-        joined = came + stage.way
+        passed = came + self._network(stage, rows)
+        joined = passed + stage.transfer + stage.overhead
         sent = joined.copy()
         if self.sent:
             held = np.flatnonzero(np.isin(rows, np.fromiter(self.sent, dtype=np.int64)))

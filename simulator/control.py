@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
 import simpy
 
 from simulator.autoscaling import Observation
 from simulator.pool import PoolRun
 from simulator.quantities import SECOND
-from simulator.recording import BATCH_COLUMNS, END, START, ScalingRecord
+from simulator.recording import END, ScalingRecord, busy_time
 
 
 def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, Any, Any]:
@@ -32,9 +31,7 @@ class Control:
         self.desired = pool.case.replicas
         self._last = 0
         self._read = 0
-        """Rows of the batch log read so far."""
-        self._open = np.empty((0, BATCH_COLUMNS), dtype=np.int64)
-        """Batches that were running when the log was last read."""
+        """Rows of the batch log that need not be read again: all those batches had ended."""
         self._arrivals = 0
         self._serving = 0.0
 
@@ -62,7 +59,7 @@ class Control:
             for record in pool.log.replicas
             if record.ready is not None
         )
-        serving *= pool.seats
+        serving *= pool.tape.case.devices(pool.number)
         busy, offered = self._busy(now), serving - self._serving
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
         self._last, self._arrivals, self._serving = now, arrivals, serving
@@ -76,9 +73,7 @@ class Control:
 
     def _busy(self, now: int) -> int:
         """Nanoseconds of service since the last look, over all replicas."""
-        fresh = self.pool.log.batch_rows(self._read)
-        self._read += len(fresh)
-        running = np.concatenate([self._open, fresh])
-        spent = np.minimum(running[:, END], now) - np.maximum(running[:, START], self._last)
-        self._open = running[running[:, END] > now]
-        return int(np.maximum(spent, 0).sum())  # a batch may start a little after it was taken
+        rows = self.pool.log.batch_rows(self._read)
+        running = rows[:, END] > now
+        self._read += int(running.argmax()) if running.any() else len(rows)
+        return busy_time(rows, self._last, now, self.pool.case.sharing.common)

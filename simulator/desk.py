@@ -8,9 +8,10 @@ have a scheduler and instances for each: there, a reception leads visits to the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
+from functools import partial
 from typing import TYPE_CHECKING
 
+from simulator.alarm import Alarm
 from simulator.batching import Rule, Scheduler, Timer
 from simulator.clock import TIMER, place
 from simulator.line import Instance, Line
@@ -23,40 +24,6 @@ _PARTS = 8
 """Timers of a server or an instance: the rule's four, and the desk's own."""
 _PAUSE = 7
 _CHUNK = 64
-
-
-class Alarm:
-    """A timer with as few entries on the agenda as possible: one is added only to ring earlier than those there."""
-
-    __slots__ = ("desk", "due", "place", "ring", "standing")
-
-    def __init__(self, desk: Desk, where: int, ring: Callable[[int], None]) -> None:
-        self.desk, self.place, self.ring = desk, where, ring
-        self.due: int | None = None
-        """When it rings; None when it is off."""
-        self.standing: list[int] = []
-        """The times of its entries on the agenda, the earliest last."""
-
-    def set(self, time: int) -> None:
-        """Rings at `time`, and not when it was set before."""
-        self.due = time
-        if not self.standing or time < self.standing[-1]:
-            self.standing.append(time)
-            heappush(self.desk.pool.agenda, (time, self.place, 0, self._come))
-
-    def cancel(self) -> None:
-        """Does not ring."""
-        self.due = None
-
-    def _come(self, now: int) -> None:
-        self.standing.pop()
-        due = self.due
-        if due == now:
-            self.due, self.desk.now = None, now
-            self.ring(now)
-            self.desk.settle(now)
-        elif due is not None and (not self.standing or due < self.standing[-1]):
-            self.set(due)
 
 
 class Desk(Line):
@@ -157,11 +124,17 @@ class Desk(Line):
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
         key = (self.first + instance + 1) * _PARTS + part
+        ring = partial(self._rung, ring)
         if key not in self.alarms:
-            self.alarms[key] = Alarm(self, place(TIMER, self.pool.number, self.slot, key), ring)
+            self.alarms[key] = Alarm(self.pool.agenda, place(TIMER, self.pool.number, self.slot, key), ring)
         alarm = self.alarms[key]
         alarm.ring = ring
         return alarm
+
+    def _rung(self, ring: Callable[[int], None], now: int) -> None:
+        self.now = now
+        ring(now)
+        self.settle(now)
 
     def uniform(self, instance: int) -> float:
         """The next of an instance's uniform random numbers."""

@@ -21,7 +21,7 @@ class Flow:
 
     def __init__(self, clock: Clock, tape: Tape, case: Case, pools: Sequence[PoolRun]) -> None:
         self.agenda, self.tape, self.stage, self.reached = clock.agenda, tape, tape.stage, tape.reached
-        self.stages, self.workloads = case.stages, case.workloads
+        self.stages, self.workloads, self.network = case.stages, case.workloads, tape.network
         self.pools = [pools[stage.pool] for stage in case.stages]
         self.clients: Clients | None = None
         """Who must hear of answers, if anybody."""
@@ -50,10 +50,11 @@ class Flow:
     def begin(self, first: int, place: int, now: int) -> None:
         """An attempt that was added to the tape sets out for its first stages. `place` breaks ties."""
         for row, number in enumerate(self.workloads[self.tape.workload[first]].stages, first):
-            stage = self.stages[number]
-            if not stage.after and stage.way:
-                self._later(now + stage.way, place, partial(self._arrive, [row]))
-            elif not stage.after:
+            if self.stages[number].after:
+                continue
+            if way := self._way(row):
+                self._later(now + way, place, partial(self._arrive, [row]))
+            else:
                 self.enter(row, now)
 
     def done(self, rows: list[int], place: int, now: int) -> None:
@@ -63,11 +64,17 @@ class Flow:
             following = self.next[self.stage[row]]
             for distance, way, needs in following:
                 if needs == 1 or self._complete(row + distance, needs):
-                    onward.setdefault(way, []).append(row + distance)
+                    own = way if self.network is None else self._way(row + distance)
+                    onward.setdefault(own, []).append(row + distance)
             if self.clients is not None and not following:
                 self._answer(row, place, now)
         for way, visits in onward.items():
             self._later(now + way, place, partial(self._arrive, visits))
+
+    def _way(self, row: int) -> int:
+        """Nanoseconds to the stage of a visit."""
+        stage = self.stages[self.stage[row]]
+        return stage.way if self.network is None else stage.way - stage.network + self.network[row]
 
     def _answer(self, row: int, place: int, now: int) -> None:
         """A stage that nothing follows has ended; the answer goes out when all such have."""

@@ -75,9 +75,10 @@ class PoolRun:
         self.tape, self.patience = tape, patience
         self.routed = tape.routed
         self.stages = case.stages_of(number)
-        self.works = {stage: case.stages[stage].service.work() for stage in self.stages}
-        """By stage: the function (batch size, what the oldest request drew) -> nanoseconds."""
         self.seats = case.seats(number)
+        sharing = self.case.sharing
+        self.works = {stage: sharing.work(case.stages[stage].service.work(), self.seats) for stage in self.stages}
+        """By stage: the function (batch size, what the oldest request drew) -> nanoseconds."""
         self.alone = case.alone(number)
         self.log = SoloLog(tape, self.seats) if self.alone else Log()
         self.admission: Admission | None = None

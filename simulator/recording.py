@@ -15,14 +15,19 @@ import numpy.typing as npt
 from simulator.streams import Integers
 
 BATCH_COLUMNS = 7
+_NUMBER = Struct("q")
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
 SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
+RUNNING = 2**62
+"""The end of a batch while nobody knows it."""
 
 COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED = range(4)
 OUTCOMES = ("completed", "timed out", "in system", "rejected")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
 NETWORK = CAUSES.index("network")
+WAY = slice(CAUSES.index("cold start"))
+"""Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
 """Those that a visit to a stage can have."""
 
@@ -75,10 +80,31 @@ class Log:
         self.flushed.append(np.array(self.served, dtype=np.int64))
         self.served.clear()
 
+    def batch_count(self) -> int:
+        """Batches taken so far."""
+        return len(self.batches) // BATCH_ROW.size
+
+    def complete(self, row: int, end: int) -> None:
+        """Writes down when a batch has ended whose end was not known before."""
+        _NUMBER.pack_into(self.batches, row * BATCH_ROW.size + END * _NUMBER.size, end)
+
     def batch_rows(self, first: int = 0) -> Integers:
         """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
         rows = np.frombuffer(memoryview(self.batches)[first * BATCH_ROW.size :], dtype=np.int64)
         return rows.reshape(-1, BATCH_COLUMNS).copy()  # a view would forbid the log to grow
+
+
+def busy_time(rows: Integers, since: int, until: int, common: bool) -> int:
+    """Nanoseconds of service between two times, from rows of batches: of every instance by itself, or (`common`) of
+    the devices that all instances of a replica share."""
+    start, end = np.clip(rows[:, START], since, until), np.clip(rows[:, END], since, until)
+    if common:
+        order = np.lexsort((start, rows[:, SLOT]))
+        start, end = start[order], end[order]
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows[order, SLOT])) + 1):
+            # What counts of a batch is the time that no earlier one covers.
+            start[part[1:]] = np.maximum(start[part[1:]], np.maximum.accumulate(end[part])[:-1])
+    return int(np.maximum(end - start, 0).sum())
 
 
 @dataclass(frozen=True)

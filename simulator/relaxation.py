@@ -30,7 +30,7 @@ def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
 
 def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], start: int) -> float:
     stages = case.stages_of(number)
-    batch = max(case.stages[stage].service.mean(pool.batching.largest()) for stage in stages) / SECOND
+    batch = max(map(case.full_batch, stages)) / SECOND
     load = case.load(number)
     if load >= 1:
         given_up = [item.timeout or 0 for item in case.workloads if number in case.pools_of(item)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from simulator.batching import Scheduler
 from simulator.desk import Desk, Reception, Seat
+from simulator.device import Device, SharingInstance, SharingSeat, SharingServer
 from simulator.line import Instance, Line, Server
 from simulator.mixed import MixedLine
 from simulator.solo import SoloInstance, SoloLine
+from simulator.speed import Constant, Pace
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
@@ -25,23 +28,32 @@ def line_of(pool: PoolRun, slot: int) -> Line:
 
 
 _INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Server}
+_SHARING = {Desk: SharingSeat, MixedLine: SharingInstance, Line: SharingServer}
 
 
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("instances", "line", "pace", "pool", "record", "slot")
+    __slots__ = ("device", "instances", "line", "pace", "pool", "record", "slot")
 
     def __init__(self, pool: PoolRun, slot: int, record: ReplicaRecord) -> None:
         self.pool, self.slot, self.record = pool, slot, record
-        self.pace = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
+        entity = f"{pool.case.name}/{slot}"
+        pace = pool.case.speed.start(pool.tape.draws, entity)
+        self.pace = None if pace is None else pace.end
         """The function (start, work) -> end; None where work takes as long as it says."""
+        self.device: Device | None = None
+        """What its instances share, if they do."""
+        kinds: Mapping[type[Line], type[Instance]] = _INSTANCES
+        if (shares := pool.case.sharing.shares(pool.seats)) is not None:
+            pace = pace or Pace(Constant().steps(pool.tape.draws, entity))
+            self.device, kinds = Device(pool, slot, shares, pace), _SHARING
         self.line = pool.shared or line_of(pool, slot)
         lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
         self.instances: list[Instance] = []
         for line in lines:
             for _ in range(pool.case.instances):
-                self.instances.append(_INSTANCES[type(line)](self, len(self.instances), line))
+                self.instances.append(kinds[type(line)](self, len(self.instances), line))
         pool.instances.extend(self.instances)
 
     def serving(self) -> int:

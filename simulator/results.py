@@ -14,7 +14,7 @@ from simulator.attainment import Verdict, judge
 from simulator.case import Case, CasePool
 from simulator.cost import bill, machine_time, serving_time
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, END, SIZE, START, Replication
+from simulator.recording import CAUSES, COMPLETED, SIZE, START, Replication, busy_time
 from simulator.relaxation import relaxation
 from simulator.service import Level
 from simulator.stability import Spell, Stability, WindowLoad, growth, label, window_load
@@ -237,9 +237,9 @@ class Result:
         for run in self.replications:
             record = run.pools[number]
             rows = record.batches
-            spent = np.minimum(rows[:, END], until) - np.maximum(rows[:, START], since)
-            serving = serving_time(record.replicas, since, until) * self.case.seats(number)
-            busy.append(float(np.maximum(spent, 0).sum()) / serving if serving else 0.0)
+            spent = busy_time(rows, since, until, pool.sharing.common)
+            serving = serving_time(record.replicas, since, until) * self.case.devices(number)
+            busy.append(spent / serving if serving else 0.0)
             inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
             batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)
             machines.append(machine_time(record.replicas, since, until) / (until - since))

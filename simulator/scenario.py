@@ -20,6 +20,7 @@ from simulator.errors import suggestion
 from simulator.limits import Limits
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
+from simulator.sharing import Separate, Sharing, Slices
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
 
@@ -27,6 +28,7 @@ SCHEMA_VERSION = 1
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Letters, digits, dots, dashes and underscores."""
+Spread = Literal["constant", "uniform", "exponential"]
 
 
 class Accelerator(Record):
@@ -101,11 +103,19 @@ class Stage(Record):
     """Earlier stages that must have ended before: several join, none begins with the request. The one before
     unless given."""
     network: Duration = 0
-    """On the way here, from the client or from the stage before."""
+    """On the way here, from the client or from the stage before; on average."""
+    network_spread: Spread = "constant"
+    """How that varies from request to request: `uniform` from 0 to twice the average."""
     transfer: Transfer | None = None
     """What must pass the network on that way."""
     overhead: Duration = 0
     """Of handling each request before it joins a queue, as in a front end that does not wait."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Stage:
+        if self.network_spread != "constant" and not self.network:
+            raise ValueError("network_spread: there is no time on the network that could vary; give network")
+        return self
 
     @property
     def called(self) -> str:
@@ -152,7 +162,9 @@ class Pool(Record):
     instance: Name
     replicas: int = Field(1, ge=1, le=100_000)
     instances: int = Field(1, ge=1, le=64)
-    """Copies of the model on each replica: each runs a batch of its own, none slows the others."""
+    """Copies of the model on each replica: each runs a batch of its own."""
+    sharing: Sharing = Separate()
+    """How the instances of a replica slow each other."""
     balancer: Balancer = RoundRobin()
     batching: Batching = NoBatching()
     autoscaler: Autoscaler = Fixed()
@@ -167,6 +179,8 @@ class Pool(Record):
         low, high = self.autoscaler.bounds(self.replicas)
         if not low <= self.replicas <= high:
             raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
+        if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
+            raise ValueError(f"sharing.share: {wrong}")
         if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
             wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
             raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")

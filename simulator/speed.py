@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -40,17 +40,23 @@ class Pace:
         """When the speed changes, and the work that a replica which never rests has done by then."""
         self.parts: list[int] = []
 
+    def by(self, time: int) -> int:
+        """The work that a replica which never rests has done by `time`."""
+        while self.edges[-1] <= time:
+            self._extend()
+        step = bisect_right(self.edges, time) - 1
+        return self.done[step] + (time - self.edges[step]) * self.parts[step]
+
+    def when(self, goal: int) -> int:
+        """The first nanosecond by which it has done so much, more than none."""
+        while self.done[-1] < goal:
+            self._extend()
+        last = bisect_left(self.done, goal) - 1
+        return self.edges[last] - (self.done[last] - goal) // self.parts[last]
+
     def end(self, start: int, work: int) -> int:
         """When work that starts at `start` is done, in nanoseconds."""
-        edges, done, parts = self.edges, self.done, self.parts
-        while edges[-1] <= start:
-            self._extend()
-        step = bisect_right(edges, start) - 1
-        goal = done[step] + (start - edges[step]) * parts[step] + work * UNIT
-        while done[-1] < goal:
-            self._extend()
-        last = bisect_left(done, goal) - 1
-        return edges[last] - (done[last] - goal) // parts[last]
+        return self.when(self.by(start) + work * UNIT)
 
     def _extend(self) -> None:
         length, parts = next(self.steps)
@@ -76,9 +82,9 @@ class Speed(Component):
         """Whether the speed varies in the same way at all times."""
         return True
 
-    def start(self, draws: Draws, entity: str) -> Callable[[int, int], int] | None:
-        """The function (start, work) -> end of one replica slot; None where work takes as long as it says."""
-        return Pace(self.steps(draws, entity)).end
+    def start(self, draws: Draws, entity: str) -> Pace | None:
+        """The speed of one replica slot at work; None where work takes as long as it says."""
+        return Pace(self.steps(draws, entity))
 
 
 class Constant(Speed):
@@ -96,7 +102,7 @@ class Constant(Speed):
         """The speed itself."""
         return self.speed
 
-    def start(self, draws: Draws, entity: str) -> Callable[[int, int], int] | None:
+    def start(self, draws: Draws, entity: str) -> Pace | None:
         """Nothing to work out at the speed that service times were measured at."""
         return None if _parts(self.speed) == UNIT else super().start(draws, entity)
 

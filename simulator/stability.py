@@ -14,7 +14,7 @@ import numpy as np
 
 from simulator.case import Case
 from simulator.quantities import SECOND
-from simulator.recording import ReplicaRecord, Replication
+from simulator.recording import WAY, ReplicaRecord, Replication
 from simulator.statistics import p_value
 from simulator.streams import Floats, Integers
 
@@ -100,12 +100,11 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
         for position in case.stages_of(number):
             # In nanoseconds of one replica, so that what different stages need adds up.
             each = SECOND / case.capacity(position, 1)
-            visits = [_visits(run, position, case.stages[position].way) for run in runs]
+            visits = [_visits(run, position) for run in runs]
             came = np.mean([np.histogram(one[0], edges)[0] for one in visits], axis=0)
             certain += (came - NOISE * np.sqrt(came / len(runs))) * each
             held += np.mean([_held(*one, edges) for one in visits], axis=0) * each
-            law = case.stages[position].service
-            patience = np.maximum(patience, 2 * law.mean(pool.batching.largest()))
+            patience = np.maximum(patience, 2 * case.full_batch(position))
         one_each = min(SECOND / case.capacity(position, 1) for position in case.stages_of(number))
         room = ready * np.diff(edges)
         over = (certain > room) | (held > np.maximum(ready * patience, one_each))
@@ -116,11 +115,11 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
     return WindowLoad("near saturation" if near else "stable", ())
 
 
-def _visits(run: Replication, stage: int, way: int) -> tuple[Integers, Integers]:
+def _visits(run: Replication, stage: int) -> tuple[Integers, Integers]:
     """When visits came to the pool of a stage, and when they left it."""
     visits = run.visits[stage]
     left = visits.came + visits.causes.sum(axis=0)
-    return np.minimum(visits.came + way, left), left
+    return visits.came + visits.causes[WAY].sum(axis=0), left
 
 
 def _held(came: Integers, left: Integers, edges: Floats) -> Floats:

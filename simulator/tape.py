@@ -60,12 +60,18 @@ class Tape:
         """Uniform numbers for the balancers."""
         self.patience: array[float] | None = None
         """Nanoseconds for which the client waits for its turn; None where all wait for ever."""
+        self.network: array[int] | None = None
+        """Nanoseconds on the network before the visit; None where each stage's are always the same."""
         self.routed = bytearray()
         """The balancers' reason codes."""
         self._alone = [case.alone(stage.pool) for stage in case.stages]
         self._columns: list[array[Any]] = [self.workload, self.stage, self.index]
         self._columns += [self.service] * (not all(self._alone)) + [self.works] * any(self._alone)
         self._columns += self.routing
+        self._network_at = len(self._columns)
+        if any(stage.varies() for stage in case.stages):
+            self.network = array("q")
+            self._columns.append(self.network)
         if any(workload.impatience is not None for workload in case.workloads):
             self.patience = array("d")
             self._columns.append(self.patience)
@@ -129,7 +135,10 @@ class Tape:
             times = stretch.times[begins]
         else:
             begins = np.array([not item.after for item in self.case.stages])[stage]
-            times = (stretch.times + np.array([item.way for item in self.case.stages])[stage])[begins]
+            ways = np.array([item.way for item in self.case.stages])[stage]
+            if self.network is not None:
+                ways += stretch.columns[self._network_at] - np.array([item.network for item in self.case.stages])[stage]
+            times = (stretch.times + ways)[begins]
         times = np.concatenate([late.times, times])
         rows = np.concatenate([late.columns[0], np.flatnonzero(begins) + first])
         order = np.argsort(times, kind="stable")
@@ -187,7 +196,10 @@ class Tape:
         routing = [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(len(self.routing))]
         if balancer.keyed:
             routing[0] = self._keys(number, entity, np.arange(first, first + count))
-        return columns + routing
+        columns += routing
+        if self.network is not None:
+            columns.append(stage.networks(uniform("network")) if stage.varies() else np.full(count, stage.network))
+        return columns
 
     def _keys(self, number: int, entity: str, requests: Integers) -> Floats:
         """The uniform numbers that stand for the requests' keys: one a session, whatever is tried again."""

@@ -167,6 +167,23 @@ def mg1_mean_wait(arrival_rate: float, mean: float, second_moment: float) -> flo
     return arrival_rate * second_moment / (2 * (1 - arrival_rate * mean))
 
 
+def processor_sharing_latency(arrival_rate: float, mean: float, work: float) -> float:
+    """Mean time in M/G/1 with processor sharing of a request that takes `work` alone (Kleinrock 1967).
+
+    Only the mean service time of the others matters, not its law; the number present is geometric.
+    """
+    return work / (1 - arrival_rate * mean)
+
+
+def continuous_batching_latency(arrival_rate: float, steps: float, setup: float, per_request: float) -> float:
+    """Mean time of requests that take `steps` steps on average, of setup + per_request x present each.
+
+    Poisson arrivals, a step serves all that are present: processor sharing at the speed n / (setup + per_request x n),
+    whose number present is negative binomial whatever the law of the steps (a symmetric queue, Kelly 1979).
+    """
+    return steps * (setup + per_request) / (1 - arrival_rate * steps * per_request)
+
+
 @dataclass(frozen=True)
 class GreedyBatches:
     """One server that takes what waits, up to a largest batch, as soon as it is free.

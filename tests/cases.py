@@ -16,6 +16,7 @@ from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
 from simulator.service import Deterministic, Law
+from simulator.sharing import Separate, Sharing
 from simulator.slo import parse_slo
 from simulator.speed import Constant, Speed
 
@@ -65,6 +66,7 @@ def pool(
     limits: Limits | None = None,
     instances: int = 1,
     speed: Speed | None = None,
+    sharing: Sharing | None = None,
 ) -> Serving:
     """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
     made = CasePool(
@@ -79,6 +81,7 @@ def pool(
         limits=limits,
         instances=instances,
         speed=speed or Constant(),
+        sharing=sharing or Separate(),
     )
     return Serving(made, service)
 

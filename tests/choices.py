@@ -6,6 +6,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
@@ -26,11 +27,13 @@ from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
-from simulator.scenario import InstanceType, Model, Run
+from simulator.scenario import InstanceType, Model, Run, Spread
 from simulator.service import Law
+from simulator.sharing import Sharing
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
+SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
 
 
 def parser(quantity: Any) -> Any:
@@ -230,6 +233,9 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "column": st.sampled_from([None, "timestamp_s"]),
     },
     _choice("service", "profile"): {"profile": st.sampled_from(sorted(shipped_profiles()))},
+    _choice("sharing", "shared"): {
+        "efficiency": st.lists(st.sampled_from([0.7, 1, 1.4, 2.1]), max_size=3).map(lambda more: [1, *more])
+    },
     _choice("speed", "trace"): {"course": _speeds("lasts")},
     _choice("speed", "markov"): {"states": _speeds("mean")},
 }
@@ -316,6 +322,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
+        sharing=fixed.get("sharing") or draw(any_of(Sharing)),
     )
     return Serving(made, law)
 
@@ -370,4 +377,6 @@ def _shaped(draw: st.DrawFn, stages: tuple[CaseStage, ...], ways: st.SearchStrat
         after = tuple(sorted(draw(st.sets(st.integers(0, number - 1), max_size=2)))) if number else ()
         network, transfer, overhead = draw(ways), draw(ways), draw(ways)
         name = f"{stage.name}-{number}"
-        yield CaseStage(name, stage.pool, stage.service, after, network, transfer, overhead)
+        spread: Spread = draw(st.sampled_from(SPREADS))
+        found = CaseStage(name, stage.pool, stage.service, after, network, transfer, overhead)
+        yield replace(found, network_spread=spread)

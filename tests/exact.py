@@ -8,8 +8,10 @@ from simulator.case import Case
 from simulator.engine import simulate
 from simulator.quantities import SECOND
 from simulator.recording import CAUSES
-from simulator.service import Exponential
+from simulator.service import Exponential, Table
+from simulator.sharing import Shared
 from simulator.statistics import quantile
+from simulator.tape import Tape
 
 REPLICATIONS = 16
 
@@ -30,6 +32,24 @@ class Simulated:
     def batches(self) -> list[float]:
         """Mean size of a batch of the first pool."""
         return [float(run.pools[0].batches[len(run.pools[0].batches) // 10 :, 4].mean()) for run in self.runs]
+
+    def present(self, every: int) -> list[np.ndarray]:
+        """Requests in the system, looked at every so many seconds, by replication."""
+        moments = np.arange(self.case.warmup or 0, self.case.duration, every * SECOND)
+        ends = [np.sort(run.arrived + run.latency) for run in self.runs]
+        came = [np.searchsorted(run.arrived, moments, "right") for run in self.runs]
+        return [one - np.searchsorted(end, moments, "right") for one, end in zip(came, ends, strict=True)]
+
+    def works(self) -> list[np.ndarray]:
+        """Seconds that each request would take alone in the first stage, by replication."""
+        found = []
+        for number, chosen in enumerate(self.measured):
+            tape = Tape(self.case, number)
+            for _ in tape.blocks():
+                pass
+            work = self.case.stages[0].service.work()
+            found.append(np.array([work(1, drawn) for drawn in tape.service])[chosen] / SECOND)
+        return found
 
 
 def agrees(parts: list[float], exact: float, tolerance: float = 0.02) -> None:
@@ -55,3 +75,15 @@ def quantiles(parts: list[np.ndarray], q: float) -> list[float]:
 def exponential(mean: str) -> Exponential:
     """Exponential service, batches of any size alike."""
     return Exponential.model_validate({"per_request": mean})
+
+
+def bimodal() -> Table:
+    """Half a second nine times in ten, otherwise 5.5 s: 1 s on average."""
+    work = np.array([[0.5, 0.5, 5.5, 5.5]]) * SECOND
+    return Table(name="bimodal", level="assumed", levels=np.array([0, 0.9, 0.9 + 1e-12, 1]), work_ns=work)
+
+
+def decoding(setup: float, per_request: float, most: int = 64) -> Shared:
+    """n at once, each a step further every setup + per_request x n: against setup + per_request alone."""
+    alone = setup + per_request
+    return Shared(efficiency=tuple(n * alone / (setup + per_request * n) for n in range(1, most + 1)))

@@ -21,6 +21,7 @@ TABLES = {
     "balancer": "balancers",
     "batching": "batching",
     "service": "batching",
+    "sharing": "devices",
     "speed": "batching",
 }
 TABLES |= {"autoscaler": "autoscaling", "speed": "batching"}

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import Serving, case, dynamic, pool, replay, takes
+from cases import Serving, case, dynamic, poisson, pool, replay, takes
 
 from scenarios.load import validate
-from simulator.arrivals import Closed, Replay
+from simulator.arrivals import Closed, Process, Replay
 from simulator.batching import Triton
 from simulator.case import Case, CaseStage, CaseWorkload
+from simulator.clients import Retries
 from simulator.dispatch import RoundRobin
 from simulator.engine import simulate
 from simulator.errors import InputError
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, REJECTED, SIZE, START, TIMED_OUT, Replication
+from simulator.recording import CAUSES, COMPLETED, NETWORK, REJECTED, SIZE, START, TIMED_OUT, WAY, Replication
+from simulator.scenario import Spread
 from simulator.service import Law
 
 MS = 10**6
@@ -69,6 +71,49 @@ def test_a_request_overtakes_another_that_has_a_longer_way() -> None:
     run = simulate(replace(made, workloads=(replace(made.workloads[0], stages=(0,)), near), stages=stages), 0)
     assert spent(run, 0) == {"network": 3, "queue": 8, "compute": 10}
     assert spent(run, 1) == {"compute": 10}
+
+
+@pytest.mark.parametrize(("spread", "variance"), [("uniform", 1 / 3), ("exponential", 1.0)])
+@pytest.mark.parametrize("arrivals", [poisson(2000), Closed(users=60)], ids=["open", "closed"])
+def test_the_time_on_the_network_may_vary(arrivals: Process, spread: Spread, variance: float) -> None:
+    """A mean of 30 ms; requests overtake each other, and are served in the order in which they get there."""
+    made = case(arrivals, pool(law("0.1ms")), pool(law("0.1ms"), name="other"), seconds=10)
+    stages = tuple(replace(one, network=30 * MS, network_spread=spread) for one in made.stages)
+    run = simulate(replace(made, stages=stages), 0)
+    assert (run.outcome == COMPLETED).all()
+    assert len(run.arrived) > 4000
+    for number, visits in enumerate(run.visits):
+        network = visits.causes[NETWORK] / (30 * MS)
+        error = network.std() / len(network) ** 0.5
+        assert abs(network.mean() - 1) < 4 * error
+        assert network.var() == pytest.approx(variance, rel=0.15)
+        joined = visits.came + visits.causes[WAY].sum(axis=0)
+        assert (np.diff(joined) < 0).any()
+        starts = run.pools[number].batches[visits.batch_of, START]
+        assert (np.diff(starts[np.argsort(joined, kind="stable")]) >= 0).all()
+
+
+def test_each_attempt_has_a_time_on_the_network_of_its_own() -> None:
+    """Of 10 ms on average, with a time-out of 12 ms: attempts follow each other until one gets through."""
+    retries = Retries.model_validate({"limit": 3, "backoff": "0ms"})
+    made = case(replay(*np.arange(0, 1, 0.01)), PLAIN, seconds=1, timeout=0.012, retries=retries)
+    made = replace(made, stages=(replace(made.stages[0], network=10 * MS, network_spread="exponential"),))
+    run = simulate(made, 0)
+    assert run.request_of is not None
+    network = run.visits[0].causes[NETWORK]
+    known = network[network < 12 * MS]
+    assert 100 < len(known) < len(network)
+    assert len(np.unique(known)) == len(known)
+
+
+def test_a_spread_changes_no_other_stage_and_no_other_number() -> None:
+    near, far = CaseStage("near", 0, law("1ms"), network=MS), CaseStage("far", 0, law("1ms"), network=MS)
+    made = built([near, far], PLAIN, at=tuple(np.arange(0, 1, 0.05)))
+    varied = replace(made, stages=(near, replace(far, network_spread="uniform")))
+    one, two = simulate(made, 0), simulate(varied, 0)
+    assert (two.visits[0].causes[NETWORK] == MS).all()
+    assert (two.visits[1].causes[NETWORK] != MS).any()
+    assert np.array_equal(one.arrived, two.arrived)
 
 
 def test_a_join_waits_for_the_slowest_and_accounts_for_its_path() -> None:
@@ -163,6 +208,10 @@ def test_stages_follow_each_other_unless_they_say_otherwise() -> None:
         (
             [step("cpus"), step("gpus", after=["cpu"])],
             "models.net: stages.1.after: 'cpu' is not an earlier stage; did you mean 'cpus'?",
+        ),
+        (
+            [step("cpus", network_spread="uniform")],
+            "models.net.stages.0: network_spread: there is no time on the network",
         ),
         ([step("cpus", after=["cpus"])], "models.net: stages.0.after: 'cpus' is not an earlier stage"),
         (

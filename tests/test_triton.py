@@ -75,6 +75,18 @@ def test_the_published_vectors(arrivals: list[float], fields: dict[str, Any], in
     assert batches(simulate(build(arrivals, triton(**fields), instances), 0)) == told
 
 
+@pytest.mark.parametrize(
+    ("grows", "told"), [(True, "1@0, 2-5@14"), (False, "1@0, 2@14, 3@28, 4-5@42")], ids=["growing", "frozen"]
+)
+def test_before_2022_a_staged_payload_kept_its_size(grows: bool, told: str) -> None:
+    """1 runs from 0 to 14. 2 and 3 are staged as they come, in payloads that 4 and 5 join only where they grow.
+
+    Frozen: two payloads are staged, so 4 and 5 wait until 14, when 2 is taken and they are staged together.
+    """
+    batching = triton(max_delay="0ms", staged_grows=grows)
+    assert batches(simulate(build([0, 1, 2, 3, 4], batching), 0)) == told
+
+
 def test_a_batch_says_why_it_has_its_size() -> None:
     assert simulate(build(T5, triton()), 0).pools[0].batches[1:3, REASON].tolist() == [FULL, FROZEN]
     assert simulate(build(T4, triton()), 0).pools[0].batches[2, REASON] == MERGED

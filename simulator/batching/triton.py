@@ -38,6 +38,8 @@ class Triton(Scheduler):
     """Levels of priority; 0 is none. Any other number also ends the staging ahead."""
     default_priority_level: int = Field(1, ge=1)
     """The level of requests that name none."""
+    staged_grows: bool = True
+    """Whether a staged payload may still grow, as from release 22.01; in 21.08 to 21.12 it did not."""
     gap: Duration = 0
     """Between two batches on an instance; 70 % of it before the next is taken. A measured host: 0.5ms."""
     gap_per_previous: Duration = 0
@@ -243,7 +245,7 @@ class _Triton(Rule):
         payload.why = why
         if payload.staged:
             return
-        payload.staged = True
+        payload.staged, payload.closed = True, not self.case.staged_grows
         self.staged.append(payload)
         self.consumers -= 1
         if self.idle:

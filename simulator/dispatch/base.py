@@ -78,7 +78,8 @@ class Picker:
         """Called after the outstanding requests of a slot changed."""
 
     def taken(self, slot: int, requests: list[int], end: int) -> None:
-        """Called after a slot took requests into a batch that ends at `end`."""
+        """Called after a slot took requests into a batch that ends at `end`; on a device that instances share, if no
+        other batch begins or ends there until then."""
 
     def left(self, slot: int, requests: list[int]) -> None:
         """Called after requests left a slot, served or given up."""

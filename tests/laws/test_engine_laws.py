@@ -25,17 +25,20 @@ from simulator.recording import (
     END,
     REASON,
     START,
+    WAY,
 )
 from simulator.service import Deterministic, Service
+from simulator.sharing import Separate, Sharing
 from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Speed]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Sharing, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
     Balancer: "balancer",
     Batching: "batching",
     Service: "service",
+    Sharing: "sharing",
     Speed: "speed",
 }
 EVERY_CHOICE = [
@@ -91,13 +94,22 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
     visits = run.visits[0]
     waited = visits.causes[CAUSES.index("queue")] > 0
     for visit in np.flatnonzero(waited & (visits.batch_of >= 0))[:200]:
-        moment = visits.came[visit] + case.stages[0].way
+        moment = visits.came[visit] + visits.causes[WAY, visit].sum()
         busy = ((rows[:, START] <= moment) & (rows[:, END] > moment)).sum()
         assert busy == case.pools[0].replicas * case.pools[0].instances
 
 
 @settings(max_examples=60)
-@given(cases(plain=True, balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching(), speed=Constant()))
+@given(
+    cases(
+        plain=True,
+        balancer=CentralQueue(),
+        autoscaler=Fixed(),
+        batching=NoBatching(),
+        speed=Constant(),
+        sharing=Separate(),
+    )
+)
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
@@ -106,7 +118,7 @@ def test_one_more_server_delays_nobody(case: Case) -> None:
 
 
 @settings(max_examples=60)
-@given(cases(plain=True, autoscaler=Fixed(), speed=Constant()), st.integers(2, 7))
+@given(cases(plain=True, autoscaler=Fixed(), speed=Constant(), sharing=Separate()), st.integers(2, 7))
 def test_time_has_no_unit(case: Case, factor: int) -> None:
     """Multiplying every time of a case and its tape multiplies every stamp (services that declare it)."""
     case = replayed(case)
@@ -208,7 +220,7 @@ def replayed(case: Case) -> Case:
         dataclasses.replace(item, batching=item.batching if item.batching.scale_free else NoBatching())
         for item in case.pools
     )
-    stages = tuple(dataclasses.replace(item, service=exact) for item in case.stages)
+    stages = tuple(dataclasses.replace(item, service=exact, network_spread="constant") for item in case.stages)
     return dataclasses.replace(case, workloads=tuple(workloads), stages=stages, pools=pools_)
 
 

@@ -10,7 +10,6 @@ from exact import Simulated, agrees, exponential, means
 from simulator.arrivals import Closed
 from simulator.clients import Impatience
 from simulator.limits import Limits
-from simulator.quantities import SECOND
 from simulator.recording import REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
 from simulator.theory import MMC, abandonment, blocking, closed_loop, tandem_latency
@@ -74,11 +73,7 @@ def test_pools_in_a_row_are_independent_queues() -> None:
 def test_with_replicas_enough_the_number_present_is_poisson(service: Law) -> None:
     """M/G/infinity: mean and variance of the number in service are both the load, whatever the law."""
     found = Simulated(case(poisson(20), pool(service, 200), seconds=2000, warmup=50, seed=7))
-    present = []
-    for run in found.runs:
-        moments = np.arange(50, 2000, 2) * SECOND
-        ends = np.sort(run.arrived + run.latency)
-        present.append(np.searchsorted(run.arrived, moments, "right") - np.searchsorted(ends, moments, "right"))
+    present = found.present(2)
     agrees(means(present), 20)
     agrees([float(part.var()) for part in present], 20)
 
