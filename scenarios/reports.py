@@ -109,7 +109,7 @@ def _pools(result: Result) -> Sheet:
     rows = tuple(
         (
             pool.name,
-            f"{spread(pool.replicas)} x {pool.instance}",
+            f"{spread(pool.machines)} x {pool.instance}",
             f"{pool.load:.0%}",
             spread(pool.busy, in_percent),
             spread(pool.batch),
@@ -161,7 +161,7 @@ def result_data(result: Result) -> dict[str, Any]:
                 "load": pool.load,
                 "busy_share": estimate_data(pool.busy),
                 "mean_batch": estimate_data(pool.batch),
-                "machines": estimate_data(pool.replicas),
+                "machines": estimate_data(pool.machines),
             }
             for pool in result.pools
         ],

@@ -16,7 +16,7 @@ from simulator.component import Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.scenario import SCHEMA_VERSION, InstanceType
+from simulator.scenario import SCHEMA_VERSION, InstanceType, Placement, Spread
 from simulator.service import Law
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
@@ -92,6 +92,20 @@ class CasePool:
     instances: int = 1
     """Batches that one replica can run at the same time."""
     speed: Speed = field(default_factory=Constant)
+    per_machine: int = 1
+    """Replicas that share a machine."""
+    placement: Placement = "pack"
+    quota: int | None = None
+    """The most machines at a time; None where there is no end of them."""
+    zones: tuple[str, ...] = ("a",)
+    cold_start_spread: Spread = "constant"
+    load_time: int = 0
+    """Of a replica, on a machine that has started."""
+
+    def most(self) -> int:
+        """The most replicas that it can have."""
+        high = self.autoscaler.bounds(self.replicas)[1]
+        return high if self.quota is None else min(high, self.quota * self.per_machine)
 
 
 @dataclass(frozen=True)
@@ -143,8 +157,7 @@ class Case:
         Its stages share the instances; under the rule of a server each has its own, and the busiest counts.
         """
         case = self.pools[pool]
-        most = case.autoscaler.bounds(case.replicas)[1]
-        loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
+        loads = [self.offered(stage) / self.capacity(stage, case.most()) for stage in self.stages_of(pool)]
         return max(loads) if isinstance(case.batching, Scheduler) else sum(loads)
 
     def offered(self, stage: int) -> float:

@@ -16,7 +16,7 @@ and inside a rank by pool, then by slot, then by instance. Time is integer nanos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from heapq import heappop
 from typing import Any
 
@@ -41,6 +41,11 @@ class Clock(simpy.Environment):
         super().__init__(initial_time=0)
         self.agenda: list[Any] = self._queue
         """SimPy's heap."""
+
+    def begin(self, process: Generator[simpy.Event, Any, Any], now: int) -> None:
+        """Starts a SimPy process. What happens between SimPy's own events does not move its time, so it is told."""
+        self._now = now
+        self.process(process)
 
     def run_through(self, times: Sequence[int], rows: Sequence[int], arrive: Callable[[int, int], None]) -> None:
         """Lets visits come at `times`, each after all that is due by then."""

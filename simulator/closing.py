@@ -158,7 +158,7 @@ class _Closing:
             outcome=outcome,
             visits=tuple(self.visits),
             pools=tuple(
-                PoolRecord(rows, tuple(log.replicas), tuple(log.scaling))
+                PoolRecord(rows, tuple(log.replicas), tuple(log.machines), tuple(log.scaling))
                 for rows, log in zip(self.batches, self.logs, strict=True)
             ),
             replies=self.replies,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
+from simulator.machines import Machine, Machines
 from simulator.recording import ReplicaRecord
 from simulator.replica import Replica
 
@@ -20,51 +21,85 @@ class Fleet:
 
     def __init__(self, pool: PoolRun) -> None:
         self.pool = pool
+        self.machines = Machines(pool)
         self.replicas: list[Replica] = []
         """By slot."""
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
+        self.desired = pool.case.replicas
+        """How many replicas are wanted, starting or ready."""
+        self.staying = 0
+        """How many there are: those that drain have left already."""
 
     def scale(self, desired: int, now: int) -> None:
-        """Launches or removes replicas until `desired` are starting or ready.
+        """Wants `desired` replicas: launches or removes some.
 
-        Those still starting go first, then those ready for the shortest time.
+        Those still starting go first. Of the others, a pool that packs takes those on the emptiest machines, so that
+        machines stop; one that spreads takes from the fullest. The youngest go before the others.
         """
-        staying = [r for r in self.replicas if r.record.drained is None and r.record.stopped is None]
-        for _ in range(desired - len(staying)):
-            self.pool.clock.process(self._cold_start(now))
-        staying.sort(key=lambda r: (r.record.ready is not None, -r.record.launched, -r.slot))
-        for replica in staying[: max(0, len(staying) - desired)]:
+        self.desired = desired
+        self.fill(now)
+        if self.staying <= desired:
+            return
+        replicas = [r for r in self.replicas if r.record.drained is None and r.record.stopped is None]
+        replicas.sort(
+            key=lambda r: (
+                r.record.ready is not None,
+                self.machines.level(r.machine, r.slot),
+                -r.machine.record.number,
+                -r.record.launched,
+                -r.slot,
+            )
+        )
+        for replica in replicas[: len(replicas) - desired]:
             if replica.record.ready is None:
                 self.stop(replica, now)
             else:
                 self._drain(replica, now)
 
+    def fill(self, now: int) -> None:
+        """Launches the replicas that are wanted and missing, as far as machines can be had."""
+        while self.staying < self.desired and self.launch(now):
+            pass
+
     def add(self, now: int) -> None:
         """A replica that is ready at once."""
-        self._ready(self._launch(now), now)
+        machine = self.machines.place(now, started=True)
+        assert machine is not None, "the quota holds the first replicas"
+        self._ready(self._put(machine, now), now)
 
-    def _cold_start(self, now: int) -> Generator[simpy.Event, Any, Any]:
-        """A SimPy process: one replica from its launch until it is ready."""
-        replica = self._launch(now)
+    def launch(self, now: int) -> Replica | None:
+        """Launches a replica; None where no machine can be had for it."""
+        machine = self.machines.place(now)
+        if machine is None:
+            return None
+        replica = self._put(machine, now)
+        ready = max(now, machine.up) + self.pool.case.load_time
+        self.pool.clock.begin(self._start(replica, ready - now), now)
+        return replica
+
+    def _start(self, replica: Replica, delay: int) -> Generator[simpy.Event, Any, Any]:
+        """A SimPy process: a replica from its launch until it is ready."""
         record = replica.record
-        yield self.pool.clock.timeout(self.pool.case.cold_start)
+        yield self.pool.clock.timeout(delay)
         if record.stopped is None:
             self._ready(replica, int(self.pool.clock.now))
 
-    def _launch(self, now: int) -> Replica:
+    def _put(self, machine: Machine, now: int) -> Replica:
+        """A replica that begins on a machine."""
         view, seen = self.pool.view, self.pool.seen
         if self.vacant:
             replica = self.replicas[heappop(self.vacant)]
-            replica.record = ReplicaRecord(replica.slot, now)
             seen.outstanding[replica.slot] = 0
         else:
-            slot = len(self.replicas)
-            replica = Replica(self.pool, slot, ReplicaRecord(slot, now))
+            replica = Replica(self.pool, len(self.replicas))
             self.replicas.append(replica)
             view.outstanding.append(0)
             if seen is not view:
                 seen.outstanding.append(0)
+        replica.begin(ReplicaRecord(replica.slot, now, machine.record.number), machine)
+        self.machines.enter(machine, replica.slot)
+        self.staying += 1
         self.pool.log.replicas.append(replica.record)
         return replica
 
@@ -79,12 +114,21 @@ class Fleet:
     def _drain(self, replica: Replica, now: int) -> None:
         """Sends it nothing more; what waits for this replica alone is still served."""
         replica.record.drained = now
+        self.staying -= 1
         self.pool.view.ready.remove(replica.slot)
         self.pool.picker.regrouped()
         replica.leave(now)
 
     def stop(self, replica: Replica, now: int) -> None:
-        """Ends a replica; its slot may be used again."""
+        """Ends a replica; its slot may be used again, and so may its place on the machine."""
         replica.record.stopped = now
+        if replica.record.drained is None:
+            self.staying -= 1
         replica.line.forget(replica)
         heappush(self.vacant, replica.slot)
+        machine = replica.machine
+        self.machines.leave(machine, replica.slot)
+        self.fill(now)  # whoever waits for a place may take this one
+        if not machine.slots:
+            self.machines.stop(machine, now)
+            self.fill(now)

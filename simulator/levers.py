@@ -118,12 +118,13 @@ def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
 def _replicas(pool: CasePool) -> Iterator[_Change]:
     more = _more(pool.replicas)
     if pool.autoscaler.period() is None:
-        yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
+        if pool.quota is None or more <= pool.quota * pool.per_machine:
+            yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
         return
-    low, high = pool.autoscaler.bounds(pool.replicas)
-    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= high:
+    low = pool.autoscaler.bounds(pool.replicas)[0]
+    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= pool.most():
         scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
-        replicas = max(fewest, min(more, high))
+        replicas = max(fewest, min(more, pool.most()))
         yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)
     for field, what in _AUTOSCALER.items():
         before = getattr(pool.autoscaler, field, None)
@@ -136,6 +137,12 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
     if pool.cold_start:
         after = _less(pool.cold_start)
         yield _told("cold start", pool.cold_start, after, True, replace(pool, cold_start=after))
+    if pool.load_time:
+        after = _less(pool.load_time)
+        yield _told("load time", pool.load_time, after, True, replace(pool, load_time=after))
+    if pool.quota is not None:
+        more = _more(pool.quota)
+        yield "machine quota", pool.quota, more, "", replace(pool, quota=more)
 
 
 def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:

@@ -33,9 +33,23 @@ class ReplicaRecord:
 
     slot: int
     launched: int
+    machine: int
+    """The number of its machine in the pool."""
     ready: int | None = None
     drained: int | None = None
     """When it stopped taking requests."""
+    stopped: int | None = None
+
+
+@dataclass
+class MachineRecord:
+    """The life of one machine, in nanoseconds; not stopped while it has not come to that."""
+
+    number: int
+    """Its place among all machines that the pool has had."""
+    zone: int
+    """Position among the pool's zones."""
+    launched: int
     stopped: int | None = None
 
 
@@ -64,6 +78,7 @@ class Log:
     rejected: list[tuple[int, int]] = field(default_factory=list)
     """(visit, when) of those that the pool refused."""
     replicas: list[ReplicaRecord] = field(default_factory=list)
+    machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
 
     def taken(self) -> int:
@@ -88,6 +103,7 @@ class PoolRecord:
     batches: Integers
     """One row per batch: slot, idle since, start, end, size, reason, instance."""
     replicas: tuple[ReplicaRecord, ...]
+    machines: tuple[MachineRecord, ...]
     scaling: tuple[ScalingRecord, ...]
 
 

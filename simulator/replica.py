@@ -11,6 +11,7 @@ from simulator.mixed import MixedLine
 from simulator.solo import SoloInstance, SoloLine
 
 if TYPE_CHECKING:
+    from simulator.machines import Machine
     from simulator.pool import PoolRun
     from simulator.recording import ReplicaRecord
 
@@ -30,10 +31,12 @@ _INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Ser
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("instances", "line", "pace", "pool", "record", "slot")
+    __slots__ = ("instances", "line", "machine", "pace", "pool", "record", "slot")
+    record: ReplicaRecord
+    machine: Machine
 
-    def __init__(self, pool: PoolRun, slot: int, record: ReplicaRecord) -> None:
-        self.pool, self.slot, self.record = pool, slot, record
+    def __init__(self, pool: PoolRun, slot: int) -> None:
+        self.pool, self.slot = pool, slot
         self.pace = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.line = pool.shared or line_of(pool, slot)
@@ -43,6 +46,10 @@ class Replica:
             for _ in range(pool.case.instances):
                 self.instances.append(_INSTANCES[type(line)](self, len(self.instances), line))
         pool.instances.extend(self.instances)
+
+    def begin(self, record: ReplicaRecord, machine: Machine) -> None:
+        """The life of another replica begins in this slot."""
+        self.record, self.machine = record, machine
 
     def serving(self) -> int:
         """Visits in service."""

@@ -47,7 +47,7 @@ class PoolSummary:
     """Share of the replicas' time in service."""
     batch: Estimate
     """Mean requests per batch."""
-    replicas: Estimate
+    machines: Estimate
     """Mean machines in use."""
 
 
@@ -242,7 +242,7 @@ class Result:
             busy.append(float(np.maximum(spent, 0).sum()) / serving if serving else 0.0)
             inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
             batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)
-            machines.append(machine_time(record.replicas, since, until) / (until - since))
+            machines.append(machine_time(record.machines, since, until) / (until - since))
         levels = [self.case.stages[stage].service.level for stage in self.case.stages_of(number)]
         level = max(levels, key=LEVELS.index)
         return PoolSummary(
@@ -275,7 +275,7 @@ class Result:
         since, until = self.start, self.case.duration
         return [
             sum(
-                bill(record.replicas, pool.machine.price, since, until)
+                bill(record.machines, pool.machine.price, since, until)
                 for record, pool in zip(run.pools, self.case.pools, strict=True)
             )
             for run in self.replications

@@ -25,6 +25,9 @@ from simulator.speed import Constant, Speed
 
 SCHEMA_VERSION = 1
 
+Placement = Literal["pack", "spread"]
+Spread = Literal["constant", "exponential"]
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Letters, digits, dots, dashes and underscores."""
 
@@ -156,8 +159,20 @@ class Pool(Record):
     balancer: Balancer = RoundRobin()
     batching: Batching = NoBatching()
     autoscaler: Autoscaler = Fixed()
+    per_machine: int = Field(1, ge=1, le=64)
+    """Replicas that share a machine; none slows the others."""
+    placement: Placement = "pack"
+    """`pack` fills machines before another is launched; `spread` launches as many as the quota allows, then fills."""
+    quota: int | None = Field(None, ge=1, le=100_000)
+    """The most machines that can be had at a time."""
+    zones: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=16)] = ("a",)
+    """Where machines stand: a new one in the zone with the fewest."""
     cold_start: Duration = 0
-    """From the decision to add a replica until it takes requests; the initial replicas are ready."""
+    """From the launch of a machine until replicas can be loaded; the initial replicas are ready."""
+    cold_start_spread: Spread = "constant"
+    """How cold starts are spread around their mean."""
+    load_time: Duration = 0
+    """Of a replica, on a machine that has started, until it takes requests."""
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""
@@ -170,7 +185,20 @@ class Pool(Record):
         if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
             wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
             raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError("zones: two have the same name")
+        if self.placement == "spread" and self.quota is None:
+            raise ValueError("placement spread needs a quota: over how many machines")
+        most = None if self.quota is None else self.quota * self.per_machine
+        if most is not None and most < max(low, self.replicas):
+            raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
+
+    def machines(self, replicas: int) -> int:
+        """How many machines so many replicas take."""
+        if self.placement == "spread" and self.quota is not None:
+            return min(self.quota, replicas)
+        return ceil(replicas / self.per_machine)
 
 
 class Run(Record):

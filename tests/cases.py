@@ -65,8 +65,9 @@ def pool(
     limits: Limits | None = None,
     instances: int = 1,
     speed: Speed | None = None,
+    **machines: Any,
 ) -> Serving:
-    """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
+    """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second; `machines`: its other fields."""
     made = CasePool(
         name=name,
         instance="box",
@@ -79,6 +80,7 @@ def pool(
         limits=limits,
         instances=instances,
         speed=speed or Constant(),
+        **machines,
     )
     return Serving(made, service)
 

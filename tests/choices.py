@@ -216,6 +216,22 @@ def _willing(**fields: Any) -> CaseWorkload:
 
 
 @st.composite
+def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
+    """The fields of a random pool that speak of machines; the quota holds so many replicas."""
+    each = draw(st.integers(1, 3))
+    fewest = max(1, -(-replicas // each))
+    quota = draw(st.one_of(st.none(), st.integers(fewest, fewest + 2)))
+    return {
+        "per_machine": each,
+        "placement": "pack" if quota is None else draw(st.sampled_from(["pack", "spread"])),
+        "quota": quota,
+        "zones": draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c")])),
+        "cold_start_spread": draw(st.sampled_from(["constant", "exponential"])),
+        "load_time": draw(st.integers(0, 60)) * MILLISECOND,
+    }
+
+
+@st.composite
 def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     """A random pool and its law; `fixed` holds the choices that are given."""
     autoscaler = fixed.get("autoscaler") or draw(any_of(Autoscaler))
@@ -231,11 +247,12 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     largest = law.largest_batch()
     if largest is not None and batching.largest() > largest:
         law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
+    replicas = draw(st.integers(low, min(high, low + 5)))
     made = CasePool(
         name=name,
         instance="box",
         machine=MACHINE,
-        replicas=draw(st.integers(low, min(high, low + 5))),
+        replicas=replicas,
         balancer=balancer,
         batching=batching,
         autoscaler=autoscaler,
@@ -243,6 +260,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
+        **draw(machines(max(low, replicas))),
     )
     return Serving(made, law)
 

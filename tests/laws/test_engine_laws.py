@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ from simulator.recording import (
     SIZE,
     SLOT,
     START,
+    MachineRecord,
+    ReplicaRecord,
     Replication,
 )
 from simulator.service import Deterministic, Service
@@ -136,11 +139,26 @@ def stays_within_bounds(case: Case, run: Replication) -> None:
 def bills_what_it_used(case: Case, run: Replication) -> None:
     for pool, visits in zip(case.pools, run.pools, strict=True):
         grid = np.arange(0, case.duration, max(1, case.duration // 5000))
-        used = sum(((grid >= one.launched) & (grid < (one.stopped or 2**62))).sum() for one in visits.replicas)
-        exact = machine_time(visits.replicas, 0, case.duration)
-        assert exact == pytest.approx(used * case.duration / len(grid), rel=0.02, abs=case.duration * 0.01)
+        used = there(grid, visits.machines)
+        exact = machine_time(visits.machines, 0, case.duration)
+        assert exact == pytest.approx(used.sum() * case.duration / len(grid), rel=0.02, abs=case.duration * 0.01)
         price = pool.machine.price
-        assert bill(visits.replicas, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
+        assert bill(visits.machines, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
+        assert pool.quota is None or used.max() <= pool.quota
+        for machine in visits.machines:
+            own = [one for one in visits.replicas if one.machine == machine.number]
+            assert machine.launched == min(one.launched for one in own)
+            ends = [one.stopped for one in own if one.stopped is not None]
+            assert machine.stopped == (max(ends) if len(ends) == len(own) else None)
+            assert there(grid, own).max() <= pool.per_machine
+
+
+def there(grid: np.ndarray, records: Sequence[ReplicaRecord | MachineRecord]) -> np.ndarray:
+    """How many replicas or machines there are at each time."""
+    total = np.zeros(len(grid), dtype=int)
+    for one in records:
+        total += (grid >= one.launched) & (grid < (2**62 if one.stopped is None else one.stopped))
+    return total
 
 
 @pytest.mark.parametrize(("family", "choice"), EVERY_CHOICE)
