@@ -26,6 +26,7 @@ from simulator.precision import precision
 from simulator.quantities import SECOND
 from simulator.results import Result
 from simulator.statistics import Estimate
+from simulator.summary import PoolSummary
 
 PERCENTILES = (0.5, 0.95, 0.99)
 TICKS = {True: "✓", False: "✗", None: "?"}
@@ -67,7 +68,7 @@ def _figures(result: Result) -> Sheet:
     rows += [
         ("latency mean", _told(result.mean(), in_seconds)),
         ("throughput", _told(result.throughput, per_second)),
-        ("missed (errors and time-outs)", _told(result.errors, in_percent)),
+        ("missed (errors and time-outs)", _missed(result)),
         ("cost per hour", _told(result.hourly_cost, in_dollars)),
         ("cost per 1,000 requests", _told(result.cost_per_thousand, in_dollars)),
         ("load", load_text(result)),
@@ -76,6 +77,13 @@ def _figures(result: Result) -> Sheet:
     ]
     title = f"{result.case.title}: {result.window}, {len(result.replications)} replications"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
+
+
+def _missed(result: Result) -> str:
+    """The share that was not answered in time, and what became of it."""
+    parts = [f"{say(share, in_percent)} {name}" for name, share in result.outcomes.items() if share][1:]
+    told = _told(result.errors, in_percent)
+    return f"{told}: {', '.join(parts)}" if parts and result.errors.value else told
 
 
 def load_text(result: Result) -> str:
@@ -106,6 +114,7 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def _pools(result: Result) -> Sheet:
+    faulty = any(pool.ready is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
@@ -114,10 +123,17 @@ def _pools(result: Result) -> Sheet:
             spread(pool.busy, in_percent),
             spread(pool.batch),
             pool.level,
+            *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
-    return Sheet("Pools", ("pool", "machines", "load of capacity", "busy", "mean batch", "service times"), rows)
+    columns = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
+    return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
+
+
+def _readiness(pool: PoolSummary) -> tuple[str, str]:
+    """How many of the wanted replicas are ready, and how many must be wanted for each that is to be."""
+    return ("", "") if pool.ready is None else (spread(pool.ready, in_percent), say(pool.inflation))
 
 
 def _accounts(result: Result) -> Sheet:
@@ -148,6 +164,7 @@ def result_data(result: Result) -> dict[str, Any]:
         },
         "throughput_per_s": estimate_data(result.throughput),
         "missed_share": estimate_data(result.errors),
+        "outcomes": result.outcomes,
         "usd_per_hour": estimate_data(result.hourly_cost),
         "usd_per_1000_requests": estimate_data(result.cost_per_thousand),
         "objectives": [
@@ -162,6 +179,7 @@ def result_data(result: Result) -> dict[str, Any]:
                 "busy_share": estimate_data(pool.busy),
                 "mean_batch": estimate_data(pool.batch),
                 "machines": estimate_data(pool.machines),
+                **({} if pool.ready is None else {"ready_share": estimate_data(pool.ready)}),
             }
             for pool in result.pools
         ],

@@ -12,6 +12,7 @@ from typing import Any
 from scenarios.load import instance_type
 from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
+from simulator.machines import machines_for
 from simulator.scenario import Pool, Scenario
 from simulator.service import Service
 
@@ -73,7 +74,7 @@ def _size(pool: Pool) -> str:
     if pool.per_machine == 1:
         return f"{count} x {pool.instance}{scaled}"
     if fixed:
-        return f"{count} replicas on {pool.machines(pool.replicas)} x {pool.instance}"
+        return f"{count} replicas on {machines_for(pool, pool.replicas)} x {pool.instance}"
     return f"{count} replicas, up to {pool.per_machine} on each {pool.instance}{scaled}"
 
 

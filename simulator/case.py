@@ -14,6 +14,7 @@ from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
 from simulator.dispatch import Balancer
+from simulator.faults import Fault
 from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION, InstanceType, Placement, Spread
@@ -101,6 +102,7 @@ class CasePool:
     cold_start_spread: Spread = "constant"
     load_time: int = 0
     """Of a replica, on a machine that has started."""
+    faults: tuple[Fault, ...] = ()
 
     def most(self) -> int:
         """The most replicas that it can have."""
@@ -209,9 +211,10 @@ class Case:
         )
 
     def stationary(self) -> bool:
-        """Whether a steady state can exist: constant laws of arrival, and no autoscaler at work."""
+        """Whether a steady state can exist: constant laws, no autoscaler at work, and nothing that happens once."""
         fixed = all(pool.autoscaler.period() is None for pool in self.pools)
         fixed = fixed and all(pool.speed.steady() for pool in self.pools)
+        fixed = fixed and all(fault.rhythm(pool) is not None for pool in self.pools for fault in pool.faults)
         return fixed and all(workload.arrivals.stationary for workload in self.workloads)
 
 

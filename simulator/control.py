@@ -11,7 +11,7 @@ import simpy
 from simulator.autoscaling import Observation
 from simulator.pool import PoolRun
 from simulator.quantities import SECOND
-from simulator.recording import BATCH_COLUMNS, END, START, ScalingRecord
+from simulator.recording import END, START, ScalingRecord
 
 
 def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, Any, Any]:
@@ -32,8 +32,8 @@ class Control:
         self._last = 0
         self._read = 0
         """Rows of the batch log read so far."""
-        self._open = np.empty((0, BATCH_COLUMNS), dtype=np.int64)
-        """Batches that were running when the log was last read."""
+        self._open = np.empty(0, dtype=np.int64)
+        """The rows of batches that were running when the log was last read."""
         self._arrivals = 0
         self._serving = 0.0
 
@@ -74,9 +74,10 @@ class Control:
 
     def _busy(self, now: int) -> int:
         """Nanoseconds of service since the last look, over all replicas."""
-        fresh = self.pool.log.batch_rows(self._read)
-        self._read += len(fresh)
-        running = np.concatenate([self._open, fresh])
+        log, first = self.pool.log, self._read
+        self._read = log.count()
+        rows = np.concatenate([self._open, np.arange(first, self._read)])
+        running = log.rows_at(rows)
         spent = np.minimum(running[:, END], now) - np.maximum(running[:, START], self._last)
-        self._open = running[running[:, END] > now]
+        self._open = rows[running[:, END] > now]
         return int(np.maximum(spent, 0).sum())  # a batch may start a little after it was taken

@@ -14,13 +14,22 @@ import numpy as np
 from simulator.recording import MachineRecord
 
 if TYPE_CHECKING:
+    from simulator.case import CasePool
     from simulator.pool import PoolRun
+    from simulator.scenario import Pool
+
+
+def machines_for(pool: Pool | CasePool, replicas: int) -> int:
+    """How many machines so many replicas take where a pool has no others."""
+    if pool.placement == "spread" and pool.quota is not None:
+        return min(pool.quota, replicas)
+    return -(-replicas // pool.per_machine)
 
 
 class Machine:
     """One machine of a pool."""
 
-    __slots__ = ("record", "slots", "up")
+    __slots__ = ("closed", "record", "slots", "up")
 
     def __init__(self, record: MachineRecord, up: int) -> None:
         self.record = record
@@ -28,6 +37,8 @@ class Machine:
         """Those of its replicas."""
         self.up = up
         """When it has started: from then on replicas can be loaded."""
+        self.closed = False
+        """Whether it gets no further replica."""
 
 
 class Machines:
@@ -46,20 +57,23 @@ class Machines:
         """Those that have room for another replica, by number."""
         self.in_zone = Counter(dict.fromkeys(range(len(self.case.zones)), 0))
         """Machines by zone."""
+        self.shut: Counter[int] = Counter()
+        """How many outages each zone is in."""
 
     def place(self, now: int, started: bool = False) -> Machine | None:
         """A machine with room for one more replica; None where none can be had.
 
         A machine that has to be launched takes its time, or is there at once (`started`).
         """
-        full = self.case.quota is not None and len(self.running) >= self.case.quota
+        zones = [zone for zone in self.in_zone if not self.shut[zone]]
+        full = not zones or (self.case.quota is not None and len(self.running) >= self.case.quota)
         pack = self.case.placement == "pack"
         if self.roomy and (pack or full):
             sign = -1 if pack else 1
             return min(self.roomy.values(), key=lambda one: (sign * len(one.slots), one.record.number))
         if full:
             return None
-        zone = min(self.in_zone, key=lambda one: (self.in_zone[one], one))
+        zone = min(zones, key=lambda one: (self.in_zone[one], one))
         number = len(self.records)
         machine = Machine(MachineRecord(number, zone, now), now if started else now + self._cold_start(number))
         self.records.append(machine.record)
@@ -81,6 +95,11 @@ class Machines:
         machine.slots.discard(slot)
         self._keep(machine)
 
+    def close(self, machine: Machine) -> None:
+        """A machine gets no further replica."""
+        machine.closed = True
+        self._keep(machine)
+
     def stop(self, machine: Machine, now: int) -> None:
         """A machine is given back."""
         machine.record.stopped = now
@@ -89,7 +108,7 @@ class Machines:
         self.in_zone[machine.record.zone] -= 1
 
     def _keep(self, machine: Machine) -> None:
-        if len(machine.slots) < self.case.per_machine:
+        if len(machine.slots) < self.case.per_machine and not machine.closed:
             self.roomy[machine.record.number] = machine
         else:
             self.roomy.pop(machine.record.number, None)

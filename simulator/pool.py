@@ -87,7 +87,7 @@ class PoolRun:
         self.told = True
         """Whether anybody must hear of a finished batch: a balancer, the flow, limits."""
         self.dropped = 0
-        """Visits whose client had given up before their turn came."""
+        """Visits that left a queue unserved: their client had given up, or their replica died."""
         self.held: list[int] = []
         """Visits that wait because no replica is ready."""
         self.fleet = Fleet(self)
@@ -103,8 +103,7 @@ class PoolRun:
         """By number: those of slot 0, then those of slot 1, and so on."""
         self.shared = line_of(self, -1) if balancer.shared_queue else None
         self.picker = Picker(self.view)
-        for _ in range(self.case.replicas):
-            self.fleet.add(0)
+        self.fleet.begin()
         self.picker = picker = balancer.start(self.seen)
         cls, at_once = type(picker), self.seen is self.view
         self.changed = picker.changed if at_once and cls.changed is not Picker.changed else None
@@ -194,6 +193,23 @@ class PoolRun:
             self.relieve(slot, [request])
         if self.admission is not None:
             self.admission.inside -= 1
+
+    def lost(self, running: list[int], waiting: list[int], slot: int, now: int) -> None:
+        """A replica has died with what it ran and with what waited for it alone."""
+        self.dropped += len(waiting)
+        visits = running + waiting
+        self.log.lost += [(visit, now) for visit in visits]
+        if self.shared is None and visits:
+            self.relieve(slot, visits)
+        if self.admission is not None:
+            self.admission.inside -= len(visits)
+        if self.clients is not None:
+            for visit in visits:
+                self.clients.failed(visit, now)
+
+    def more_room(self, now: int) -> None:
+        """Replicas that could not be launched before may be launched now."""
+        self.fleet.fill(now)
 
     def relieve(self, slot: int, requests: list[int]) -> None:
         """Requests have left a slot."""

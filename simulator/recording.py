@@ -18,8 +18,10 @@ BATCH_COLUMNS = 7
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
 SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
 
-COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED = range(4)
-OUTCOMES = ("completed", "timed out", "in system", "rejected")
+_LOOK = 4096  # rows looked at together
+
+COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
+OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
 NETWORK = CAUSES.index("network")
@@ -77,6 +79,8 @@ class Log:
     """(visit, when it was sent on) of those that found no replica ready."""
     rejected: list[tuple[int, int]] = field(default_factory=list)
     """(visit, when) of those that the pool refused."""
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """(visit, when) of those whose replica died with them."""
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
@@ -90,10 +94,33 @@ class Log:
         self.flushed.append(np.array(self.served, dtype=np.int64))
         self.served.clear()
 
-    def batch_rows(self, first: int = 0) -> Integers:
-        """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
-        rows = np.frombuffer(memoryview(self.batches)[first * BATCH_ROW.size :], dtype=np.int64)
-        return rows.reshape(-1, BATCH_COLUMNS).copy()  # a view would forbid the log to grow
+    def count(self) -> int:
+        """Batches so far."""
+        return len(self.batches) // BATCH_ROW.size
+
+    def batch_rows(self) -> Integers:
+        """The batches, as rows of BATCH_COLUMNS numbers."""
+        return self._rows().copy()  # a view would forbid the log to grow
+
+    def rows_at(self, numbers: Integers) -> Integers:
+        """The batches of these rows."""
+        found: Integers = self._rows()[numbers]
+        return found
+
+    def cut(self, slot: int, instances: set[int], now: int) -> None:
+        """Ends the latest batch of these instances of a slot at `now`: their replica has died."""
+        rows, left = self._rows(), set(instances)
+        end, stamps = len(rows), [IDLE_SINCE, START, END]
+        while left:
+            start = max(0, end - _LOOK)
+            for number in (start + np.flatnonzero(rows[start:end, SLOT] == slot))[::-1]:
+                if (instance := int(rows[number, INSTANCE])) in left:
+                    left.remove(instance)
+                    rows[number, stamps] = np.minimum(rows[number, stamps], now)
+            end = start
+
+    def _rows(self) -> Integers:
+        return np.frombuffer(self.batches, dtype=np.int64).reshape(-1, BATCH_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.batching import Scheduler
+from simulator.clock import COMPLETION, TIMER
 from simulator.desk import Desk, Reception, Seat
-from simulator.line import Instance, Line, Server
+from simulator.line import NOBODY, Instance, Line, Server
 from simulator.mixed import MixedLine
 from simulator.solo import SoloInstance, SoloLine
 
@@ -31,12 +32,14 @@ _INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Ser
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("instances", "line", "machine", "pace", "pool", "record", "slot")
+    __slots__ = ("instances", "life", "line", "machine", "pace", "pool", "record", "slot")
     record: ReplicaRecord
     machine: Machine
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
         self.pool, self.slot = pool, slot
+        self.life = -1
+        """How many replicas have had the slot before."""
         self.pace = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.line = pool.shared or line_of(pool, slot)
@@ -50,10 +53,22 @@ class Replica:
     def begin(self, record: ReplicaRecord, machine: Machine) -> None:
         """The life of another replica begins in this slot."""
         self.record, self.machine = record, machine
+        self.life += 1
 
     def serving(self) -> int:
         """Visits in service."""
         return sum(len(instance.members) for instance in self.instances)
+
+    def perish(self, now: int) -> None:
+        """All that it runs is lost, and so is what waits for it alone."""
+        pool, line = self.pool, self.line
+        running = [visit for instance in self.instances for visit in instance.members]
+        pool.log.cut(self.slot, {instance.index for instance in self.instances if instance.members}, now)
+        for instance in self.instances:
+            instance.members = NOBODY
+        own = line.slot >= 0
+        pool.clock.forget((TIMER, COMPLETION) if own else (COMPLETION,), pool.number, self.slot)
+        pool.lost(running, line.clear() if own else [], self.slot, now)
 
     def ready(self, now: int) -> None:
         """It can serve from now on."""

@@ -17,6 +17,7 @@ from simulator.clients import Impatience, Retries
 from simulator.component import Record
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion
+from simulator.faults import Fault, ZoneOutage
 from simulator.limits import Limits
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
@@ -176,6 +177,8 @@ class Pool(Record):
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""
+    faults: Annotated[tuple[Fault, ...], Field(strict=False, max_length=16)] = ()
+    """What goes wrong, or is done to replicas and machines in the course of the run."""
 
     @model_validator(mode="after")
     def _check(self) -> Pool:
@@ -185,6 +188,10 @@ class Pool(Record):
         if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
             wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
             raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+        for fault in self.faults:
+            if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
+                wrong = f"faults: {fault.zone!r} is not a zone of this pool"
+                raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
         if len(set(self.zones)) < len(self.zones):
             raise ValueError("zones: two have the same name")
         if self.placement == "spread" and self.quota is None:
@@ -193,12 +200,6 @@ class Pool(Record):
         if most is not None and most < max(low, self.replicas):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
-
-    def machines(self, replicas: int) -> int:
-        """How many machines so many replicas take."""
-        if self.placement == "spread" and self.quota is not None:
-            return min(self.quota, replicas)
-        return ceil(replicas / self.per_machine)
 
 
 class Run(Record):

@@ -23,19 +23,22 @@ from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.dispatch import Balancer
+from simulator.faults import Fault
+from simulator.faults.rolling import parse_amount
 from simulator.limits import Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
-PARSERS: dict[Any, st.SearchStrategy[str]] = {
+PARSERS: dict[Any, st.SearchStrategy[Any]] = {
     quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
     quantities.parse_rate_or_zero: st.integers(0, 400).map(lambda n: f"{n}/s"),
     parse_time_of_day: st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
     parse_moment: st.sampled_from(["Mon 00:00", "Wed 09:30", "Sun 23:59"]),
     parse_zone: st.sampled_from(["+00:00", "+05:30", "-08:00"]),
     quantities.parse_duration: st.integers(0, 80).map(lambda n: f"{n}ms"),
+    parse_amount: st.sampled_from(["0%", "25%", "30%", "100%", 0, 1, 2]),
     quantities.parse_share: st.integers(0, 100).map(lambda n: f"{n}%"),
 }
 POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
@@ -155,8 +158,15 @@ def _speeds(kind: str, field: str, lasts: str) -> st.SearchStrategy[Any]:
     )
 
 
+def _outages() -> st.SearchStrategy[Any]:
+    outage = Component.families["fault"].choices["zone_outage"]
+    fields = {name: _field(field) for name, field in outage.model_fields.items() if name not in ("kind", "zone")}
+    return st.fixed_dictionaries(fields).map(lambda found: outage.model_validate({**found, "zone": "a"}))
+
+
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     Component.families["arrivals"].choices["replay"]: _replays,
+    Component.families["fault"].choices["zone_outage"]: _outages,
     Component.families["service"].choices["table"]: _tables,
     Component.families["speed"].choices["trace"]: lambda: _speeds("trace", "course", "lasts"),
     Component.families["speed"].choices["markov"]: lambda: _speeds("markov", "states", "mean"),
@@ -215,6 +225,13 @@ def _willing(**fields: Any) -> CaseWorkload:
     return CaseWorkload(**fields)
 
 
+def _faults(plain: bool) -> st.SearchStrategy[Any]:
+    """None as often as one or two."""
+    if plain:
+        return st.just(())
+    return st.one_of(st.just(()), st.lists(any_of(Fault), min_size=1, max_size=2).map(tuple))
+
+
 @st.composite
 def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
     """The fields of a random pool that speak of machines; the quota holds so many replicas."""
@@ -260,6 +277,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
+        faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False))),
         **draw(machines(max(low, replicas))),
     )
     return Serving(made, law)
@@ -269,7 +287,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
 def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     """A random case of one or two workloads over one or two pools, about a second long.
 
-    `plain=True` leaves out limits, retries and closed loops: then all that is sent stands on the tape beforehand.
+    `plain=True` leaves out limits, retries, closed loops and faults: all that is sent stands on the tape beforehand.
     """
     plain = fixed.get("plain", False)
     leaving = st.one_of(st.none(), st.none(), impatience())

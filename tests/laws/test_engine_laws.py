@@ -20,11 +20,14 @@ from simulator.component import Component
 from simulator.cost import HOUR, bill, machine_time
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
+from simulator.faults import Fault, RollingUpdate
+from simulator.faults.rolling import bounds
 from simulator.recording import (
     BATCH_COLUMNS,
     CAUSES,
     COMPLETED,
     END,
+    FAILED,
     IDLE_SINCE,
     IN_SYSTEM,
     INSTANCE,
@@ -41,12 +44,13 @@ from simulator.recording import (
 from simulator.service import Deterministic, Service
 from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Speed]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Fault, Service, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
     Balancer: "balancer",
     Batching: "batching",
+    Fault: "faults",
     Service: "service",
     Speed: "speed",
 }
@@ -64,10 +68,23 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     accounts_for_every_second(run)
     stays_within_bounds(case, run)
     bills_what_it_used(case, run)
+    loses_only_what_dies(case, run)
+
+
+def loses_only_what_dies(case: Case, run: Replication) -> None:
+    """Who failed did so when a replica of a pool with faults stopped."""
+    deaths = [
+        one.stopped
+        for pool, records in zip(case.pools, run.pools, strict=True)
+        for one in records.replicas
+        if pool.faults and one.stopped is not None
+    ]
+    failed = run.outcome == FAILED
+    assert np.isin((run.arrived + run.latency)[failed], deaths).all()
 
 
 def conserves_requests(case: Case, run: Replication) -> None:
-    """Arrived = completed + timed out + rejected + in system; a pool serves each attempt at most once."""
+    """Arrived = completed + timed out + rejected + failed + in system; a pool serves each attempt at most once."""
     counted = sum(int((run.outcome == outcome).sum()) for outcome in range(len(OUTCOMES)))
     assert counted == len(run.arrived)
     if run.request_of is not None:
@@ -101,7 +118,9 @@ def keeps_time_in_order(case: Case, run: Replication) -> None:
     for number, (pool, records) in enumerate(zip(case.pools, run.pools, strict=True)):
         rows = records.batches
         assert (rows[:, IDLE_SINCE] <= rows[:, START]).all()
-        assert (rows[:, START] < rows[:, END]).all()
+        assert (rows[:, START] <= rows[:, END]).all()
+        cut = np.isin(rows[:, END], [one.stopped for one in records.replicas if one.stopped is not None])
+        assert (rows[:, START] < rows[:, END])[~cut].all()
         assert (rows[:, SIZE] >= 1).all()
         assert (rows[:, SIZE] <= pool.batching.largest()).all()
         for slot in np.unique(rows[:, SLOT]):
@@ -133,7 +152,9 @@ def stays_within_bounds(case: Case, run: Replication) -> None:
             for (time, _), n, (after, _) in zip(changes, counts, [*changes[1:], (None, 0)], strict=True)
             if after != time
         ]
-        assert all(low <= count <= high for count in settled)
+        surge = [bounds(high, one.max_surge, 0)[0] for one in pool.faults if isinstance(one, RollingUpdate)]
+        assert all(count <= high + max(surge, default=0) for count in settled)
+        assert pool.faults or all(low <= count for count in settled)
 
 
 def bills_what_it_used(case: Case, run: Replication) -> None:
@@ -166,7 +187,8 @@ def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Compo
     @settings(max_examples=15)
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        case = data.draw(cases(**{FIELDS[family]: data.draw(instances(choice))}))
+        made = data.draw(instances(choice))
+        case = data.draw(cases(**{FIELDS[family]: (made,) if family is Fault else made}))
         obeys_the_laws(case, simulate(case, 0))
 
     check()
