@@ -217,6 +217,7 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         zones=pool.zones,
         cold_start_spread=pool.cold_start_spread,
         load_time=pool.load_time,
+        slow_start=pool.slow_start,
         faults=pool.faults,
     )
 

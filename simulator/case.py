@@ -20,6 +20,7 @@ from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION, InstanceType, Placement, Spread
 from simulator.service import Law
 from simulator.slo import Slo
+from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
 
 SEMANTICS_VERSION = 3
@@ -103,6 +104,7 @@ class CasePool:
     load_time: int = 0
     """Of a replica, on a machine that has started."""
     faults: tuple[Fault, ...] = ()
+    slow_start: SlowStart | None = None
 
     def most(self) -> int:
         """The most replicas that it can have."""
@@ -191,7 +193,7 @@ class Case:
     def alone(self, pool: int) -> bool:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         case = self.pools[pool]
-        plain = isinstance(case.batching, NoBatching) and case.speed == Constant()
+        plain = isinstance(case.batching, NoBatching) and case.speed == Constant() and case.slow_start is None
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:

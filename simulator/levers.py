@@ -108,6 +108,8 @@ _Change = tuple[str, float | str, float | str, Unit, CasePool]
 def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
     """The levers of a pool; `known` is the largest batch whose time is known, if there is one."""
     yield from _replicas(pool)
+    if pool.autoscaler.period() is not None or pool.faults:
+        yield from _starts(pool)
     if not pool.balancer.shared_queue and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool, known)
@@ -134,12 +136,20 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
         if after:
             scaler = pool.autoscaler.model_copy(update={field: after})
             yield _told(what, before, after, field == "interval", replace(pool, autoscaler=scaler))
+
+
+def _starts(pool: CasePool) -> Iterator[_Change]:
+    """The levers of a pool whose replicas come and go."""
     if pool.cold_start:
         after = _less(pool.cold_start)
         yield _told("cold start", pool.cold_start, after, True, replace(pool, cold_start=after))
     if pool.load_time:
         after = _less(pool.load_time)
         yield _told("load time", pool.load_time, after, True, replace(pool, load_time=after))
+    if pool.slow_start is not None:
+        before, after = pool.slow_start.lasts, _less(pool.slow_start.lasts)
+        faster = pool.slow_start.model_copy(update={"lasts": after})
+        yield _told("slow start", before, after, True, replace(pool, slow_start=faster))
     if pool.quota is not None:
         more = _more(pool.quota)
         yield "machine quota", pool.quota, more, "", replace(pool, quota=more)

@@ -9,7 +9,9 @@ from simulator.clock import COMPLETION, TIMER
 from simulator.desk import Desk, Reception, Seat
 from simulator.line import NOBODY, Instance, Line, Server
 from simulator.mixed import MixedLine
+from simulator.slow_start import Ramp
 from simulator.solo import SoloInstance, SoloLine
+from simulator.speed import Pace
 
 if TYPE_CHECKING:
     from simulator.machines import Machine
@@ -32,7 +34,7 @@ _INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Ser
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("instances", "life", "line", "machine", "pace", "pool", "record", "slot")
+    __slots__ = ("course", "instances", "life", "line", "machine", "pace", "pool", "record", "slot")
     record: ReplicaRecord
     machine: Machine
 
@@ -40,7 +42,11 @@ class Replica:
         self.pool, self.slot = pool, slot
         self.life = -1
         """How many replicas have had the slot before."""
-        self.pace = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
+        entity = f"{pool.case.name}/{slot}"
+        slow = pool.case.slow_start
+        self.course = None if slow is None else Pace(pool.case.speed.steps(pool.tape.draws, entity))
+        """The speed of the slot, where replicas start slowly."""
+        self.pace = pool.case.speed.start(pool.tape.draws, entity)
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.line = pool.shared or line_of(pool, slot)
         lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
@@ -72,6 +78,11 @@ class Replica:
 
     def ready(self, now: int) -> None:
         """It can serve from now on."""
+        slow = self.pool.case.slow_start
+        if slow is not None and self.course is not None and self.record.launched:
+            pace = Ramp(slow, self.course, now).end
+            for instance in self.instances:
+                instance.pace = pace
         for instance in self.instances:
             instance.line.free(instance, now)
 

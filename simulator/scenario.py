@@ -22,6 +22,7 @@ from simulator.limits import Limits
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
 from simulator.slo import Slo
+from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
 
 SCHEMA_VERSION = 1
@@ -177,6 +178,8 @@ class Pool(Record):
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""
+    slow_start: SlowStart | None = None
+    """How replicas work up to their speed; at once unless stated."""
     faults: Annotated[tuple[Fault, ...], Field(strict=False, max_length=16)] = ()
     """What goes wrong, or is done to replicas and machines in the course of the run."""
 

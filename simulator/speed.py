@@ -42,15 +42,24 @@ class Pace:
 
     def end(self, start: int, work: int) -> int:
         """When work that starts at `start` is done, in nanoseconds."""
+        return self.reach(start, work * UNIT)
+
+    def reach(self, start: int, work: int) -> int:
+        """The same of work in nanoseconds times parts per million."""
         edges, done, parts = self.edges, self.done, self.parts
-        while edges[-1] <= start:
-            self._extend()
-        step = bisect_right(edges, start) - 1
-        goal = done[step] + (start - edges[step]) * parts[step] + work * UNIT
+        goal = self.work(start) + work
         while done[-1] < goal:
             self._extend()
         last = bisect_left(done, goal) - 1
         return edges[last] - (done[last] - goal) // parts[last]
+
+    def work(self, time: int) -> int:
+        """What a replica that never rests has done by then, in nanoseconds times parts per million."""
+        edges = self.edges
+        while edges[-1] <= time:
+            self._extend()
+        step = bisect_right(edges, time) - 1
+        return self.done[step] + (time - edges[step]) * self.parts[step]
 
     def _extend(self) -> None:
         length, parts = next(self.steps)

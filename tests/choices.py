@@ -28,6 +28,7 @@ from simulator.faults.rolling import parse_amount
 from simulator.limits import Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
+from simulator.slow_start import SlowStart
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
@@ -225,6 +226,14 @@ def _willing(**fields: Any) -> CaseWorkload:
     return CaseWorkload(**fields)
 
 
+def slow_starts() -> st.SearchStrategy[SlowStart | None]:
+    """None, or a random slow start."""
+    found = st.tuples(st.integers(1, 200), st.floats(0.01, 1))
+    return st.one_of(
+        st.none(), found.map(lambda one: SlowStart.model_validate({"lasts": f"{one[0]}ms", "speed": one[1]}))
+    )
+
+
 def _faults(plain: bool) -> st.SearchStrategy[Any]:
     """None as often as one or two."""
     if plain:
@@ -277,6 +286,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
+        slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False))),
         **draw(machines(max(low, replicas))),
     )
