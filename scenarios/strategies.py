@@ -69,7 +69,7 @@ def service_times(scenario: Scenario, pool: str) -> Mapping[str, Service]:
 
 def _size(pool: Pool) -> str:
     low, high = pool.autoscaler.bounds(pool.replicas)
-    fixed = pool.autoscaler.period() is None
+    fixed = isinstance(pool.autoscaler, Fixed)
     count, scaled = (str(pool.replicas), "") if fixed else (f"{low}-{high}", ", autoscaled")
     if pool.per_machine == 1:
         return f"{count} x {pool.instance}{scaled}"

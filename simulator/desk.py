@@ -62,13 +62,28 @@ class Alarm:
 class Desk(Line):
     """The visits of one stage at one replica, in the hands of a rule; it is the rule's host."""
 
-    __slots__ = ("alarms", "chunks", "drawn", "first", "held", "instances", "now", "rule", "scheduler", "seats", "work")
+    __slots__ = (
+        "alarms",
+        "before",
+        "chunks",
+        "drawn",
+        "first",
+        "held",
+        "instances",
+        "now",
+        "rule",
+        "scheduler",
+        "seats",
+        "work",
+    )
 
     def __init__(self, pool: PoolRun, slot: int, position: int = 0) -> None:
         super().__init__(pool, slot)
         self.work = pool.works[pool.stages[position]]
         self.first = position * pool.case.instances
         """Place of its first instance among those of the replica."""
+        self.before = position * (pool.case.instances + 1)
+        """Those that have timers at the replica's other desks before it: their instances, and they themselves."""
         scheduler = pool.case.batching
         assert isinstance(scheduler, Scheduler)
         self.scheduler = scheduler
@@ -166,7 +181,7 @@ class Desk(Line):
 
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
-        key = (self.first + instance + 1) * _PARTS + part
+        key = (self.before + instance + 1) * _PARTS + part
         if key not in self.alarms:
             self.alarms[key] = Alarm(self, place(TIMER, self.pool.number, self.slot, key), ring)
         alarm = self.alarms[key]

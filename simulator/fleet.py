@@ -94,12 +94,11 @@ class Fleet:
     def remove(self, replica: Replica, now: int) -> None:
         """Stops a replica that is starting. One that is ready gets nothing more, and stops when it has served all."""
         if replica.record.ready is None:
-            self.stop(replica, now)
+            self.kill(replica, now)  # in a pool that scales per request somebody may wait for it
             return
         replica.record.drained = now
         self.staying -= 1
-        self.pool.view.ready.remove(replica.slot)
-        self.pool.picker.regrouped()
+        self.pool.dismiss(replica.slot)
         replica.leave(now)
 
     def stop(self, replica: Replica, now: int) -> None:
@@ -170,8 +169,7 @@ class Fleet:
     def _lose(self, replica: Replica, now: int) -> None:
         record = replica.record
         if record.ready is not None and record.drained is None:
-            self.pool.view.ready.remove(replica.slot)
-            self.pool.picker.regrouped()
+            self.pool.dismiss(replica.slot)
         replica.perish(now)
 
     # The life of a replica.
@@ -216,7 +214,7 @@ class Fleet:
         self.pool.view.ready.sort()
         self.pool.picker.regrouped()
         replica.ready(now)
-        self.pool.let_in(now)
+        self.pool.welcome(replica.slot, now)
         for site in self.sites:
             self._let(site.fault.of_replica(site, replica), now)
         self._tell(now)

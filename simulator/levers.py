@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SerializeAsAny
 
+from simulator.autoscaling import Fixed, PerRequest
 from simulator.case import Case, CasePool
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
@@ -29,8 +30,11 @@ _AUTOSCALER = {
     "target": "autoscaling target",
     "interval": "autoscaling interval",
     "out_after": "periods before scaling out",
+    "idle_expiry": "time until idle replicas expire",
 }
-"""Fields of autoscalers that are levers of their own, and how they are called. All but the first get smaller."""
+"""Fields of autoscalers that are levers of their own, and how they are called."""
+_LARGER = ("max_replicas", "idle_expiry")
+"""Those that are relieved when they get larger; the others when they get smaller."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,10 @@ _Change = tuple[str, float | str, float | str, Unit, CasePool]
 def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
     """The levers of a pool; `known` is the largest batch whose time is known, if there is one."""
     yield from _replicas(pool)
-    if pool.autoscaler.period() is not None or pool.faults:
+    if pool.faults or not isinstance(pool.autoscaler, Fixed):
         yield from _starts(pool)
-    if not pool.balancer.shared_queue and pool.autoscaler.bounds(pool.replicas)[1] > 1:
+    routed = not pool.balancer.shared_queue and not isinstance(pool.autoscaler, PerRequest)
+    if routed and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool, known)
     if pool.limits is not None:
@@ -119,7 +124,7 @@ def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
 
 def _replicas(pool: CasePool) -> Iterator[_Change]:
     more = _more(pool.replicas)
-    if pool.autoscaler.period() is None:
+    if isinstance(pool.autoscaler, Fixed):
         if pool.quota is None or more <= pool.quota * pool.per_machine:
             yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
         return
@@ -132,10 +137,11 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
         before = getattr(pool.autoscaler, field, None)
         if before is None:
             continue
-        after = _more(before) if field == "max_replicas" else _less(before)
+        after = _more(before) if field in _LARGER else _less(before)
         if after:
             scaler = pool.autoscaler.model_copy(update={field: after})
-            yield _told(what, before, after, field == "interval", replace(pool, autoscaler=scaler))
+            timed = field in ("interval", "idle_expiry")
+            yield _told(what, before, after, timed, replace(pool, autoscaler=scaler))
 
 
 def _starts(pool: CasePool) -> Iterator[_Change]:

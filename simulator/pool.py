@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from simulator.clients import Clients
@@ -88,7 +89,7 @@ class PoolRun:
         """Whether anybody must hear of a finished batch: a balancer, the flow, limits."""
         self.dropped = 0
         """Visits that left a queue unserved: their client had given up, or their replica died."""
-        self.held: list[int] = []
+        self.held: deque[int] = deque()
         """Visits that wait because no replica is ready."""
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
@@ -151,9 +152,9 @@ class PoolRun:
         if line.idle:
             line.consider(now)
 
-    def let_in(self, now: int) -> None:
+    def welcome(self, slot: int, now: int) -> None:
         """A replica is ready: those who found none are sent on."""
-        held, self.held = self.held, []
+        held, self.held = self.held, deque()
         for request in held:
             self.log.held.append((request, now))
             self.route(request, now)
@@ -193,6 +194,11 @@ class PoolRun:
             self.relieve(slot, [request])
         if self.admission is not None:
             self.admission.inside -= 1
+
+    def dismiss(self, slot: int) -> None:
+        """A replica takes no more requests."""
+        self.view.ready.remove(slot)
+        self.picker.regrouped()
 
     def lost(self, running: list[int], waiting: list[int], slot: int, now: int) -> None:
         """A replica has died with what it ran and with what waited for it alone."""

@@ -27,10 +27,14 @@ def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
     larger (heavy traffic: a queue relaxes as fast as the variance of what comes and goes lets it), and at least
     one full batch. A line is what one queue feeds: all replicas where they share it, otherwise one. A pool that is
     offered more than its capacity forgets when its clients give up. Failures that come again and again are remembered
-    for as long as each lasts, and so that a section sees FAILURES of them.
+    for as long as each lasts, and so that a section sees FAILURES of them; idle replicas for as long as they stay.
     """
     return max(
-        max(_pool(case, number, pool, runs, start), *(_memory(pool, fault) for fault in pool.faults), 0.0)
+        max(
+            _pool(case, number, pool, runs, start),
+            pool.autoscaler.memory() / SECOND,
+            *(_memory(pool, fault) for fault in pool.faults),
+        )
         for number, pool in enumerate(case.pools)
     )
 

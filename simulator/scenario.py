@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from simulator.arrivals import Arrivals, Closed
-from simulator.autoscaling import Autoscaler, Fixed
+from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
@@ -191,6 +191,11 @@ class Pool(Record):
         if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
             wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
             raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+        plain = isinstance(self.balancer, RoundRobin) and isinstance(self.batching, NoBatching) and self.instances == 1
+        if isinstance(self.autoscaler, PerRequest) and not plain:
+            raise ValueError(
+                "autoscaler per_request sends one request to a replica: no balancer, batching or instances"
+            )
         for fault in self.faults:
             if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
                 wrong = f"faults: {fault.zone!r} is not a zone of this pool"

@@ -8,6 +8,7 @@ from math import inf
 
 import numpy as np
 
+from simulator.autoscaling import PerRequest
 from simulator.case import Case
 from simulator.cost import machine_time, serving_time
 from simulator.recording import END, SIZE, START, PoolRecord, Replication
@@ -34,7 +35,7 @@ class PoolSummary:
     machines: Estimate
     """Mean machines in use."""
     ready: Estimate | None
-    """Share of the wanted replicas that is ready, on average; None where no fault can change it."""
+    """Share of the wanted replicas that is ready, on average; None where no fault can change it, or none is wanted."""
 
     @property
     def inflation(self) -> float:
@@ -61,7 +62,8 @@ def summarise(case: Case, number: int, runs: Sequence[Replication], since: int) 
         inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
         batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)
         machines.append(machine_time(record.machines, since, until) / (until - since))
-    ready = [share_ready(record, pool.replicas, since, until) for record in records] if pool.faults else []
+    wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
+    ready = [share_ready(record, pool.replicas, since, until) for record in records] if wanted else []
     levels = [case.stages[stage].service.level for stage in case.stages_of(number)]
     return PoolSummary(
         name=pool.name,

@@ -17,12 +17,12 @@ from pydantic.fields import FieldInfo
 from simulator import quantities
 from simulator.arrivals import Process
 from simulator.arrivals.scheduled import parse_moment, parse_time_of_day, parse_zone
-from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Scheduler
+from simulator.autoscaling import Autoscaler, PerRequest
+from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
-from simulator.dispatch import Balancer
+from simulator.dispatch import Balancer, RoundRobin
 from simulator.faults import Fault
 from simulator.faults.rolling import parse_amount
 from simulator.limits import Limits
@@ -260,8 +260,13 @@ def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
 @st.composite
 def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     """A random pool and its law; `fixed` holds the choices that are given."""
-    autoscaler = fixed.get("autoscaler") or draw(any_of(Autoscaler))
+    scalers = any_of(Autoscaler)
+    if "batching" in fixed or "balancer" in fixed:  # which scaling per request leaves no choice of
+        scalers = scalers.filter(lambda found: not isinstance(found, PerRequest))
+    autoscaler = fixed.get("autoscaler") or draw(scalers)
     low, high = autoscaler.bounds(draw(st.integers(1, 6)))
+    if isinstance(autoscaler, PerRequest):
+        fixed = {**fixed, "batching": NoBatching(), "balancer": RoundRobin()}
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
     balancers = any_of(Balancer)
@@ -284,7 +289,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         autoscaler=autoscaler,
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
-        instances=draw(st.integers(1, 3)),
+        instances=1 if isinstance(autoscaler, PerRequest) else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False))),

@@ -247,7 +247,9 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
-    more = dataclasses.replace(case, pools=(dataclasses.replace(case.pools[0], replicas=case.pools[0].replicas + 1),))
+    one = case.pools[0]
+    larger = dataclasses.replace(one, replicas=one.replicas + 1, quota=None, placement="pack")
+    more = dataclasses.replace(case, pools=(larger,))
     assert (simulate(more, 0).latency <= simulate(case, 0).latency).all()
 
 
