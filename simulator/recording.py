@@ -96,7 +96,7 @@ class Log:
 
     def count(self) -> int:
         """Batches so far."""
-        return len(self.batches) // BATCH_ROW.size
+        return len(self._rows())
 
     def batch_rows(self) -> Integers:
         """The batches, as rows of BATCH_COLUMNS numbers."""

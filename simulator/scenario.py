@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from simulator.arrivals import Arrivals, Closed
+from simulator.arrivals import Answered, Arrivals
 from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
@@ -78,7 +78,7 @@ class Workload(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Workload:
-        if self.impatience is not None and (self.retries is not None or isinstance(self.arrivals, Closed)):
+        if self.impatience is not None and (self.retries is not None or isinstance(self.arrivals, Answered)):
             raise ValueError("impatience: clients who leave the queue do not come back; use timeout here")
         return self
 

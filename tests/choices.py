@@ -182,7 +182,7 @@ def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
 
 def open_arrivals() -> st.SearchStrategy[Any]:
     """Random arrivals that do not depend on the answers."""
-    return any_of(Component.families["arrivals"]).filter(lambda found: not found.closed)
+    return any_of(Component.families["arrivals"]).filter(lambda found: not found.answered)
 
 
 @st.composite
@@ -221,7 +221,7 @@ def impatience() -> st.SearchStrategy[Impatience]:
 
 def _willing(**fields: Any) -> CaseWorkload:
     """Clients who come back do not leave the queue."""
-    if fields["retries"] is not None or fields["arrivals"].closed:
+    if fields["retries"] is not None or fields["arrivals"].answered:
         fields["impatience"] = None
     return CaseWorkload(**fields)
 
