@@ -227,12 +227,12 @@ def faults() -> Iterator[Row]:
     """Failures, and replicas that are started for requests."""
     failing = ReplicaFailures.model_validate({"mean": "20s", "restart": "20s"})
     one = pool(exponential("1s"), 4, CentralQueue(), faults=(failing,))
-    found = Simulated(case(poisson(1.2), one, seconds=20_000, seed=7))
+    found = Simulated(case(poisson(1.2), one, seconds=5000, seed=7))
     name = "4 replicas behind one queue, each fails after 20 and restarts in 20"
     yield Row(name, "share that fails", 1 / 21, share(found, FAILED))
     failing = ReplicaFailures.model_validate({"mean": "10s"})
     one = pool(exponential("1s"), 1, RoundRobin(), faults=(failing,))
-    found = Simulated(case(poisson(0.8), one, seconds=40_000, warmup=500, seed=7))
+    found = Simulated(case(poisson(0.8), one, seconds=8000, warmup=200, seed=7))
     yield Row(
         "M/M/1 with disasters, load 0.8, one in 10", "mean latency", disasters(0.8, 1, 0.1) / 0.8, means(found.latency)
     )

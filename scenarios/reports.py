@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner
+from scenarios.sheet import Sheet
 from scenarios.wording import (
     Scale,
     in_dollars,
@@ -24,30 +25,13 @@ from scenarios.wording import (
 from simulator.attainment import Verdict
 from simulator.precision import precision
 from simulator.quantities import SECOND
+from simulator.recording import COMPLETED, OUTCOMES
 from simulator.results import Result
 from simulator.statistics import Estimate
 from simulator.summary import PoolSummary
 
 PERCENTILES = (0.5, 0.95, 0.99)
 TICKS = {True: "✓", False: "✗", None: "?"}
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table of text, with a title."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The sheet as a Markdown table under its title."""
-        lines = [f"**{self.title}**", "", _line(self.columns), _line(["---"] * len(self.columns))]
-        return "\n".join([*lines, *(_line(row) for row in self.rows)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 # One case.
@@ -68,7 +52,8 @@ def _figures(result: Result) -> Sheet:
     rows += [
         ("latency mean", _told(result.mean(), in_seconds)),
         ("throughput", _told(result.throughput, per_second)),
-        ("missed (errors and time-outs)", _missed(result)),
+        ("missed (errors and time-outs)", _told(result.errors, in_percent)),
+        *([("missed, by outcome", missed)] if (missed := _missed(result)) else []),
         ("cost per hour", _told(result.hourly_cost, in_dollars)),
         ("cost per 1,000 requests", _told(result.cost_per_thousand, in_dollars)),
         ("load", load_text(result)),
@@ -80,10 +65,9 @@ def _figures(result: Result) -> Sheet:
 
 
 def _missed(result: Result) -> str:
-    """The share that was not answered in time, and what became of it."""
-    parts = [f"{say(share, in_percent)} {name}" for name, share in result.outcomes.items() if share][1:]
-    told = _told(result.errors, in_percent)
-    return f"{told}: {', '.join(parts)}" if parts and result.errors.value else told
+    """What became of the requests that were not answered in time, such as `1.20% failed, 0.50% timed out`."""
+    shares = {name: share for name, share in result.outcomes.items() if share and name != OUTCOMES[COMPLETED]}
+    return ", ".join(f"{say(share, in_percent)} {name}" for name, share in shares.items())
 
 
 def load_text(result: Result) -> str:

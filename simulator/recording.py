@@ -6,6 +6,7 @@ The clock writes only what it alone knows: which batch took a request, and when 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -18,7 +19,7 @@ BATCH_COLUMNS = 7
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
 SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
 
-_LOOK = 4096  # rows looked at together
+_LOOK = 1024  # rows looked at together
 
 COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
 OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
@@ -107,17 +108,18 @@ class Log:
         found: Integers = self._rows()[numbers]
         return found
 
-    def cut(self, slot: int, instances: set[int], now: int) -> None:
+    def cut(self, slot: int, instances: Iterable[int], now: int) -> None:
         """Ends the latest batch of these instances of a slot at `now`: their replica has died."""
-        rows, left = self._rows(), set(instances)
-        end, stamps = len(rows), [IDLE_SINCE, START, END]
-        while left:
-            start = max(0, end - _LOOK)
-            for number in (start + np.flatnonzero(rows[start:end, SLOT] == slot))[::-1]:
-                if (instance := int(rows[number, INSTANCE])) in left:
-                    left.remove(instance)
-                    rows[number, stamps] = np.minimum(rows[number, stamps], now)
-            end = start
+        rows = self._rows()
+        for instance in instances:
+            end, found = len(rows), np.empty(0, dtype=np.int64)
+            while not len(found):
+                start = max(0, end - _LOOK)
+                part = rows[start:end]
+                found = start + np.flatnonzero((part[:, SLOT] == slot) & (part[:, INSTANCE] == instance))
+                end = start
+            latest = rows[found[-1]]
+            latest[[IDLE_SINCE, START, END]] = np.minimum(latest[[IDLE_SINCE, START, END]], now)
 
     def _rows(self) -> Integers:
         return np.frombuffer(self.batches, dtype=np.int64).reshape(-1, BATCH_COLUMNS)

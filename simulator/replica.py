@@ -69,7 +69,7 @@ class Replica:
         """All that it runs is lost, and so is what waits for it alone."""
         pool, line = self.pool, self.line
         running = [visit for instance in self.instances for visit in instance.members]
-        pool.log.cut(self.slot, {instance.index for instance in self.instances if instance.members}, now)
+        pool.log.cut(self.slot, [instance.index for instance in self.instances if instance.members], now)
         for instance in self.instances:
             instance.members = NOBODY
         own = line.slot >= 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -73,8 +73,15 @@ def summarise(case: Case, number: int, runs: Sequence[Replication], since: int) 
         busy=mean_of(busy),
         batch=mean_of(batch),
         machines=mean_of(machines),
-        ready=mean_of(ready) if ready else None,
+        ready=_share(mean_of(ready)) if ready else None,
     )
+
+
+def _share(estimate: Estimate) -> Estimate:
+    """An estimate of a share, whose interval ends at nothing and at all."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=max(0.0, estimate.low), high=min(1.0, estimate.high))
 
 
 def share_ready(record: PoolRecord, replicas: int, since: int, until: int) -> float:

@@ -129,7 +129,7 @@ def test_the_share_of_cold_starts_at_a_low_rate_is_that_of_long_gaps() -> None:
     one = pool(takes("0s", "0.001ms"), 1, RoundRobin(), autoscaler=rule)
 
     shares = [
-        float((simulate(case(poisson(0.5), one, seconds=20_000), number).visits[0].routed == LAUNCHED).mean())
+        float((simulate(case(poisson(0.5), one, seconds=10_000), number).visits[0].routed == LAUNCHED).mean())
         for number in range(16)
     ]
     agrees(shares, float(np.exp(-1)))

@@ -41,13 +41,13 @@ def test_who_is_served_fails_as_often_as_two_exponential_clocks_say(restart: str
     That does not depend on the load, nor on how long a restart takes.
     """
     one = pool(exponential("1s"), 4, CentralQueue(), faults=failures("20s", restart))
-    found = Simulated(case(poisson(1.2), one, seconds=20_000, seed=7))
+    found = Simulated(case(poisson(1.2), one, seconds=5000, seed=7))
     agrees([float((part == FAILED).mean()) for part in found.outcome], 1 / 21)
 
 
 def test_a_queue_that_is_lost_with_its_replica_is_geometric() -> None:
     one = pool(exponential("1s"), 1, RoundRobin(), faults=failures("10s"))
-    found = Simulated(case(poisson(0.8), one, seconds=40_000, warmup=500, seed=7))
+    found = Simulated(case(poisson(0.8), one, seconds=8000, warmup=200, seed=7))
     agrees(means(found.latency), disasters(0.8, 1, 0.1) / 0.8)
 
 
