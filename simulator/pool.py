@@ -97,11 +97,12 @@ class PoolRun:
         self.replicas = self.fleet.replicas
         """By slot."""
         self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self._work_alone)
+        self.view.zones, self.view.zone = len(self.case.zones), self._zone
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
         balancer = self.case.balancer
         if balancer.scraping():
-            self.seen = View(self.view.draws, self.view.ready)
+            self.seen = View(self.view.draws, self.view.ready, zones=self.view.zones, zone=self.view.zone)
         self.instances: list[Instance] = []
         """By number: those of slot 0, then those of slot 1, and so on."""
         self.shared = line_of(self, -1) if balancer.shared_queue else None
@@ -243,6 +244,9 @@ class PoolRun:
 
     def _waiting_at(self, slot: int) -> int:
         return self.replicas[slot].line.present()
+
+    def _zone(self, slot: int) -> int:
+        return self.replicas[slot].machine.record.zone
 
     def _work_alone(self, request: int) -> int:
         tape = self.tape

@@ -15,7 +15,7 @@ from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
-from simulator.dispatch import Balancer, RoundRobin
+from simulator.dispatch import Balancer, Locality, RoundRobin
 from simulator.errors import suggestion
 from simulator.faults import Fault, ZoneOutage
 from simulator.limits import Limits
@@ -200,6 +200,8 @@ class Pool(Record):
             if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
                 wrong = f"faults: {fault.zone!r} is not a zone of this pool"
                 raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
+        if isinstance(self.balancer, Locality) and len(self.zones) < 2:
+            raise ValueError("balancer locality needs several zones, such as zones: [a, b]")
         if len(set(self.zones)) < len(self.zones):
             raise ValueError("zones: two have the same name")
         if self.placement == "spread" and self.quota is None:

@@ -275,7 +275,7 @@ def test_envoy_full_scan_draws_among_all_with_the_fewest() -> None:
 
 def test_locality_spills_over_when_its_zone_is_too_busy() -> None:
     """Zones 0 (slots 0 and 2) and 1 (slot 1); more than one outstanding per replica is too busy."""
-    one = Pool(balancer("locality", zones=2, spill_over=1), 3, [[0.9] * 3 + [0.0] * 3 + [0.9] * 9])
+    one = Pool(balancer("locality", spill_over=1), 3, [[0.9] * 3 + [0.0] * 3 + [0.9] * 9], zones=2)
     assert one.send(2) == [1, 1]  # one outstanding is not too busy yet
     assert (one.send(), one.why) == ([0], "its zone was too busy or empty: fewest outstanding of all")
     assert (one.send(), one.why) == ([2], "fewest outstanding in its zone")

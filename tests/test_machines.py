@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import case, pool, replay, takes
+from cases import case, poisson, pool, replay, takes
 from exact import agrees
 from test_engine import MS, Script
 from test_load import complaint, saved
 
 from scenarios.load import load
 from scenarios.strategies import describe, horizontal
+from simulator.autoscaling import Fixed, TargetTracking
 from simulator.case import Case
 from simulator.clock import Clock
-from simulator.dispatch import RoundRobin
+from simulator.dispatch import CentralQueue, Locality, RoundRobin
 from simulator.engine import simulate
+from simulator.levers import levers
 from simulator.pool import PoolRun
-from simulator.recording import Replication
+from simulator.recording import SLOT, Replication
 from simulator.replications import run_case
 from simulator.scenario import Placement
+from simulator.slow_start import SlowStart
 from simulator.tape import Tape
 
 
@@ -177,3 +181,37 @@ def test_options_speak_of_machines_where_replicas_share_them(tmp_path: Path) -> 
     assert describe(scenario) == "2 replicas on 1 x c7a.medium"
     options = horizontal(scenario, "boxes")
     assert list(options) == [f"{2 * n} replicas on {n} x c7a.medium" for n in (1, 2, 3)]
+
+
+def test_a_balancer_that_stays_near_knows_where_machines_stand(tmp_path: Path) -> None:
+    """Two zones with two machines each, two replicas on a machine: slots 0, 1, 4, 5 stand in a, the others in b."""
+    near = Locality(spill_over=100.0)
+    one = pool(takes("0s", "1ms"), 8, near, per_machine=2, zones=("a", "b"))
+    run = simulate(case(poisson(200), one, seconds=2), 0)
+    zone = [run.pools[0].machines[replica.machine].zone for replica in run.pools[0].replicas]
+    assert zone == [0, 0, 1, 1, 0, 0, 1, 1]
+    drawn = Tape(case(poisson(200), one, seconds=2), 0)
+    for _ in drawn.blocks():
+        pass
+    slots = run.pools[0].batches[run.visits[0].batch_of, SLOT]
+    assert [zone[slot] for slot in slots] == [int(draw * 2) for draw in drawn.routing[0]]
+    assert "needs several zones" in complaint(saved(tmp_path), "pools.boxes.balancer=locality")
+
+
+def test_what_holds_machines_back_is_a_lever() -> None:
+    """Five of 1 s each can be had, 5.5/s come: with one machine more the queue does not grow."""
+    tracker = TargetTracking.model_validate({"target": 0.5, "max_replicas": 12, "min_replicas": 5, "interval": "5s"})
+    slow = SlowStart.model_validate({"lasts": "6s", "speed": 0.5})
+    fields: dict[str, Any] = {"quota": 5, "cold_start": 6.0, "load_time": 6 * 10**9, "slow_start": slow}
+    one = pool(takes("0s", "1s"), 5, CentralQueue(), autoscaler=tracker, **fields)
+    asked = case(replay(*np.arange(0, 90, 1 / 5.5).tolist()), one, seconds=90)
+    found = {lever.what: lever for lever in levers(asked)}
+    assert [(found[what].before, found[what].after) for what in ("cold start", "load time", "slow start")] == [
+        (6, 5)
+    ] * 3
+    assert (found["machine quota"].before, found["machine quota"].after) == (5, 6)
+    slowest = simulate(asked, 0).latency.max()
+    assert simulate(found["machine quota"].case, 0).latency.max() < 0.8 * slowest
+    assert simulate(found["most replicas"].case, 0).latency.max() == slowest
+    fixed = replace(asked.pools[0], autoscaler=Fixed(), cold_start=0, load_time=0, slow_start=None)
+    assert "replicas" not in [lever.what for lever in levers(replace(asked, pools=(fixed,)))]  # the quota is full

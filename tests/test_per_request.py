@@ -18,6 +18,7 @@ from simulator.autoscaling import PerRequest
 from simulator.dispatch import LAUNCHED, RECENT, RoundRobin
 from simulator.engine import simulate
 from simulator.faults import Fault, RollingUpdate, ZoneOutage
+from simulator.levers import levers
 from simulator.limits import Limits
 from simulator.recording import COMPLETED, FAILED, REJECTED, TIMED_OUT, Replication
 from simulator.replications import run_case
@@ -133,3 +134,18 @@ def test_the_share_of_cold_starts_at_a_low_rate_is_that_of_long_gaps() -> None:
         for number in range(16)
     ]
     agrees(shares, float(np.exp(-1)))
+
+
+def test_what_makes_starts_cold_is_a_lever() -> None:
+    """A request every 110, an expiry of 100: whoever comes 109 after the end of a warm one is cold, and takes 51, so that
+    the next comes 59 after its end. With 120 nobody is cold.
+    """
+    rule = PerRequest.model_validate({"max_replicas": 9, "idle_expiry": "100ms"})
+    one = pool(takes("0s", "1ms"), 1, RoundRobin(), autoscaler=rule, cold_start=0.05)
+    asked = case(replay(*np.arange(0, 1, 0.110).tolist()), one, seconds=1)
+    found = {lever.what: lever for lever in levers(asked)}
+    assert list(found) == ["service time", "most replicas", "time until idle replicas expire", "cold start"]
+    lever = found["time until idle replicas expire"]
+    assert (lever.before, lever.after) == (0.1, 0.12)
+    assert sum(cause(simulate(asked, 0), "cold start")) == 5 * 50
+    assert sum(cause(simulate(lever.case, 0), "cold start")) == 0

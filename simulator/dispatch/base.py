@@ -65,6 +65,10 @@ class View:
     """How long a request would take if served alone, in nanoseconds: what no balancer outside a simulation knows."""
     now: int = 0
     """The time of the pick."""
+    zones: int = 1
+    """How many zones there are."""
+    zone: Callable[[int], int] = _nothing
+    """Where a slot's machine stands."""
 
 
 class Picker:
