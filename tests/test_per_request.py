@@ -137,8 +137,8 @@ def test_the_share_of_cold_starts_at_a_low_rate_is_that_of_long_gaps() -> None:
 
 
 def test_what_makes_starts_cold_is_a_lever() -> None:
-    """A request every 110, an expiry of 100: whoever comes 109 after the end of a warm one is cold, and takes 51, so that
-    the next comes 59 after its end. With 120 nobody is cold.
+    """A request every 110, an expiry of 100: whoever comes 109 after the end of a warm one is cold. It takes 51, so the
+    next comes 59 after its end. With an expiry of 120 nobody is cold.
     """
     rule = PerRequest.model_validate({"max_replicas": 9, "idle_expiry": "100ms"})
     one = pool(takes("0s", "1ms"), 1, RoundRobin(), autoscaler=rule, cold_start=0.05)
