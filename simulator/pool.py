@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from simulator.flow import Flow
 
 
+_LONG_AGO = -(10**18)
+
+
 class Patience:
     """When clients leave the queue."""
 
@@ -97,7 +100,7 @@ class PoolRun:
         self.replicas = self.fleet.replicas
         """By slot."""
         self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self._work_alone)
-        self.view.zones, self.view.zone = len(self.case.zones), self._zone
+        self.view.zones, self.view.zone, self.view.since = len(self.case.zones), self._zone, self._since
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
         balancer = self.case.balancer
@@ -247,6 +250,10 @@ class PoolRun:
 
     def _zone(self, slot: int) -> int:
         return self.replicas[slot].machine.record.zone
+
+    def _since(self, slot: int) -> int:
+        record = self.replicas[slot].record
+        return record.ready if record.launched and record.ready is not None else _LONG_AGO
 
     def _work_alone(self, request: int) -> int:
         tape = self.tape

@@ -67,6 +67,8 @@ class View:
     """The time of the pick."""
     zones: int = 1
     """How many zones there are."""
+    since: Callable[[int], int] = _nothing
+    """When the replica in a slot became ready; long ago for the first ones."""
     zone: Callable[[int], int] = _nothing
     """Where a slot's machine stands."""
 

@@ -149,7 +149,7 @@ def stays_within_bounds(case: Case, run: Replication) -> None:
         counts = np.cumsum([step for _, step in changes])
         settled = [
             n
-            for (time, _), n, (after, _) in zip(changes, counts, [*changes[1:], (None, 0)], strict=True)
+            for (time, _), n, (after, _) in zip(changes, counts, [*changes, (None, 0)][1:], strict=True)
             if after != time
         ]
         surge = [bounds(high, one.max_surge, 0)[0] for one in pool.faults if isinstance(one, RollingUpdate)]
