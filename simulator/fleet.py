@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import simpy
 
@@ -199,11 +198,11 @@ class Fleet:
         self.pool.log.replicas.append(replica.record)
 
     def _start(self, replica: Replica, ready: int, now: int) -> None:
-        self._let(self._starting(replica, ready - now), now)
+        # The record is given now: a process begins after the present event, when the slot may have a new replica.
+        self._let(self._starting(replica, replica.record, ready - now), now)
 
-    def _starting(self, replica: Replica, delay: int) -> Generator[simpy.Event, Any, Any]:
+    def _starting(self, replica: Replica, record: ReplicaRecord, delay: int) -> Process:
         """A SimPy process: a replica from its launch until it is ready."""
-        record = replica.record
         yield self.pool.clock.timeout(delay)
         if record.stopped is None:
             self._ready(replica, int(self.pool.clock.now))

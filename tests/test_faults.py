@@ -197,6 +197,15 @@ def test_a_machine_takes_its_replicas_with_it() -> None:
     assert lives(run)[3:] == [(1, 30, 30), (2, 30, 80)]
 
 
+def test_who_is_lost_twice_in_one_moment_starts_once() -> None:
+    """Both machines die at 0. What is launched for the first goes where the second has room, and dies with it."""
+    one = pool(takes("0s", "10ms"), 3, RoundRobin(), per_machine=2, cold_start=0.05)
+    run = ran(replay(0.100, 0.101), one, MachineLoss.model_validate({"at": "0s", "count": 2}))
+    assert [one.ready and one.ready // MS for one in run.pools[0].replicas][:4] == [0, 0, 0, None]
+    assert sorted(one.ready or 0 for one in run.pools[0].replicas if one.stopped is None) == [50 * MS] * 3
+    assert [slot for slot, *_ in batches(run)] == [0, 1]  # each is ready once, and takes its turn once
+
+
 def test_another_zone_takes_over_and_a_lone_one_must_come_back() -> None:
     """Zone a fails from 20 to 220. With b its replica is back there after 50; without, 50 after the zone is back."""
     fault = ZoneOutage.model_validate({"zone": "a", "at": "20ms", "lasts": "200ms"})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simulator.case import CasePool
     from simulator.machines import Machine
     from simulator.pool import PoolRun
+    from simulator.recording import ReplicaRecord
     from simulator.replica import Replica
 
 Process = Generator[simpy.Event, Any, Any]
@@ -64,6 +65,16 @@ class Site:
     def until_useful(self, machine: Machine) -> int:
         """Nanoseconds until the first replica of a new machine is ready: what dies before would never serve."""
         return machine.up - self.now + self.fleet.pool.case.load_time
+
+    def death(self, replica: Replica, after: int, restart: int) -> Process:
+        """The process of a replica that dies in `after`, unless it stops before, and is back `restart` later."""
+        return self._death(replica, replica.record, after, restart)
+
+    def _death(self, replica: Replica, record: ReplicaRecord, after: int, restart: int) -> Process:
+        # A process begins after the present event, when the slot may have a new replica already: hence the record.
+        yield self.wait(after)
+        if record.stopped is None:
+            self.fleet.restart(replica, restart, self.now)
 
     def wait(self, time: int) -> Event:
         """What a process yields to wait for so many nanoseconds."""

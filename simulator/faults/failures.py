@@ -28,11 +28,8 @@ class ReplicaFailures(Fault):
         return self.mean / max(pool.replicas, 1), self.restart
 
     def of_replica(self, site: Site, replica: Replica) -> Process:
-        """Waits for the failure, unless the replica stops before."""
-        record = replica.record
-        yield site.wait(site.life(self.mean, str(replica.slot), replica.life))
-        if record.stopped is None:
-            site.fleet.restart(replica, self.restart, site.now)
+        """A life of random length."""
+        return site.death(replica, site.life(self.mean, str(replica.slot), replica.life), self.restart)
 
 
 class MachineFailures(Fault):

@@ -26,10 +26,8 @@ class Restarts(Fault):
         return (self.age + self.restart) / max(pool.replicas, 1), self.restart
 
     def of_replica(self, site: Site, replica: Replica) -> Process:
-        """Waits for the age, unless the replica stops before."""
-        record, left = replica.record, self.age
-        if record.launched == 0:
+        """A life of full length; of the first replicas what is left of one."""
+        left = self.age
+        if replica.record.launched == 0:
             left = max(1, round((1 - site.uniform(str(replica.slot), 0)) * self.age))
-        yield site.wait(left)
-        if record.stopped is None:
-            site.fleet.restart(replica, self.restart, site.now)
+        return site.death(replica, left, self.restart)
