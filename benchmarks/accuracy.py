@@ -19,12 +19,16 @@ from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means
 from measured import tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma
+from simulator.autoscaling import PerRequest
 from simulator.clients import Impatience
-from simulator.dispatch import PowerOfTwo, Random
+from simulator.dispatch import CentralQueue, PowerOfTwo, Random, RoundRobin
+from simulator.faults import ReplicaFailures
 from simulator.limits import Limits
-from simulator.recording import REJECTED, TIMED_OUT
+from simulator.quantities import SECOND
+from simulator.recording import FAILED, REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
 from simulator.sharing import Shared, Sharing
+from simulator.summary import share_ready
 from simulator.theory import (
     MD1,
     MMC,
@@ -33,9 +37,11 @@ from simulator.theory import (
     blocking,
     closed_loop,
     continuous_batching_latency,
+    disasters,
     gm1_mean_wait,
     mg1_mean_wait,
     processor_sharing_latency,
+    setup_mean_wait,
     tandem_latency,
 )
 
@@ -238,6 +244,40 @@ def devices() -> Iterator[Row]:
         yield Row(name, "mean latency, s", exact, means(found.latency))
 
 
+def faults() -> Iterator[Row]:
+    """Failures, and replicas that are started for requests."""
+    failing = ReplicaFailures.model_validate({"mean": "20s", "restart": "20s"})
+    one = pool(exponential("1s"), 4, CentralQueue(), faults=(failing,))
+    found = Simulated(case(poisson(1.2), one, seconds=5000, seed=7))
+    name = "4 replicas behind one queue, each fails after 20 and restarts in 20"
+    yield Row(name, "share that fails", 1 / 21, share(found, FAILED))
+    failing = ReplicaFailures.model_validate({"mean": "10s"})
+    one = pool(exponential("1s"), 1, RoundRobin(), faults=(failing,))
+    found = Simulated(case(poisson(0.8), one, seconds=8000, warmup=200, seed=7))
+    yield Row(
+        "M/M/1 with disasters, load 0.8, one in 10", "mean latency", disasters(0.8, 1, 0.1) / 0.8, means(found.latency)
+    )
+    failing = ReplicaFailures.model_validate({"mean": "50s", "restart": "10s"})
+    one = pool(exponential("1s"), 8, RoundRobin(), faults=(failing,))
+    found = Simulated(case(poisson(0.01), one, seconds=20_000, seed=7))
+    ready = [share_ready(run.pools[0], 8, 500 * SECOND, 20_000 * SECOND) for run in found.runs]
+    yield Row("8 replicas, each fails after 50 and restarts in 10", "share ready", 5 / 6, ready)
+    rule = PerRequest.model_validate({"max_replicas": 1, "idle_expiry": "0s"})
+    one = pool(exponential("1s"), 1, RoundRobin(), autoscaler=rule, cold_start=3.0, cold_start_spread="exponential")
+    found = Simulated(case(poisson(0.8), one, seconds=40_000, warmup=2000, seed=7))
+    exact = setup_mean_wait(0.8, (1, 2), (3, 18))
+    yield Row("M/M/1 with a set-up of 3 when idle ends, load 0.8", "mean wait", exact, means(found.wait))
+    rule = PerRequest.model_validate({"max_replicas": 10, "idle_expiry": "1000h"})
+    one = pool(exponential("1s"), 1, RoundRobin(), autoscaler=rule, limits=Limits(queue=0))
+    found = Simulated(case(poisson(8), one, seconds=4000, warmup=100, seed=7))
+    yield Row(
+        "at most 10 replicas, one for each request, load 0.8",
+        "share refused",
+        blocking(8, 1, 10, 10),
+        share(found, REJECTED),
+    )
+
+
 def measured(data: Path | None) -> str:
     """The tables of measured systems; without their data those that the page has."""
     if data is None:
@@ -251,7 +291,7 @@ def main() -> int:
     parser.add_argument("--measured", type=Path, metavar="FOLDER", help="Public measurements to compare with as well.")
     rows = []
     wanted = parser.parse_args()
-    for part in (queues, renewals, limits, services, devices):
+    for part in (queues, renewals, limits, services, devices, faults):
         for row in part():
             print(row, flush=True)
             rows.append(row)

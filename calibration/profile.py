@@ -23,7 +23,7 @@ from calibration.samples import Protocol
 from calibration.subjects import Subject
 from simulator.component import Record, problems
 from simulator.errors import InputError, suggestion
-from simulator.scenario import Name
+from simulator.model import Name
 from simulator.service import Level, Table
 
 SCHEMA_VERSION = "1.0.0"

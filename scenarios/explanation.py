@@ -6,7 +6,8 @@ from collections.abc import Callable
 from math import ceil, floor, inf, isfinite, isinf
 from typing import Any
 
-from scenarios.reports import Sheet, estimate_data
+from scenarios.reports import estimate_data
+from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_percent, in_seconds, interval, per_second, say, spread, unitless
 from simulator.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts, time_accounts
 from simulator.headroom import MOST, Headroom

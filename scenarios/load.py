@@ -17,8 +17,9 @@ from scenarios.yamlfile import format_yaml, read_yaml
 from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
+from simulator.model import Stage
 from simulator.quantities import format_duration, format_memory
-from simulator.scenario import InstanceType, Scenario, Stage
+from simulator.scenario import InstanceType, Scenario
 from simulator.service import Law, Table
 from simulator.sources import Recorded
 
@@ -218,24 +219,33 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         instances=pool.instances,
         speed=pool.speed,
         sharing=pool.sharing,
+        per_machine=pool.per_machine,
+        placement=pool.placement,
+        quota=pool.quota,
+        zones=pool.zones,
+        cold_start_spread=pool.cold_start_spread,
+        load_time=pool.load_time,
+        slow_start=pool.slow_start,
+        faults=pool.faults,
     )
 
 
 def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:
-    """Whether the models of a pool fit a machine's device memory together. Raises InputError."""
-    taken, has = 0, format_memory(machine.device_memory())
+    """Whether a machine's device memory holds the models of a pool, for each of its replicas. Raises InputError."""
+    taken, has, each = 0, format_memory(machine.device_memory()), scenario.pools[pool].per_machine
     for name, model in scenario.models.items():
         if not any(stage.pool == pool for stage in model.stages):
             continue
         taken += model.memory
-        if taken > machine.device_memory():
+        if taken * each > machine.device_memory():
             others = taken - model.memory
             beside = f" beside the {format_memory(others)} of other models" if others else ""
+            copies = f" in each of {each} replicas" if each > 1 else ""
             instance = scenario.pools[pool].instance
             raise InputError(
-                f"needs {format_memory(model.memory)} of device memory{beside}, {instance} has {has}",
+                f"needs {format_memory(model.memory)} of device memory{beside}{copies}, {instance} has {has}",
                 path=f"models.{name}.memory",
-                fix="choose a larger instance type or a smaller model",
+                fix=f"choose a larger instance type{', a smaller per_machine' if copies else ''} or a smaller model",
             )
 
 

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner
+from scenarios.sheet import Sheet
 from scenarios.wording import (
     Scale,
     in_dollars,
@@ -24,29 +25,13 @@ from scenarios.wording import (
 from simulator.attainment import Verdict
 from simulator.precision import precision
 from simulator.quantities import SECOND
+from simulator.recording import COMPLETED, OUTCOMES
 from simulator.results import Result
 from simulator.statistics import Estimate
+from simulator.summary import PoolSummary
 
 PERCENTILES = (0.5, 0.95, 0.99)
 TICKS = {True: "✓", False: "✗", None: "?"}
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table of text, with a title."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The sheet as a Markdown table under its title."""
-        lines = [f"**{self.title}**", "", _line(self.columns), _line(["---"] * len(self.columns))]
-        return "\n".join([*lines, *(_line(row) for row in self.rows)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 # One case.
@@ -68,6 +53,7 @@ def _figures(result: Result) -> Sheet:
         ("latency mean", _told(result.mean(), in_seconds)),
         ("throughput", _told(result.throughput, per_second)),
         ("missed (errors and time-outs)", _told(result.errors, in_percent)),
+        *([("missed, by outcome", missed)] if (missed := _missed(result)) else []),
         ("cost per hour", _told(result.hourly_cost, in_dollars)),
         ("cost per 1,000 requests", _told(result.cost_per_thousand, in_dollars)),
         ("load", load_text(result)),
@@ -76,6 +62,12 @@ def _figures(result: Result) -> Sheet:
     ]
     title = f"{result.case.title}: {result.window}, {len(result.replications)} replications"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
+
+
+def _missed(result: Result) -> str:
+    """What became of the requests that were not answered in time, such as `1.20% failed, 0.50% timed out`."""
+    shares = {name: share for name, share in result.outcomes.items() if share and name != OUTCOMES[COMPLETED]}
+    return ", ".join(f"{say(share, in_percent)} {name}" for name, share in shares.items())
 
 
 def load_text(result: Result) -> str:
@@ -106,18 +98,26 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def _pools(result: Result) -> Sheet:
+    faulty = any(pool.ready is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
-            f"{spread(pool.replicas)} x {pool.instance}",
+            f"{spread(pool.machines)} x {pool.instance}",
             f"{pool.load:.0%}",
             spread(pool.busy, in_percent),
             spread(pool.batch),
             pool.level,
+            *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
-    return Sheet("Pools", ("pool", "machines", "load of capacity", "busy", "mean batch", "service times"), rows)
+    columns = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
+    return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
+
+
+def _readiness(pool: PoolSummary) -> tuple[str, str]:
+    """How many of the wanted replicas are ready, and how many must be wanted for each that is to be."""
+    return ("", "") if pool.ready is None else (spread(pool.ready, in_percent), say(pool.inflation))
 
 
 def _accounts(result: Result) -> Sheet:
@@ -148,6 +148,7 @@ def result_data(result: Result) -> dict[str, Any]:
         },
         "throughput_per_s": estimate_data(result.throughput),
         "missed_share": estimate_data(result.errors),
+        "outcomes": result.outcomes,
         "usd_per_hour": estimate_data(result.hourly_cost),
         "usd_per_1000_requests": estimate_data(result.cost_per_thousand),
         "objectives": [
@@ -161,7 +162,8 @@ def result_data(result: Result) -> dict[str, Any]:
                 "load": pool.load,
                 "busy_share": estimate_data(pool.busy),
                 "mean_batch": estimate_data(pool.batch),
-                "machines": estimate_data(pool.replicas),
+                "machines": estimate_data(pool.machines),
+                **({} if pool.ready is None else {"ready_share": estimate_data(pool.ready)}),
             }
             for pool in result.pools
         ],

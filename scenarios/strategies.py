@@ -12,6 +12,7 @@ from typing import Any
 from scenarios.load import instance_type
 from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
+from simulator.machines import machines_for
 from simulator.scenario import Pool, Scenario
 from simulator.service import Service
 
@@ -30,8 +31,10 @@ def vertical(scenario: Scenario, pool: str) -> dict[str, Scenario]:
 
 
 def horizontal(scenario: Scenario, pool: str) -> dict[str, Scenario]:
-    """More or fewer machines of the same type: a fixed number of replicas, from one upwards."""
-    counts = range(1, MOST_REPLICAS + 1)
+    """More or fewer machines of the same type, each with all the replicas that it has room for: a fixed number."""
+    each, quota = scenario.pools[pool].per_machine, scenario.pools[pool].quota
+    most = MOST_REPLICAS if quota is None else min(MOST_REPLICAS, quota * each)
+    counts = range(each, max(most, each) + 1, each)
     return _named(_change(scenario, pool, replicas=replicas, autoscaler=Fixed()) for replicas in counts)
 
 
@@ -66,9 +69,13 @@ def service_times(scenario: Scenario, pool: str) -> Mapping[str, Service]:
 
 def _size(pool: Pool) -> str:
     low, high = pool.autoscaler.bounds(pool.replicas)
-    if pool.autoscaler.period() is None:
-        return f"{pool.replicas} x {pool.instance}"
-    return f"{low}-{high} x {pool.instance}, autoscaled"
+    fixed = isinstance(pool.autoscaler, Fixed)
+    count, scaled = (str(pool.replicas), "") if fixed else (f"{low}-{high}", ", autoscaled")
+    if pool.per_machine == 1:
+        return f"{count} x {pool.instance}{scaled}"
+    if fixed:
+        return f"{count} replicas on {machines_for(pool, pool.replicas)} x {pool.instance}"
+    return f"{count} replicas, up to {pool.per_machine} on each {pool.instance}{scaled}"
 
 
 def _named(options: Iterable[Scenario]) -> dict[str, Scenario]:

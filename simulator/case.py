@@ -8,20 +8,21 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from simulator.arrivals import Closed, Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
 from simulator.dispatch import Balancer
+from simulator.faults import Fault
 from simulator.limits import Limits
+from simulator.model import Spread, spread_out
 from simulator.quantities import SECOND
-from simulator.scenario import SCHEMA_VERSION, InstanceType, Spread
+from simulator.scenario import SCHEMA_VERSION, InstanceType, Placement
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.slo import Slo
+from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
 from simulator.streams import Floats, Integers
 
@@ -65,9 +66,7 @@ class CaseStage:
 
     def networks(self, uniform: Floats) -> Integers:
         """Nanoseconds on the network by uniform number."""
-        factor = -np.log1p(-uniform) if self.network_spread == "exponential" else 2 * uniform
-        found: Integers = np.rint(factor * self.network).astype(np.int64)
-        return found
+        return spread_out(self.network, self.network_spread, uniform)
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,22 @@ class CasePool:
     """Batches that one replica can run at the same time."""
     speed: Speed = field(default_factory=Constant)
     sharing: Sharing = field(default_factory=Separate)
+    per_machine: int = 1
+    """Replicas that share a machine."""
+    placement: Placement = "pack"
+    quota: int | None = None
+    """The most machines at a time; None where there is no end of them."""
+    zones: tuple[str, ...] = ("a",)
+    cold_start_spread: Spread = "constant"
+    load_time: int = 0
+    """Of a replica, on a machine that has started."""
+    faults: tuple[Fault, ...] = ()
+    slow_start: SlowStart | None = None
+
+    def most(self) -> int:
+        """The most replicas that it can have."""
+        high = self.autoscaler.bounds(self.replicas)[1]
+        return high if self.quota is None else min(high, self.quota * self.per_machine)
 
 
 @dataclass(frozen=True)
@@ -176,8 +191,7 @@ class Case:
         all run on one device.
         """
         case = self.pools[pool]
-        most = case.autoscaler.bounds(case.replicas)[1]
-        loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
+        loads = [self.offered(stage) / self.capacity(stage, case.most()) for stage in self.stages_of(pool)]
         apart = isinstance(case.batching, Scheduler) and not case.sharing.common
         return max(loads) if apart else sum(loads)
 
@@ -211,7 +225,8 @@ class Case:
     def alone(self, pool: int) -> bool:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         case = self.pools[pool]
-        plain = isinstance(case.batching, NoBatching) and (case.speed, case.sharing) == (Constant(), Separate())
+        usual = (case.speed, case.sharing, case.slow_start) == (Constant(), Separate(), None)
+        plain = isinstance(case.batching, NoBatching) and usual
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:
@@ -231,9 +246,10 @@ class Case:
         )
 
     def stationary(self) -> bool:
-        """Whether a steady state can exist: constant laws of arrival, and no autoscaler at work."""
+        """Whether a steady state can exist: constant laws, no autoscaler at work, and nothing that happens once."""
         fixed = all(pool.autoscaler.period() is None for pool in self.pools)
         fixed = fixed and all(pool.speed.steady() for pool in self.pools)
+        fixed = fixed and all(fault.rhythm(pool) is not None for pool in self.pools for fault in pool.faults)
         return fixed and all(workload.arrivals.stationary for workload in self.workloads)
 
 

@@ -16,8 +16,8 @@ and inside a rank by pool, then by slot, then by instance. Time is integer nanos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from heapq import heappop
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heapify, heappop
 from typing import Any
 
 import simpy
@@ -25,9 +25,13 @@ import simpy
 SPEED, TIMER, TIMEOUT, COMPLETION, HAND_OFF, RETRY, ARRIVAL = range(1, 8)
 
 
+_PARTS = 16
+"""Bits for the parts of a slot, such as its instances."""
+
+
 def place(rank: int, pool: int, slot: int, part: int = 0) -> int:
     """Where an event stands among those of the same time: a SimPy priority beyond SimPy's own 0 and 1."""
-    return (rank << 56) | (pool << 40) | (slot << 16) | part
+    return (rank << 56) | (pool << 40) | (slot << _PARTS) | part
 
 
 class Clock(simpy.Environment):
@@ -41,6 +45,17 @@ class Clock(simpy.Environment):
         super().__init__(initial_time=0)
         self.agenda: list[Any] = self._queue
         """SimPy's heap."""
+
+    def at(self, now: int) -> Clock:
+        """Itself, with SimPy's own time brought up to `now`: what happens between SimPy's events does not move it."""
+        self._now = now
+        return self
+
+    def forget(self, ranks: Iterable[int], pool: int, slot: int) -> None:
+        """Takes all that a slot has on the agenda at these ranks off it, by a look at the whole agenda."""
+        gone = {place(rank, pool, slot) >> _PARTS for rank in ranks}
+        self.agenda[:] = [entry for entry in self.agenda if entry[1] >> _PARTS not in gone]
+        heapify(self.agenda)
 
     def run_through(self, times: Sequence[int], rows: Sequence[int], arrive: Callable[[int, int], None]) -> None:
         """Lets visits come at `times`, each after all that is due by then."""

@@ -14,6 +14,7 @@ from simulator.recording import (
     BATCH_COLUMNS,
     COMPLETED,
     END,
+    FAILED,
     IDLE_SINCE,
     IN_SYSTEM,
     REJECTED,
@@ -67,7 +68,13 @@ class _Closing:
         self.leaves = self.arrived + _patience(tape, self.first)
         """By attempt: when its client leaves a queue."""
         self.ends, self.replies = self.arrived.copy(), np.zeros(len(self.first), dtype=np.int64)
-        self.completed, self.gone, self.refused = np.zeros((3, len(self.first)), dtype=bool)
+        self.completed, self.gone = np.zeros((2, len(self.first)), dtype=bool)
+        refused, failed = self._earliest([log.rejected for log in logs]), self._earliest([log.lost for log in logs])
+        self.refused = (refused < self.deadline) & (refused <= failed)
+        self.failed = (failed < self.deadline) & (failed < refused)
+        self.limit = np.minimum(self.limit, np.minimum(refused, failed))
+        self.lost = np.array([row for log in logs for row, _ in log.lost], dtype=np.int64)
+        """Rows whose replica died with them."""
         self.sent: dict[int, int] = {}
         """By row: when it was sent to a line, where no replica was ready before."""
         self.batches: list[Integers] = []
@@ -84,10 +91,14 @@ class _Closing:
         self.batch_of[np.concatenate(log.flushed)] = np.repeat(np.arange(len(rows)), rows[:, SIZE])
         self.batches.append(rows)
         self.sent.update(log.held)
-        for row, time in log.rejected:
-            attempt = self.attempt_of[row]
-            self.refused[attempt] |= time < self.deadline[attempt]
-            self.limit[attempt] = min(self.limit[attempt], time)
+
+    def _earliest(self, noted: Sequence[Sequence[tuple[int, int]]]) -> Integers:
+        """By attempt: when the first of its visits was noted; never where none was."""
+        found = np.full(len(self.first), _NEVER, dtype=np.int64)
+        for pairs in noted:
+            rows, times = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+            np.minimum.at(found, self.attempt_of[rows], times)
+        return found
 
     def _model(self, stages: tuple[int, ...]) -> None:
         """Follows all attempts that pass the same stages."""
@@ -100,6 +111,7 @@ class _Closing:
             begins[number] = reduce(np.maximum, (ends[before] for before in stage.after), self.arrived[chosen])
             ends[number] = self._column(stage.pool, rows[number], END)
             unserved = (ends[number] == _NEVER) & (begins[number] < _NEVER)
+            ends[number][np.isin(rows[number], self.lost)] = _NEVER
             joins = begins[number] + self._network(stage, rows[number]) + stage.transfer + stage.overhead
             leaves = np.maximum(self.leaves[chosen], joins)
             gone = unserved & (leaves <= self.limit[chosen])
@@ -154,6 +166,7 @@ class _Closing:
     def replication(self, number: int) -> Replication:
         """The replication by attempt."""
         outcome = np.where(self.completed, COMPLETED, IN_SYSTEM).astype(np.uint8)
+        outcome[self.failed] = FAILED
         outcome[(self.ends >= self.deadline) | self.gone] = TIMED_OUT
         outcome[self.refused] = REJECTED
         return Replication(
@@ -165,7 +178,7 @@ class _Closing:
             outcome=outcome,
             visits=tuple(self.visits),
             pools=tuple(
-                PoolRecord(rows, tuple(log.replicas), tuple(log.scaling))
+                PoolRecord(rows, tuple(log.replicas), tuple(log.machines), tuple(log.scaling))
                 for rows, log in zip(self.batches, self.logs, strict=True)
             ),
             replies=self.replies,

@@ -28,7 +28,6 @@ class Control:
 
     def __init__(self, pool: PoolRun) -> None:
         self.pool = pool
-        self.desired = pool.case.replicas
         self._last = 0
         self._read = 0
         """Rows of the batch log that need not be read again: all those batches had ended."""
@@ -46,8 +45,7 @@ class Control:
             decision = policy.decide(state, seen, now)
             state = decision.state
             pool.log.scaling.append(ScalingRecord(now, decision.desired, seen.ready, decision.reason))
-            if decision.desired != self.desired:
-                self.desired = decision.desired
+            if decision.desired != pool.fleet.desired:
                 pool.fleet.scale(decision.desired, now)
 
     def _observe(self, now: int) -> Observation:
@@ -64,7 +62,7 @@ class Control:
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
         self._last, self._arrivals, self._serving = now, arrivals, serving
         return Observation(
-            desired=self.desired,
+            desired=pool.fleet.desired,
             ready=len(pool.view.ready),
             utilisation=busy / offered if offered else None,
             arrival_rate=rate,

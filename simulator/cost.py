@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from simulator.recording import ReplicaRecord
+from simulator.recording import MachineRecord, ReplicaRecord
 
 HOUR = 3600 * 10**9
 
 
-def machine_time(replicas: Iterable[ReplicaRecord], since: int, until: int) -> int:
+def machine_time(machines: Iterable[MachineRecord], since: int, until: int) -> int:
     """Nanoseconds of machines in use between two times, from each launch to each stop."""
     return sum(
-        max(0, min(until if one.stopped is None else one.stopped, until) - max(one.launched, since)) for one in replicas
+        max(0, min(until if one.stopped is None else one.stopped, until) - max(one.launched, since)) for one in machines
     )
 
 
@@ -25,6 +25,6 @@ def serving_time(replicas: Iterable[ReplicaRecord], since: int, until: int) -> i
     )
 
 
-def bill(replicas: Iterable[ReplicaRecord], price: float, since: int, until: int) -> float:
+def bill(machines: Iterable[MachineRecord], price: float, since: int, until: int) -> float:
     """Dollars for the machines between two times at a price per hour, billed by the nanosecond."""
-    return machine_time(replicas, since, until) / HOUR * price
+    return machine_time(machines, since, until) / HOUR * price

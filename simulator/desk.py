@@ -29,13 +29,28 @@ _CHUNK = 64
 class Desk(Line):
     """The visits of one stage at one replica, in the hands of a rule; it is the rule's host."""
 
-    __slots__ = ("alarms", "chunks", "drawn", "first", "held", "instances", "now", "rule", "scheduler", "seats", "work")
+    __slots__ = (
+        "alarms",
+        "before",
+        "chunks",
+        "drawn",
+        "first",
+        "held",
+        "instances",
+        "now",
+        "rule",
+        "scheduler",
+        "seats",
+        "work",
+    )
 
     def __init__(self, pool: PoolRun, slot: int, position: int = 0) -> None:
         super().__init__(pool, slot)
         self.work = pool.works[pool.stages[position]]
         self.first = position * pool.case.instances
         """Place of its first instance among those of the replica."""
+        self.before = position * (pool.case.instances + 1)
+        """Those that have timers at the replica's other desks before it: their instances, and they themselves."""
         scheduler = pool.case.batching
         assert isinstance(scheduler, Scheduler)
         self.scheduler = scheduler
@@ -44,8 +59,8 @@ class Desk(Line):
         self.idle = [slot]  # never empty, so that the rule hears of every arrival at once
         self.now = 0
         """When the rule was last told of something."""
-        self.held = 0
-        """Requests that are in no running batch."""
+        self.held: dict[int, None] = {}
+        """Requests that are in no running batch, in the order in which they came."""
         self.instances = pool.case.instances
         self.seats: list[Seat] = []
         """The instances, as they take their places."""
@@ -59,7 +74,15 @@ class Desk(Line):
 
     def present(self) -> int:
         """Requests that are in no running batch."""
-        return self.held
+        return len(self.held)
+
+    def clear(self) -> list[int]:
+        """Takes out all that waits: the replica has died, and nothing of it stands on the agenda any more."""
+        waiting = list(self.held)
+        self.held.clear()
+        for alarm in self.alarms.values():
+            alarm.standing.clear()
+        return waiting
 
     def serves_at_once(self) -> bool:
         """Whether an instance is free."""
@@ -76,8 +99,9 @@ class Desk(Line):
         """A request has come."""
         assert self.rule is not None
         self.now = now
-        self.held += 1
-        self.rule.arrive(self.waiting.popleft(), now)
+        request = self.waiting.popleft()
+        self.held[request] = None
+        self.rule.arrive(request, now)
 
     def settle(self, now: int) -> None:
         """The rule has acted: a draining replica may have nothing left to do."""
@@ -97,12 +121,13 @@ class Desk(Line):
 
     def run(self, instance: int, requests: list[int], why: int, start: int, since: int) -> None:
         """Starts a batch at `start`, now or later, on an instance that could have served since `since`."""
-        self.held -= len(requests)
+        for request in requests:
+            del self.held[request]
         self.seats[instance].run(requests, why, start, since)
 
     def reject(self, request: int, time: int) -> None:
         """Refuses a request that is not in a batch; its client hears of it at `time`."""
-        self.held -= 1
+        del self.held[request]
         self.pool.lose(request, self.slot)
         # A server may notice late that a request was over: clients who answer back cannot do so in the past.
         self.pool.refuse(request, time if self.pool.clients is None else max(time, self.now))
@@ -112,7 +137,7 @@ class Desk(Line):
         patience = self.pool.patience
         if patience is None or not patience.over(request, now):
             return False
-        self.held -= 1
+        del self.held[request]
         self.pool.dropped += 1
         self.pool.lose(request, self.slot)
         return True
@@ -123,7 +148,7 @@ class Desk(Line):
 
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
-        key = (self.first + instance + 1) * _PARTS + part
+        key = (self.before + instance + 1) * _PARTS + part
         ring = partial(self._rung, ring)
         if key not in self.alarms:
             self.alarms[key] = Alarm(self.pool.agenda, place(TIMER, self.pool.number, self.slot, key), ring)
@@ -193,7 +218,11 @@ class Reception(Line):
 
     def present(self) -> int:
         """Visits that are in no running batch."""
-        return sum(desk.held for desk in self.desks.values())
+        return sum(desk.present() for desk in self.desks.values())
+
+    def clear(self) -> list[int]:
+        """Takes out all that waits: the replica has died."""
+        return [visit for desk in self.desks.values() for visit in desk.clear()]
 
     def serves_at_once(self) -> bool:
         """Whether an instance is free."""

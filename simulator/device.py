@@ -62,14 +62,16 @@ class Device:
         share = self.shares[len(self.running) + 1]
         return self.pace.when(self.pace.by(start) - (-work * _WORK // share))
 
-    def drop(self, now: int) -> None:
-        """Ends every batch unfinished, for its replica is gone; what becomes of the visits is for others to say."""
-        for _, _, row, _ in self.running:
-            self.pool.log.complete(row, now)
-        for row, (_, _, start) in self.coming.items():
-            self.pool.log.complete(row, start + 1)  # no row ends before it starts
+    def clear(self) -> None:
+        """Nothing runs any more: the replica has died, and nothing of it stands on the agenda."""
         self.coming.clear()
         self.running.clear()
+        self.alarm.standing.clear()
+        self.alarm.cancel()
+
+    def change(self, pace: Pace, now: int) -> None:
+        """Another replica, at a pace of its own, has the slot; nothing runs yet."""
+        self.pace, self.done = pace, pace.by(now)
 
     def _come(self, row: int, now: int) -> None:
         if row in self.coming:

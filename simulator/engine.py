@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from simulator.autoscaling import PerRequest
 from simulator.case import Case
 from simulator.clients import Clients
 from simulator.clock import Clock
@@ -15,6 +16,7 @@ from simulator.closing import close
 from simulator.control import Control, scraping
 from simulator.flow import Flow
 from simulator.limits import Admission
+from simulator.per_request import PerRequestPool
 from simulator.pool import Patience, PoolRun
 from simulator.recording import Replication
 from simulator.tape import Tape
@@ -44,7 +46,8 @@ def simulate(case: Case, replication: int) -> Replication:
         or any(pool.present() > pool.stranded() for pool in pools)
     ):
         for _ in range(min(_CHECK_EVERY, len(clock.agenda))):
-            clock.step()
+            if clock.agenda:  # a death may have taken much off it
+                clock.step()
     origin = None if clients is None else clients.origin
     return close(case, replication, tape, [pool.log for pool in pools], int(clock.now), origin)
 
@@ -54,7 +57,10 @@ def _pools(case: Case, clock: Clock, tape: Tape) -> list[PoolRun]:
     if case.abandons():
         timeouts = [item.timeout if item.cancels else None for item in case.workloads]
         patience = Patience(tape, timeouts)
-    pools = [PoolRun(clock, number, tape, patience) for number in range(len(case.pools))]
+    pools = [
+        (PerRequestPool if isinstance(pool.autoscaler, PerRequest) else PoolRun)(clock, number, tape, patience)
+        for number, pool in enumerate(case.pools)
+    ]
     for pool in pools:
         if pool.case.limits is not None:
             names = [workload.name for workload in case.workloads]

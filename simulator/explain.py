@@ -17,7 +17,7 @@ from simulator.levers import Lever, levers
 from simulator.quantities import SECOND
 from simulator.recording import COMPLETED, SIZE, STAGE_CAUSES, START, Replication
 from simulator.replications import Known, replicate
-from simulator.results import PoolSummary, Result
+from simulator.results import Result
 from simulator.statistics import (
     CONFIDENCE,
     Difference,
@@ -29,6 +29,7 @@ from simulator.statistics import (
     sections_for,
 )
 from simulator.streams import Floats
+from simulator.summary import PoolSummary
 
 WAITING = ("cold start", "queue", "batch wait")
 """Causes of time that a request spends in a pool before its service."""

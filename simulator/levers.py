@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SerializeAsAny
 
+from simulator.autoscaling import Fixed, PerRequest
 from simulator.batching import Scheduler
 from simulator.case import Case, CasePool
 from simulator.dispatch import CentralQueue
@@ -30,8 +31,11 @@ _AUTOSCALER = {
     "target": "autoscaling target",
     "interval": "autoscaling interval",
     "out_after": "periods before scaling out",
+    "idle_expiry": "time until idle replicas expire",
 }
-"""Fields of autoscalers that are levers of their own, and how they are called. All but the first get smaller."""
+"""Fields of autoscalers that are levers of their own, and how they are called."""
+_LARGER = ("max_replicas", "idle_expiry")
+"""Those that are relieved when they get larger; the others when they get smaller."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,10 @@ _Change = tuple[str, float | str, float | str, Unit, CasePool]
 def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
     """The levers of a pool; `known` is the largest batch whose time is known, if there is one."""
     yield from _replicas(pool)
-    joinable = not pool.balancer.shared_queue and not isinstance(pool.batching, Scheduler)
+    if pool.faults or not isinstance(pool.autoscaler, Fixed):
+        yield from _starts(pool)
+    routed = not pool.balancer.shared_queue and not isinstance(pool.autoscaler, PerRequest)
+    joinable = routed and not isinstance(pool.batching, Scheduler)
     if joinable and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool, known)
@@ -119,25 +126,41 @@ def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
 
 def _replicas(pool: CasePool) -> Iterator[_Change]:
     more = _more(pool.replicas)
-    if pool.autoscaler.period() is None:
-        yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
+    if isinstance(pool.autoscaler, Fixed):
+        if pool.quota is None or more <= pool.quota * pool.per_machine:
+            yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
         return
-    low, high = pool.autoscaler.bounds(pool.replicas)
-    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= high:
+    low = pool.autoscaler.bounds(pool.replicas)[0]
+    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= pool.most():
         scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
-        replicas = max(fewest, min(more, high))
+        replicas = max(fewest, min(more, pool.most()))
         yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)
     for field, what in _AUTOSCALER.items():
         before = getattr(pool.autoscaler, field, None)
         if before is None:
             continue
-        after = _more(before) if field == "max_replicas" else _less(before)
+        after = _more(before) if field in _LARGER else _less(before)
         if after:
             scaler = pool.autoscaler.model_copy(update={field: after})
-            yield _told(what, before, after, field == "interval", replace(pool, autoscaler=scaler))
+            timed = field in ("interval", "idle_expiry")
+            yield _told(what, before, after, timed, replace(pool, autoscaler=scaler))
+
+
+def _starts(pool: CasePool) -> Iterator[_Change]:
+    """The levers of a pool whose replicas come and go."""
     if pool.cold_start:
         after = _less(pool.cold_start)
         yield _told("cold start", pool.cold_start, after, True, replace(pool, cold_start=after))
+    if pool.load_time:
+        after = _less(pool.load_time)
+        yield _told("load time", pool.load_time, after, True, replace(pool, load_time=after))
+    if pool.slow_start is not None:
+        before, after = pool.slow_start.lasts, _less(pool.slow_start.lasts)
+        faster = pool.slow_start.model_copy(update={"lasts": after})
+        yield _told("slow start", before, after, True, replace(pool, slow_start=faster))
+    if pool.quota is not None:
+        more = _more(pool.quota)
+        yield "machine quota", pool.quota, more, "", replace(pool, quota=more)
 
 
 def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:

@@ -54,6 +54,13 @@ class Line:
         """Requests that no batch has taken yet."""
         return len(self.waiting)
 
+    def clear(self) -> list[int]:
+        """Takes out all that waits: the replica has died."""
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        self.armed = self.stranded = False
+        return waiting
+
     def serves_at_once(self) -> bool:
         """Whether an instance is free."""
         return bool(self.idle)

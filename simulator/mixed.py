@@ -29,6 +29,14 @@ class MixedLine(Line):
         """Visits that no batch has taken yet."""
         return len(self.waiting) + sum(map(len, self.queues.values()))
 
+    def clear(self) -> list[int]:
+        """Takes out all that waits: the replica has died."""
+        waiting = super().clear()
+        for queue in self.queues.values():
+            waiting += queue
+            queue.clear()
+        return waiting
+
     def free(self, instance: Instance, now: int) -> None:
         """An instance has nothing to do."""
         if not self.idle:

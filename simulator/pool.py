@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from simulator.tape import Tape
 
 if TYPE_CHECKING:
     from simulator.flow import Flow
+
+
+_LONG_AGO = -(10**18)
 
 
 class Patience:
@@ -90,24 +94,24 @@ class PoolRun:
         self.told = True
         """Whether anybody must hear of a finished batch: a balancer, the flow, limits."""
         self.dropped = 0
-        """Visits whose client had given up before their turn came."""
-        self.held: list[int] = []
+        """Visits that left a queue unserved: their client had given up, or their replica died."""
+        self.held: deque[int] = deque()
         """Visits that wait because no replica is ready."""
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
         """By slot."""
         self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self._work_alone)
+        self.view.zones, self.view.zone, self.view.since = len(self.case.zones), self._zone, self._since
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
         balancer = self.case.balancer
         if balancer.scraping():
-            self.seen = View(self.view.draws, self.view.ready)
+            self.seen = View(self.view.draws, self.view.ready, zones=self.view.zones, zone=self.view.zone)
         self.instances: list[Instance] = []
         """By number: those of slot 0, then those of slot 1, and so on."""
         self.shared = line_of(self, -1) if balancer.shared_queue else None
         self.picker = Picker(self.view)
-        for _ in range(self.case.replicas):
-            self.fleet.add(0)
+        self.fleet.begin()
         self.picker = picker = balancer.start(self.seen)
         cls, at_once = type(picker), self.seen is self.view
         self.changed = picker.changed if at_once and cls.changed is not Picker.changed else None
@@ -125,7 +129,7 @@ class PoolRun:
         """What visits that come to this pool only are handed to: the shortest way that does the same."""
         if self.admission is not None:
             return self.arrive
-        always = self.case.autoscaler.period() is None
+        always = self.case.autoscaler.period() is None and not self.case.faults
         return self.shared.arrive if always and isinstance(self.shared, SoloLine) else self.route
 
     def arrive(self, request: int, now: int) -> None:
@@ -162,9 +166,9 @@ class PoolRun:
         if line.idle:
             line.consider(now)
 
-    def let_in(self, now: int) -> None:
+    def welcome(self, slot: int, now: int) -> None:
         """A replica is ready: those who found none are sent on."""
-        held, self.held = self.held, []
+        held, self.held = self.held, deque()
         for request in held:
             self.log.held.append((request, now))
             self.route(request, now)
@@ -205,6 +209,28 @@ class PoolRun:
         if self.admission is not None:
             self.admission.inside -= 1
 
+    def dismiss(self, slot: int) -> None:
+        """A replica takes no more requests."""
+        self.view.ready.remove(slot)
+        self.picker.regrouped()
+
+    def lost(self, running: list[int], waiting: list[int], slot: int, now: int) -> None:
+        """A replica has died with what it ran and with what waited for it alone."""
+        self.dropped += len(waiting)
+        visits = running + waiting
+        self.log.lost += [(visit, now) for visit in visits]
+        if self.shared is None and visits:
+            self.relieve(slot, visits)
+        if self.admission is not None:
+            self.admission.inside -= len(visits)
+        if self.clients is not None:
+            for visit in visits:
+                self.clients.failed(visit, now)
+
+    def more_room(self, now: int) -> None:
+        """Replicas that could not be launched before may be launched now."""
+        self.fleet.fill(now)
+
     def relieve(self, slot: int, requests: list[int]) -> None:
         """Requests have left a slot."""
         self.view.outstanding[slot] -= len(requests)
@@ -222,6 +248,13 @@ class PoolRun:
 
     def _waiting_at(self, slot: int) -> int:
         return self.replicas[slot].line.present()
+
+    def _zone(self, slot: int) -> int:
+        return self.replicas[slot].machine.record.zone
+
+    def _since(self, slot: int) -> int:
+        record = self.replicas[slot].record
+        return record.ready if record.launched and record.ready is not None else _LONG_AGO
 
     def _work_alone(self, request: int) -> int:
         tape = self.tape

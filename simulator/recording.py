@@ -6,6 +6,7 @@ The clock writes only what it alone knows: which batch took a request, and when 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -21,8 +22,10 @@ SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
 RUNNING = 2**62
 """The end of a batch while nobody knows it."""
 
-COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED = range(4)
-OUTCOMES = ("completed", "timed out", "in system", "rejected")
+_LOOK = 1024  # rows looked at together
+
+COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
+OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
 NETWORK = CAUSES.index("network")
@@ -38,9 +41,23 @@ class ReplicaRecord:
 
     slot: int
     launched: int
+    machine: int
+    """The number of its machine in the pool."""
     ready: int | None = None
     drained: int | None = None
     """When it stopped taking requests."""
+    stopped: int | None = None
+
+
+@dataclass
+class MachineRecord:
+    """The life of one machine, in nanoseconds; not stopped while it has not come to that."""
+
+    number: int
+    """Its place among all machines that the pool has had."""
+    zone: int
+    """Position among the pool's zones."""
+    launched: int
     stopped: int | None = None
 
 
@@ -68,7 +85,10 @@ class Log:
     """(visit, when it was sent on) of those that found no replica ready."""
     rejected: list[tuple[int, int]] = field(default_factory=list)
     """(visit, when) of those that the pool refused."""
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """(visit, when) of those whose replica died with them."""
     replicas: list[ReplicaRecord] = field(default_factory=list)
+    machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
 
     def taken(self) -> int:
@@ -82,16 +102,31 @@ class Log:
 
     def batch_count(self) -> int:
         """Batches taken so far."""
-        return len(self.batches) // BATCH_ROW.size
+        return len(self._rows())
+
+    def batch_rows(self, first: int = 0) -> Integers:
+        """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
+        return self._rows()[first:].copy()  # a view would forbid the log to grow
 
     def complete(self, row: int, end: int) -> None:
         """Writes down when a batch has ended whose end was not known before."""
         _NUMBER.pack_into(self.batches, row * BATCH_ROW.size + END * _NUMBER.size, end)
 
-    def batch_rows(self, first: int = 0) -> Integers:
-        """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
-        rows = np.frombuffer(memoryview(self.batches)[first * BATCH_ROW.size :], dtype=np.int64)
-        return rows.reshape(-1, BATCH_COLUMNS).copy()  # a view would forbid the log to grow
+    def cut(self, slot: int, instances: Iterable[int], now: int) -> None:
+        """Ends the latest batch of these instances of a slot at `now`: their replica has died."""
+        rows = self._rows()
+        for instance in instances:
+            end, found = len(rows), np.empty(0, dtype=np.int64)
+            while not len(found):
+                start = max(0, end - _LOOK)
+                part = rows[start:end]
+                found = start + np.flatnonzero((part[:, SLOT] == slot) & (part[:, INSTANCE] == instance))
+                end = start
+            latest = rows[found[-1]]
+            latest[[IDLE_SINCE, START, END]] = np.minimum(latest[[IDLE_SINCE, START, END]], now)
+
+    def _rows(self) -> Integers:
+        return np.frombuffer(self.batches, dtype=np.int64).reshape(-1, BATCH_COLUMNS)
 
 
 def busy_time(rows: Integers, since: int, until: int, common: bool) -> int:
@@ -114,6 +149,7 @@ class PoolRecord:
     batches: Integers
     """One row per batch: slot, idle since, start, end, size, reason, instance."""
     replicas: tuple[ReplicaRecord, ...]
+    machines: tuple[MachineRecord, ...]
     scaling: tuple[ScalingRecord, ...]
 
 

@@ -8,11 +8,14 @@ from math import sqrt
 import numpy as np
 
 from simulator.case import Case, CasePool
+from simulator.faults import Fault
 from simulator.quantities import SECOND
 from simulator.recording import END, SIZE, START, Replication
 from simulator.statistics import RELAXATIONS
 from simulator.streams import Floats, Integers
 
+FAILURES = 10
+"""Failures that a section must see on average."""
 PLAIN = 1.5
 """A variability below this is that of Poisson arrivals and exponential service, but for noise in its estimate."""
 
@@ -23,9 +26,23 @@ def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
     That of M/M/1 at a line's capacity, 1 / (capacity x (1 - sqrt(load))^2), times the variability where it is
     larger (heavy traffic: a queue relaxes as fast as the variance of what comes and goes lets it), and at least
     one full batch. A line is what one queue feeds: all replicas where they share it, otherwise one. A pool that is
-    offered more than its capacity forgets when its clients give up.
+    offered more than its capacity forgets when its clients give up. Failures that come again and again are remembered
+    for as long as each lasts, and so that a section sees FAILURES of them; idle replicas for as long as they stay.
     """
-    return max(_pool(case, number, pool, runs, start) for number, pool in enumerate(case.pools))
+    return max(
+        max(
+            _pool(case, number, pool, runs, start),
+            pool.autoscaler.memory() / SECOND,
+            *(_memory(pool, fault) for fault in pool.faults),
+        )
+        for number, pool in enumerate(case.pools)
+    )
+
+
+def _memory(pool: CasePool, fault: Fault) -> float:
+    """Seconds for which a pool remembers a fault."""
+    between, lasts = fault.rhythm(pool) or (0.0, 0.0)
+    return max(lasts, between * FAILURES / RELAXATIONS) / SECOND
 
 
 def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], start: int) -> float:

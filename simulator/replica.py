@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from simulator.batching import Scheduler
+from simulator.clock import COMPLETION, TIMER
 from simulator.desk import Desk, Reception, Seat
 from simulator.device import Device, SharingInstance, SharingSeat, SharingServer
-from simulator.line import Instance, Line, Server
+from simulator.line import NOBODY, Instance, Line, Server
 from simulator.mixed import MixedLine
 from simulator.solo import SoloInstance, SoloLine
 from simulator.speed import Constant, Pace
 
 if TYPE_CHECKING:
+    from simulator.machines import Machine
     from simulator.pool import PoolRun
     from simulator.recording import ReplicaRecord
 
@@ -34,19 +36,23 @@ _SHARING = {Desk: SharingSeat, MixedLine: SharingInstance, Line: SharingServer}
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("device", "instances", "line", "pace", "pool", "record", "slot")
+    __slots__ = ("device", "entity", "instances", "life", "line", "machine", "pace", "pool", "record", "slot")
+    record: ReplicaRecord
+    machine: Machine
 
-    def __init__(self, pool: PoolRun, slot: int, record: ReplicaRecord) -> None:
-        self.pool, self.slot, self.record = pool, slot, record
-        entity = f"{pool.case.name}/{slot}"
-        pace = pool.case.speed.start(pool.tape.draws, entity)
+    def __init__(self, pool: PoolRun, slot: int) -> None:
+        self.pool, self.slot = pool, slot
+        self.life = -1
+        """How many replicas have had the slot before."""
+        self.entity = f"{pool.case.name}/{slot}"
+        pace = pool.case.speed.start(pool.tape.draws, self.entity)
         self.pace = None if pace is None else pace.end
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.device: Device | None = None
         """What its instances share, if they do."""
         kinds: Mapping[type[Line], type[Instance]] = _INSTANCES
         if (shares := pool.case.sharing.shares(pool.seats)) is not None:
-            pace = pace or Pace(Constant().steps(pool.tape.draws, entity))
+            pace = pace or Pace(Constant().steps(pool.tape.draws, self.entity))
             self.device, kinds = Device(pool, slot, shares, pace), _SHARING
         self.line = pool.shared or line_of(pool, slot)
         lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
@@ -56,12 +62,37 @@ class Replica:
                 self.instances.append(kinds[type(line)](self, len(self.instances), line))
         pool.instances.extend(self.instances)
 
+    def begin(self, record: ReplicaRecord, machine: Machine) -> None:
+        """The life of another replica begins in this slot."""
+        self.record, self.machine = record, machine
+        self.life += 1
+
     def serving(self) -> int:
         """Visits in service."""
         return sum(len(instance.members) for instance in self.instances)
 
+    def perish(self, now: int) -> None:
+        """All that it runs is lost, and so is what waits for it alone."""
+        pool, line = self.pool, self.line
+        running = [visit for instance in self.instances for visit in instance.members]
+        pool.log.cut(self.slot, [instance.index for instance in self.instances if instance.members], now)
+        for instance in self.instances:
+            instance.members = NOBODY
+        if self.device is not None:
+            self.device.clear()
+        own = line.slot >= 0
+        pool.clock.forget((TIMER, COMPLETION) if own else (COMPLETION,), pool.number, self.slot)
+        pool.lost(running, line.clear() if own else [], self.slot, now)
+
     def ready(self, now: int) -> None:
         """It can serve from now on."""
+        slow = self.pool.case.slow_start
+        if slow is not None and self.record.launched:
+            pace = Pace(slow.steps(now, self.pool.case.speed.steps(self.pool.tape.draws, self.entity)))
+            if self.device is not None:
+                self.device.change(pace, now)
+            for instance in self.instances:
+                instance.pace = pace.end
         for instance in self.instances:
             instance.line.free(instance, now)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 
@@ -11,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.attainment import Verdict, judge
-from simulator.case import Case, CasePool
-from simulator.cost import bill, machine_time, serving_time
+from simulator.case import Case
+from simulator.cost import bill
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, SIZE, START, Replication, busy_time
+from simulator.recording import CAUSES, COMPLETED, OUTCOMES, Replication
 from simulator.relaxation import relaxation
 from simulator.service import Level
 from simulator.stability import Spell, Stability, WindowLoad, growth, label, window_load
@@ -28,27 +27,8 @@ from simulator.statistics import (
     window_quantile,
 )
 from simulator.streams import Floats
+from simulator.summary import LEVELS, PoolSummary, summarise
 from simulator.warmup import measuring_start
-
-LEVELS: tuple[Level, ...] = ("measured", "published", "derived", "assumed")
-
-
-@dataclass(frozen=True)
-class PoolSummary:
-    """One pool over the measured time."""
-
-    name: str
-    instance: str
-    level: Level
-    """How its service times are known: as the least known of its stages."""
-    load: float
-    """Offered load over the capacity of the most replicas at their best batch size."""
-    busy: Estimate
-    """Share of the replicas' time in service."""
-    batch: Estimate
-    """Mean requests per batch."""
-    replicas: Estimate
-    """Mean machines in use."""
 
 
 class Result:
@@ -118,7 +98,7 @@ class Result:
         """Whether the load fits the capacity: of the most loaded pool, or in the worst part of a window."""
         if not self.steady:
             return self.window_load.stability
-        return "overloaded" if self._growth else label(max(pool.load for pool in self.pools))
+        return "overloaded" if self._growth else label(max(pool.strain for pool in self.pools))
 
     @cached_property
     def window_load(self) -> WindowLoad:
@@ -143,10 +123,12 @@ class Result:
         endless = [pool for number, pool in enumerate(self.pools) if self.case.endless(number)]
         if not self.steady or not endless or self.stability != "overloaded":
             return ""
-        worst = max(endless, key=lambda pool: pool.load)
-        if worst.load < 1:
+        worst = max(endless, key=lambda pool: pool.strain)
+        if worst.strain < 1:
             return self._growth
-        return f"overloaded: {worst.name} is offered {worst.load:.0%} of its capacity, so its queue never ends"
+        ready = "" if worst.load >= 1 else " that is ready on average"
+        share = worst.load if worst.load >= 1 else worst.strain
+        return f"overloaded: {worst.name} is offered {share:.0%} of its capacity{ready}, so its queue never ends"
 
     @cached_property
     def gate(self) -> Gate:
@@ -201,6 +183,13 @@ class Result:
         return self.share([np.isinf(part) for part in self.latencies()])
 
     @cached_property
+    def outcomes(self) -> dict[str, float]:
+        """Share of the requests by what became of them."""
+        found = np.concatenate([run.outcome[self.measured(run)] for run in self.replications])
+        counts = np.bincount(found, minlength=len(OUTCOMES)) / max(len(found), 1)
+        return dict(zip(OUTCOMES, counts.tolist(), strict=True))
+
+    @cached_property
     def attempts(self) -> Estimate:
         """Times that a client sends a request, on average."""
         sent = [1.0 if run.request_of is None else len(run.request_of) / len(run.arrived) for run in self.replications]
@@ -229,25 +218,8 @@ class Result:
     @cached_property
     def pools(self) -> tuple[PoolSummary, ...]:
         """Each pool's load, use and size."""
-        return tuple(self._pool(number, pool) for number, pool in enumerate(self.case.pools))
-
-    def _pool(self, number: int, pool: CasePool) -> PoolSummary:
-        since, until = self.start, self.case.duration
-        busy, batch, machines = [], [], []
-        for run in self.replications:
-            record = run.pools[number]
-            rows = record.batches
-            spent = busy_time(rows, since, until, pool.sharing.common)
-            serving = serving_time(record.replicas, since, until) * self.case.devices(number)
-            busy.append(spent / serving if serving else 0.0)
-            inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
-            batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)
-            machines.append(machine_time(record.replicas, since, until) / (until - since))
-        levels = [self.case.stages[stage].service.level for stage in self.case.stages_of(number)]
-        level = max(levels, key=LEVELS.index)
-        return PoolSummary(
-            pool.name, pool.instance, level, self.case.load(number), *map(mean_of, (busy, batch, machines))
-        )
+        numbers = range(len(self.case.pools))
+        return tuple(summarise(self.case, number, self.replications, self.start) for number in numbers)
 
     @cached_property
     def level(self) -> Level:
@@ -275,7 +247,7 @@ class Result:
         since, until = self.start, self.case.duration
         return [
             sum(
-                bill(record.replicas, pool.machine.price, since, until)
+                bill(record.machines, pool.machine.price, since, until)
                 for record, pool in zip(run.pools, self.case.pools, strict=True)
             )
             for run in self.replications

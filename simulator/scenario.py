@@ -5,30 +5,29 @@
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from simulator.arrivals import Answered, Arrivals, Diurnal
-from simulator.autoscaling import Autoscaler, Fixed
+from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
-from simulator.dispatch import Balancer, RoundRobin
+from simulator.dispatch import Balancer, Locality, RoundRobin
 from simulator.errors import suggestion
+from simulator.faults import Fault, ZoneOutage
 from simulator.limits import Limits
-from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
-from simulator.service import Service
+from simulator.model import Model, Name, Spread
+from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.sharing import Separate, Sharing, Slices
 from simulator.slo import Slo
+from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
 
 SCHEMA_VERSION = 1
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""Letters, digits, dots, dashes and underscores."""
-Spread = Literal["constant", "uniform", "exponential"]
+Placement = Literal["pack", "spread"]
 
 
 class Accelerator(Record):
@@ -80,82 +79,6 @@ class Workload(Record):
         return self
 
 
-class Transfer(Record):
-    """A payload on its way through a network."""
-
-    payload: Memory
-    bandwidth: Bandwidth
-
-    def time(self) -> int:
-        """Nanoseconds, rounded up."""
-        return ceil(self.payload * SECOND / self.bandwidth)
-
-
-class Stage(Record):
-    """One step of a model, on one pool."""
-
-    name: Name | None = None
-    """What `after` calls it; the name of its pool unless given."""
-    pool: Name
-    service: dict[Name, Service] = Field(min_length=1)
-    """How long a batch takes, by instance type: the instance types listed are the vertical ladder."""
-    after: Annotated[tuple[Name, ...], Field(strict=False, max_length=16)] | None = None
-    """Earlier stages that must have ended before: several join, none begins with the request. The one before
-    unless given."""
-    network: Duration = 0
-    """On the way here, from the client or from the stage before; on average."""
-    network_spread: Spread = "constant"
-    """How that varies from request to request: `uniform` from 0 to twice the average."""
-    transfer: Transfer | None = None
-    """What must pass the network on that way."""
-    overhead: Duration = 0
-    """Of handling each request before it joins a queue, as in a front end that does not wait."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Stage:
-        if self.network_spread != "constant" and not self.network:
-            raise ValueError("network_spread: there is no time on the network that could vary; give network")
-        return self
-
-    @property
-    def called(self) -> str:
-        """What other stages call it."""
-        return self.name or self.pool
-
-
-class Model(Record):
-    """What is served."""
-
-    type: Literal["traditional", "deep", "llm"]
-    memory: Memory
-    """Device memory that a replica needs."""
-    deployment: Literal["cloud", "on-premises", "edge"] = "cloud"
-    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=16)]
-    """In the order in which a request passes them, or as their `after` says."""
-    reply: Duration = 0
-    """Of the answer on its way back to the client."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Model:
-        for number, stage in enumerate(self.stages):
-            earlier = [other.called for other in self.stages[:number]]
-            if stage.called in earlier:
-                raise ValueError(f"stages.{number}: another stage is called {stage.called!r}; give this one a name")
-            for wanted in stage.after or ():
-                if wanted not in earlier:
-                    wrong = f"stages.{number}.after: {wanted!r} is not an earlier stage"
-                    raise ValueError(f"{wrong}; {suggestion(wanted, earlier)}")
-        return self
-
-    def before(self, number: int) -> list[int]:
-        """The stages that must have ended before a stage begins."""
-        after = self.stages[number].after
-        if after is None:
-            return [number - 1] if number else []
-        names = [stage.called for stage in self.stages]
-        return sorted({names.index(name) for name in after})
-
-
 class Pool(Record):
     """Replicas of the same kind behind one balancer."""
 
@@ -168,11 +91,27 @@ class Pool(Record):
     balancer: Balancer = RoundRobin()
     batching: Batching = NoBatching()
     autoscaler: Autoscaler = Fixed()
+    per_machine: int = Field(1, ge=1, le=64)
+    """Replicas that share a machine; none slows the others."""
+    placement: Placement = "pack"
+    """`pack` fills machines before another is launched; `spread` launches as many as the quota allows, then fills."""
+    quota: int | None = Field(None, ge=1, le=100_000)
+    """The most machines that can be had at a time."""
+    zones: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=16)] = ("a",)
+    """Where machines stand: a new one in the zone with the fewest."""
     cold_start: Duration = 0
-    """From the decision to add a replica until it takes requests; the initial replicas are ready."""
+    """From the launch of a machine until replicas can be loaded; the initial replicas are ready."""
+    cold_start_spread: Spread = "constant"
+    """How cold starts are spread around their mean."""
+    load_time: Duration = 0
+    """Of a replica, on a machine that has started, until it takes requests."""
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""
+    slow_start: SlowStart | None = None
+    """How replicas work up to their speed; at once unless stated."""
+    faults: Annotated[tuple[Fault, ...], Field(strict=False, max_length=16)] = ()
+    """What goes wrong, or is done to replicas and machines in the course of the run."""
 
     @model_validator(mode="after")
     def _check(self) -> Pool:
@@ -184,6 +123,24 @@ class Pool(Record):
         if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
             wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
             raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+        plain = isinstance(self.balancer, RoundRobin) and isinstance(self.batching, NoBatching) and self.instances == 1
+        if isinstance(self.autoscaler, PerRequest) and not plain:
+            raise ValueError(
+                "autoscaler per_request sends one request to a replica: no balancer, batching or instances"
+            )
+        for fault in self.faults:
+            if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
+                wrong = f"faults: {fault.zone!r} is not a zone of this pool"
+                raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
+        if isinstance(self.balancer, Locality) and len(self.zones) < 2:
+            raise ValueError("balancer locality needs several zones, such as zones: [a, b]")
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError("zones: two have the same name")
+        if self.placement == "spread" and self.quota is None:
+            raise ValueError("placement spread needs a quota: over how many machines")
+        most = None if self.quota is None else self.quota * self.per_machine
+        if most is not None and most < max(low, self.replicas):
+            raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
 
 

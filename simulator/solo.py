@@ -35,10 +35,9 @@ class SoloLog(Log):
         self._settle()
         super().flush()
 
-    def batch_rows(self, first: int = 0) -> Integers:
-        """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
+    def _rows(self) -> Integers:
         self._settle()
-        return super().batch_rows(first)
+        return super()._rows()
 
     def _settle(self) -> None:
         """Writes the rows of the batches that were started since it was last called."""

@@ -184,6 +184,25 @@ def continuous_batching_latency(arrival_rate: float, steps: float, setup: float,
     return steps * (setup + per_request) / (1 - arrival_rate * steps * per_request)
 
 
+def setup_mean_wait(arrival_rate: float, service: tuple[float, float], setup: tuple[float, float]) -> float:
+    """Mean time in queue of M/G/1 whose server is set up anew after each idle time (Welch 1964).
+
+    `service` and `setup` are the first two moments of each.
+    """
+    mean, second = setup
+    return mg1_mean_wait(arrival_rate, *service) + (2 * mean + arrival_rate * second) / (2 * (1 + arrival_rate * mean))
+
+
+def disasters(arrival_rate: float, service_rate: float, failure_rate: float) -> float:
+    """Mean requests in M/M/1 where failures, after which the server is at once back, remove all that are present.
+
+    The number present is geometric (Jain and Sigman 1996).
+    """
+    total = arrival_rate + service_rate + failure_rate
+    ratio = (total - (total**2 - 4 * arrival_rate * service_rate) ** 0.5) / (2 * service_rate)
+    return float(ratio / (1 - ratio))
+
+
 @dataclass(frozen=True)
 class GreedyBatches:
     """One server that takes what waits, up to a largest batch, as soon as it is free.

@@ -67,8 +67,9 @@ def pool(
     instances: int = 1,
     speed: Speed | None = None,
     sharing: Sharing | None = None,
+    **machines: Any,
 ) -> Serving:
-    """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second."""
+    """A pool of machines at 3.6 dollars an hour, a tenth of a cent a second; `machines`: its other fields."""
     made = CasePool(
         name=name,
         instance="box",
@@ -82,6 +83,7 @@ def pool(
         instances=instances,
         speed=speed or Constant(),
         sharing=sharing or Separate(),
+        **machines,
     )
     return Serving(made, service)
 

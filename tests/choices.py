@@ -20,16 +20,20 @@ from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
 from simulator.arrivals import Process, calendar
-from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Scheduler
+from simulator.autoscaling import Autoscaler, PerRequest
+from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
-from simulator.dispatch import Balancer
+from simulator.dispatch import Balancer, RoundRobin
+from simulator.faults import Fault
+from simulator.faults.rolling import Amount
 from simulator.limits import Limits
-from simulator.scenario import InstanceType, Model, Run, Spread
+from simulator.model import Model, Spread
+from simulator.scenario import InstanceType, Pool, Run
 from simulator.service import Law
 from simulator.sharing import Sharing
+from simulator.slow_start import SlowStart
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
@@ -51,6 +55,7 @@ QUANTITIES: dict[Any, st.SearchStrategy[Any]] = {
     parser(calendar.Moment): st.sampled_from(["Mon 00:00", "Wed 09:30Z", "2026-03-29 01:59", "2026-10-25 00:59Z"]),
     parser(calendar.TimeOfDay): st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
     parser(calendar.Zone): st.sampled_from(["+00:00", "-08:00", "Europe/Berlin", "Asia/Kolkata"]),
+    parser(Amount): st.sampled_from(["0%", "25%", "30%", "100%", 0, 1, 2]),
     parser(quantities.Bandwidth): st.integers(1, 40).map(lambda n: f"{n}Gbit/s"),
     parser(quantities.Duration): DURATION,
     parser(quantities.Memory): st.integers(1, 64).map(lambda n: f"{n}GiB"),
@@ -223,6 +228,7 @@ SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
 """Choices by value, which nobody writes."""
 GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     Limits: {"shed": st.dictionaries(st.sampled_from(NAMES), st.integers(0, 5), max_size=2)},
+    Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {
@@ -232,6 +238,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "format": st.just("csv"),
         "column": st.sampled_from([None, "timestamp_s"]),
     },
+    _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {"profile": st.sampled_from(sorted(shipped_profiles()))},
     _choice("sharing", "shared"): {
         "efficiency": st.lists(st.sampled_from([0.7, 1, 1.4, 2.1]), max_size=3).map(lambda more: [1, *more])
@@ -294,11 +301,47 @@ def _willing(**fields: Any) -> CaseWorkload:
     return CaseWorkload(**fields)
 
 
+def slow_starts() -> st.SearchStrategy[SlowStart | None]:
+    """None, or a random slow start."""
+    found = st.tuples(st.integers(1, 200), st.floats(0.01, 1))
+    return st.one_of(
+        st.none(), found.map(lambda one: SlowStart.model_validate({"lasts": f"{one[0]}ms", "speed": one[1]}))
+    )
+
+
+def _faults(plain: bool) -> st.SearchStrategy[Any]:
+    """None as often as one or two."""
+    if plain:
+        return st.just(())
+    return st.one_of(st.just(()), st.lists(any_of(Fault), min_size=1, max_size=2).map(tuple))
+
+
+@st.composite
+def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
+    """The fields of a random pool that speak of machines; the quota holds so many replicas."""
+    each = draw(st.integers(1, 3))
+    fewest = max(1, -(-replicas // each))
+    quota = draw(st.one_of(st.none(), st.integers(fewest, fewest + 2)))
+    return {
+        "per_machine": each,
+        "placement": "pack" if quota is None else draw(st.sampled_from(["pack", "spread"])),
+        "quota": quota,
+        "zones": draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c")])),
+        "cold_start_spread": draw(st.sampled_from(SPREADS)),
+        "load_time": draw(st.integers(0, 60)) * MILLISECOND,
+    }
+
+
 @st.composite
 def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     """A random pool and its law; `fixed` holds the choices that are given."""
-    autoscaler = fixed.get("autoscaler") or draw(any_of(Autoscaler))
+    scalers = any_of(Autoscaler)
+    if "batching" in fixed or "balancer" in fixed:  # which scaling per request leaves no choice of
+        scalers = scalers.filter(lambda found: not isinstance(found, PerRequest))
+    autoscaler = fixed.get("autoscaler") or draw(scalers)
     low, high = autoscaler.bounds(draw(st.integers(1, 6)))
+    if isinstance(autoscaler, PerRequest):
+        fixed = {**fixed, "batching": NoBatching(), "balancer": RoundRobin()}
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
     balancers = any_of(Balancer)
@@ -306,23 +349,27 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         balancers = balancers.filter(lambda found: not found.shared_queue)
     balancer = fixed.get("balancer") or draw(balancers)
     if balancer.shared_queue and isinstance(batching, Scheduler):
-        batching = draw(any_of(Batching).filter(lambda found: not isinstance(found, Scheduler)))
+        batching = draw(st.one_of(*(instances(one) for one in choices(Batching) if not issubclass(one, Scheduler))))
     largest = law.largest_batch()
     if largest is not None and batching.largest() > largest:
         law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
+    replicas = draw(st.integers(low, min(high, low + 5)))
     made = CasePool(
         name=name,
         instance="box",
         machine=MACHINE,
-        replicas=draw(st.integers(low, min(high, low + 5))),
+        replicas=replicas,
         balancer=balancer,
         batching=batching,
         autoscaler=autoscaler,
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
-        instances=draw(st.integers(1, 3)),
+        instances=1 if isinstance(autoscaler, PerRequest) else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
         sharing=fixed.get("sharing") or draw(any_of(Sharing)),
+        slow_start=None if fixed.get("plain") else draw(slow_starts()),
+        faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False))),
+        **draw(machines(max(low, replicas))),
     )
     return Serving(made, law)
 
@@ -331,7 +378,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
 def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     """A random case of one or two workloads over one or two pools, about a second long.
 
-    `plain=True` leaves out limits, retries and closed loops: then all that is sent stands on the tape beforehand.
+    `plain=True` leaves out limits, retries, closed loops and faults: all that is sent stands on the tape beforehand.
     """
     plain = fixed.get("plain", False)
     leaving = st.one_of(st.none(), st.none(), impatience())

@@ -6,6 +6,7 @@ python tests/laws_of.py SCENARIO    holds the first replication of a scenario ag
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from simulator.batching import Scheduler, Static
 from simulator.case import Case
 from simulator.cost import HOUR, bill, machine_time
 from simulator.engine import simulate
+from simulator.faults import RollingUpdate
+from simulator.faults.rolling import bounds
 from simulator.recording import (
     COMPLETED,
     END,
+    FAILED,
     IDLE_SINCE,
     IN_SYSTEM,
     INSTANCE,
@@ -27,6 +31,8 @@ from simulator.recording import (
     SIZE,
     SLOT,
     START,
+    MachineRecord,
+    ReplicaRecord,
     Replication,
 )
 
@@ -45,10 +51,23 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     accounts_for_every_second(run)
     stays_within_bounds(case, run)
     bills_what_it_used(case, run)
+    loses_only_what_dies(case, run)
+
+
+def loses_only_what_dies(case: Case, run: Replication) -> None:
+    """Who failed did so when a replica of a pool with faults stopped."""
+    deaths = [
+        one.stopped
+        for pool, records in zip(case.pools, run.pools, strict=True)
+        for one in records.replicas
+        if pool.faults and one.stopped is not None
+    ]
+    failed = run.outcome == FAILED
+    assert np.isin((run.arrived + run.latency)[failed], deaths).all()
 
 
 def conserves_requests(case: Case, run: Replication) -> None:
-    """Arrived = completed + timed out + rejected + in system; a pool serves each attempt at most once."""
+    """Arrived = completed + timed out + rejected + failed + in system; a pool serves each attempt at most once."""
     counted = sum(int((run.outcome == outcome).sum()) for outcome in range(len(OUTCOMES)))
     assert counted == len(run.arrived)
     if run.request_of is not None:
@@ -82,7 +101,9 @@ def keeps_time_in_order(case: Case, run: Replication) -> None:
     for number, (pool, records) in enumerate(zip(case.pools, run.pools, strict=True)):
         rows = records.batches
         assert (rows[:, IDLE_SINCE] <= rows[:, START]).all()
-        assert (rows[:, START] < rows[:, END]).all()
+        assert (rows[:, START] <= rows[:, END]).all()
+        cut = np.isin(rows[:, END], [one.stopped for one in records.replicas if one.stopped is not None])
+        assert (rows[:, START] < rows[:, END])[~cut].all()
         assert (rows[:, SIZE] >= 1).all()
         assert (rows[:, SIZE] <= pool.batching.largest()).all()
         for slot in np.unique(rows[:, SLOT]):
@@ -111,20 +132,37 @@ def stays_within_bounds(case: Case, run: Replication) -> None:
         counts = np.cumsum([step for _, step in changes])
         settled = [
             n
-            for (time, _), n, (after, _) in zip(changes, counts, [*changes[1:], (None, 0)], strict=True)
+            for (time, _), n, (after, _) in zip(changes, counts, [*changes, (None, 0)][1:], strict=True)
             if after != time
         ]
-        assert all(low <= count <= high for count in settled)
+        surge = [bounds(high, one.max_surge, 0)[0] for one in pool.faults if isinstance(one, RollingUpdate)]
+        assert all(count <= high + max(surge, default=0) for count in settled)
+        assert pool.faults or all(low <= count for count in settled)
 
 
 def bills_what_it_used(case: Case, run: Replication) -> None:
     for pool, visits in zip(case.pools, run.pools, strict=True):
         grid = np.arange(0, case.duration, max(1, case.duration // 5000))
-        used = sum(((grid >= one.launched) & (grid < (one.stopped or 2**62))).sum() for one in visits.replicas)
-        exact = machine_time(visits.replicas, 0, case.duration)
-        assert exact == pytest.approx(used * case.duration / len(grid), rel=0.02, abs=case.duration * 0.01)
+        used = there(grid, visits.machines)
+        exact = machine_time(visits.machines, 0, case.duration)
+        assert exact == pytest.approx(used.sum() * case.duration / len(grid), rel=0.02, abs=case.duration * 0.01)
         price = pool.machine.price
-        assert bill(visits.replicas, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
+        assert bill(visits.machines, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
+        assert pool.quota is None or used.max() <= pool.quota
+        for machine in visits.machines:
+            own = [one for one in visits.replicas if one.machine == machine.number]
+            assert machine.launched == min(one.launched for one in own)
+            ends = [one.stopped for one in own if one.stopped is not None]
+            assert machine.stopped == (max(ends) if len(ends) == len(own) else None)
+            assert there(grid, own).max() <= pool.per_machine
+
+
+def there(grid: np.ndarray, records: Sequence[ReplicaRecord | MachineRecord]) -> np.ndarray:
+    """How many replicas or machines there are at each time."""
+    total = np.zeros(len(grid), dtype=int)
+    for one in records:
+        total += (grid >= one.launched) & (grid < (2**62 if one.stopped is None else one.stopped))
+    return total
 
 
 def fingerprint(run: Replication) -> list[bytes]:

@@ -19,10 +19,11 @@ def balancer(kind: str, **fields: Any) -> Balancer:
 class Pool:
     """Replicas by slot, and the requests that a balancer has sent to them; one is in service, the others wait."""
 
-    def __init__(self, choice: Balancer, replicas: int, draws: Sequence[Sequence[float]] = ()) -> None:
+    def __init__(self, choice: Balancer, replicas: int, draws: Sequence[Sequence[float]] = (), zones: int = 1) -> None:
         self.columns = [list(column) for column in draws] or [[0.0] * 10_000] * choice.uniforms()
         assert len(self.columns) == choice.uniforms()
-        self.view = View(self.columns, list(range(replicas)), [0] * replicas)
+        self.view = View(self.columns, list(range(replicas)), [0] * replicas, zones=zones)
+        self.view.zone = lambda slot: slot % zones
         self.view.waiting = lambda slot: max(0, self.view.outstanding[slot] - 1)
         self.at: dict[int, int] = {}
         """Slots by request under way."""

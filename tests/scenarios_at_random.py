@@ -17,7 +17,8 @@ from scenarios.load import Files, Loaded, validate
 from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
 from simulator.errors import InputError
-from simulator.scenario import InstanceType, Model, Pool, Run, Scenario, Stage, Workload
+from simulator.model import Model, Stage
+from simulator.scenario import InstanceType, Pool, Run, Scenario, Workload
 from simulator.service import Service
 
 FILES = Files(Path())
@@ -72,13 +73,16 @@ def objectives(draw: st.DrawFn, workloads: list[str]) -> str:
 
 @st.composite
 def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
-    """A pool on one machine, with as many replicas as its autoscaler allows."""
+    """A pool on one machine, with as many replicas as its autoscaler allows, without what contradicts the rest."""
     pool = {"instance": machine, **draw(_POOL)}
     if "autoscaler" in pool:
         replicas = pool.get("replicas", 1)
         low, high = _AUTOSCALER.validate_python(pool["autoscaler"]).bounds(replicas)
         if not low <= replicas <= high:
             pool["replicas"] = min(max(low, replicas), high)
+    while valid(Pool, pool) is None:
+        less = [{name: pool[name] for name in pool if name != left} for left in pool if left != "instance"]
+        pool = next((one for one in less if valid(Pool, one) is not None), less[-1])
     return pool
 
 
@@ -87,7 +91,10 @@ def stages(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     """A stage that names no pool yet, and its pool; of the other machine it may say how long it takes, or not."""
     machine, *others = draw(st.permutations(MACHINES))
     services = {name: draw(_SERVICE) for name in (machine, *others) if name == machine or draw(st.booleans())}
-    return {"service": services, **draw(_STAGE)}, draw(pools(machine))
+    stage = {"service": services, **draw(_STAGE)}
+    if valid(Stage, {"pool": "any", **stage}) is None:
+        del stage["network_spread"]
+    return stage, draw(pools(machine))
 
 
 _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Service)

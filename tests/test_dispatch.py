@@ -275,7 +275,7 @@ def test_envoy_full_scan_draws_among_all_with_the_fewest() -> None:
 
 def test_locality_spills_over_when_its_zone_is_too_busy() -> None:
     """Zones 0 (slots 0 and 2) and 1 (slot 1); more than one outstanding per replica is too busy."""
-    one = Pool(balancer("locality", zones=2, spill_over=1), 3, [[0.9] * 3 + [0.0] * 3 + [0.9] * 9])
+    one = Pool(balancer("locality", spill_over=1), 3, [[0.9] * 3 + [0.0] * 3 + [0.9] * 9], zones=2)
     assert one.send(2) == [1, 1]  # one outstanding is not too busy yet
     assert (one.send(), one.why) == ([0], "its zone was too busy or empty: fewest outstanding of all")
     assert (one.send(), one.why) == ([2], "fewest outstanding in its zone")
@@ -473,3 +473,45 @@ def test_a_balancer_is_written_back_as_it_is_read() -> None:
     read = ScenarioPool.model_validate({"instance": "x", "balancer": fields})
     assert read.model_dump(mode="json")["balancer"] == fields
     assert ScenarioPool.model_validate(read.model_dump(mode="json")) == read
+
+
+def test_envoy_lets_a_new_replica_start_slowly() -> None:
+    """Slot 1 is 100 ms old in a window of 1 s: due at 10 and 20, slot 0 at 1, 2, 3. Of equals who waited longer."""
+    choice = balancer("envoy_least_request", slow_start_window="1s")
+    one = Pool(choice, 2)
+    one.view.since = lambda slot: 900_000_000 if slot else -(10**18)
+    one.view.now = 1_000_000_000
+    one.picker.regrouped()
+    found = []
+    for request in range(20):
+        found += one.send()
+        one.finish(request)
+    assert found == [0] * 9 + [1] + [0] * 10
+    found = one.send()
+    assert found == [1]
+    assert one.why == "the next in turn"
+
+
+def test_envoy_counts_active_requests_in_slow_start_when_they_are_taken() -> None:
+    """Half of the window, and all requests stay: slot 0 is due at 1, then 1, 2, 3 ... later: 2, 4, 7, 11; slot 1 at 2,
+    then 2, 4, 6 ... later: 4, 8, 14. Of equals who waited longer.
+    """
+    one = Pool(balancer("envoy_least_request", slow_start_window="1s"), 2)
+    one.view.since = lambda slot: 0 if slot else -(10**18)
+    one.view.now = 500_000_000
+    one.picker.regrouped()
+    assert one.send(8) == [0, 1, 0, 1, 0, 0, 1, 0]
+    one.view.now = 1_000_000_000  # out of the window: draws of 0.0, both of slot 0
+    assert (one.send(), one.why) == ([0], "equally loaded: the first drawn")
+
+
+def test_envoy_gives_at_least_the_least_weight() -> None:
+    one = Pool(balancer("envoy_least_request", slow_start_window="1000s", min_weight="25%"), 2)
+    one.view.since = lambda slot: 10**9 if slot else -(10**18)
+    one.view.now = 10**9
+    one.picker.regrouped()
+    found = []
+    for request in range(8):
+        found += one.send()
+        one.finish(request)
+    assert found == [0, 0, 0, 1, 0, 0, 0, 0]  # due at 4 and 8 against every 1

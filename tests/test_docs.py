@@ -20,6 +20,7 @@ TABLES = {
     "arrivals": "arrivals",
     "balancer": "balancers",
     "batching": "batching",
+    "fault": "faults",
     "service": "batching",
     "sharing": "devices",
     "speed": "batching",

@@ -43,7 +43,7 @@ def test_a_bill_runs_from_launch_to_stop() -> None:
     second = found.replications[0].pools[0].replicas[1]
     assert (second.launched, second.ready) == (60 * 10**9, 90 * 10**9)
     assert found.hourly_cost.value == pytest.approx(1.4 * 3.6)
-    assert found.pools[0].replicas.value == pytest.approx(1.4)
+    assert found.pools[0].machines.value == pytest.approx(1.4)
 
 
 def test_busy_share_throughput_and_batches() -> None:

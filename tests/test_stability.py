@@ -138,5 +138,7 @@ def test_attempts_load_a_pool_as_requests_do() -> None:
 
 def test_a_pool_that_nobody_comes_to_is_not_overloaded() -> None:
     one = case(replay(0, 1, 2), pool(takes("0s", "100ms")), pool(takes("0s", "1s"), name="spare"), seconds=4)
-    alone = dataclasses.replace(one, workloads=(dataclasses.replace(one.workloads[0], stages=(0,)),))
-    assert run_case(alone).stability == "stable"
+    busy = dataclasses.replace(one.workloads[0], stages=(0,))
+    idle = dataclasses.replace(busy, name="idle", arrivals=replay(), stages=(1,))
+    stages = tuple(dataclasses.replace(stage, after=()) for stage in one.stages)
+    assert run_case(dataclasses.replace(one, workloads=(busy, idle), stages=stages)).stability == "stable"

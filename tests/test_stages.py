@@ -14,14 +14,18 @@ from simulator.arrivals import Closed, Process, Replay
 from simulator.batching import Triton
 from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.clients import Retries
+from simulator.clock import Clock
+from simulator.desk import Reception
 from simulator.dispatch import RoundRobin
 from simulator.engine import simulate
 from simulator.errors import InputError
 from simulator.limits import Limits
+from simulator.model import Spread
+from simulator.pool import PoolRun
 from simulator.quantities import SECOND
 from simulator.recording import CAUSES, COMPLETED, NETWORK, REJECTED, SIZE, START, TIMED_OUT, WAY, Replication
-from simulator.scenario import Spread
 from simulator.service import Law
+from simulator.tape import Tape
 
 MS = 10**6
 
@@ -232,3 +236,18 @@ def test_a_transfer_takes_its_payload_over_the_bandwidth() -> None:
     assert transfer is not None
     assert transfer.time() == 16 * MS
     assert np.isclose(transfer.bandwidth, SECOND / 8)
+
+
+def test_no_two_timers_of_a_replica_have_the_same_place_on_the_agenda() -> None:
+    """Two stages with a server of two instances each: timers of the servers, and of each instance."""
+    server = Triton.model_validate({"max_batch": 1})
+    one = pool(law("1ms"), 1, RoundRobin(), batching=server, instances=2)
+    made = built([CaseStage("a", 0, law("1ms")), CaseStage("b", 0, law("1ms"), (0,))], one)
+    line = PoolRun(Clock(), 0, Tape(made, 0), None).replicas[0].line
+    assert isinstance(line, Reception)
+    for desk in line.desks.values():
+        for instance in (-1, 0, 1):
+            for part in range(4):
+                desk.timer(lambda now: None, part, instance)
+    places = [alarm.place for desk in line.desks.values() for alarm in desk.alarms.values()]
+    assert len(set(places)) == len(places) == 2 * (4 * 3 + 2)  # each instance also has one for its pause

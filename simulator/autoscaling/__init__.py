@@ -2,6 +2,7 @@
 
 from simulator.autoscaling.base import Autoscaler, Decision, Observation
 from simulator.autoscaling.fixed import Fixed
+from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.target_tracking import TargetTracking
 
-__all__ = ["Autoscaler", "Decision", "Fixed", "Observation", "TargetTracking"]
+__all__ = ["Autoscaler", "Decision", "Fixed", "Observation", "PerRequest", "TargetTracking"]

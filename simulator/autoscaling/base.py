@@ -47,6 +47,10 @@ class Autoscaler(Component):
         """The state before the first decision."""
         return None
 
+    def memory(self) -> int:
+        """Nanoseconds for which it remembers the load, if there is nothing to decide once in a while."""
+        return 0
+
     @abstractmethod
     def decide(self, state: Any, observation: Observation, now: int) -> Decision:
         """The replicas to have from `now` (nanoseconds), the next state and the reason. Pure."""

@@ -19,6 +19,7 @@ from simulator.quantities import Duration
 
 NEXT, DRAWN, SHORTER, TIED, SHORTEST, SHARED, LAST_TIED, IN_TURN = range(8)
 FEWEST_WAITING, LEAST_WORK, OWNER, PASSED_ON, PINNED, OPENED, OWN_ZONE, SPILLED = range(8, 16)
+RECENT, LAUNCHED = range(16, 18)
 REASONS = (
     "the next in turn",
     "drawn at random",
@@ -36,6 +37,8 @@ REASONS = (
     "a session or connection was opened",
     "fewest outstanding in its zone",
     "its zone was too busy or empty: fewest outstanding of all",
+    "the idle replica used last",
+    "no replica was idle: it launched one",
 )
 
 Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(strict=False, min_length=1, max_length=64)]
@@ -62,6 +65,12 @@ class View:
     """How long a request would take if served alone, in nanoseconds: what no balancer outside a simulation knows."""
     now: int = 0
     """The time of the pick."""
+    zones: int = 1
+    """How many zones there are."""
+    since: Callable[[int], int] = _nothing
+    """When the replica in a slot became ready; long ago for the first ones."""
+    zone: Callable[[int], int] = _nothing
+    """Where a slot's machine stands."""
 
 
 class Picker:

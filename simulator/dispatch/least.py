@@ -106,6 +106,11 @@ class _LeastWorkLeft(LeastKey):
         """Work of those waiting, by request."""
         self.regrouped()
 
+    def regrouped(self) -> None:
+        # Those that came or went begin anew: one that died never ends what it had.
+        self.ends = {slot: self.ends[slot] for slot in self.view.ready if slot in self.ends}
+        super().regrouped()
+
     def key(self, slot: int) -> int:
         return self.ends.get(slot, 0) + self.queued.get(slot, 0)
 

@@ -13,11 +13,10 @@ from simulator.dispatch.tournament import Tournament
 class Locality(LoadAware):
     """The replica with the fewest outstanding in the request's own zone; of all zones when its own is too busy.
 
-    Slots lie in the zones in turn (slot modulo zones), and a request comes from any zone with the same probability.
+    The zones are the pool's, where its machines stand; a request comes from any of them with the same probability.
     """
 
     kind: Literal["locality"] = "locality"
-    zones: int = Field(2, ge=1, le=16)
     spill_over: float = Field(2.0, ge=0, le=1e6)
     """A zone is too busy with more than so many requests outstanding per ready replica."""
 
@@ -33,39 +32,40 @@ class Locality(LoadAware):
 class _Locality(Picker):
     def __init__(self, view: View, choice: Locality) -> None:
         super().__init__(view)
-        self.zones, self.spill_over = choice.zones, choice.spill_over
+        self.spill_over = choice.spill_over
         self.regrouped()
 
     def regrouped(self) -> None:
-        view, zones = self.view, self.zones
-        members = [[slot for slot in view.ready if slot % zones == zone] for zone in range(zones)]
+        view = self.view
+        self.zone = {slot: view.zone(slot) for slot in view.ready}
+        members = [[slot for slot in view.ready if self.zone[slot] == zone] for zone in range(view.zones)]
         self.loads = {slot: view.outstanding[slot] for slot in view.ready}
         self.totals = [sum(self.loads[slot] for slot in own) for own in members]
         self.limits = [self.spill_over * len(own) for own in members]
-        places = -(-len(view.outstanding) // zones)
         self.tournaments = [
-            Tournament(places, {slot // zones: self.loads[slot] for slot in own}) if own else None for own in members
+            Tournament(len(view.outstanding), {slot: self.loads[slot] for slot in own}) if own else None
+            for own in members
         ]
 
     def changed(self, slot: int) -> None:
         before = self.loads.get(slot)
         if before is None:
             return
-        zone, load = slot % self.zones, self.view.outstanding[slot]
+        zone, load = self.zone[slot], self.view.outstanding[slot]
         self.loads[slot] = load
         self.totals[zone] += load - before
         tournament = self.tournaments[zone]
         assert tournament is not None
-        tournament.update(slot // self.zones, load)
+        tournament.update(slot, load)
 
     def pick(self, request: int) -> tuple[int, int]:
-        own = int(self.view.draws[0][request] * self.zones)
+        own = int(self.view.draws[0][request] * self.view.zones)
         slot = self._first(own)
         if slot is not None and self.totals[own] <= self.limits[own]:
             return slot, OWN_ZONE
-        firsts = [found for zone in range(self.zones) if (found := self._first(zone)) is not None]
+        firsts = [found for zone in range(self.view.zones) if (found := self._first(zone)) is not None]
         return min(firsts, key=lambda found: (self.loads[found], found)), SPILLED
 
     def _first(self, zone: int) -> int | None:
         tournament = self.tournaments[zone]
-        return None if tournament is None else tournament.first() * self.zones + zone
+        return None if tournament is None else tournament.first()

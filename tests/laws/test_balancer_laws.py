@@ -44,9 +44,9 @@ def free(one: Pool, slot: int) -> bool:
     return slot not in one.view.ready and (slot == len(loads) or not loads[slot])
 
 
-def random_pool(choice: Balancer, replicas: int, seed: int) -> Pool:
+def random_pool(choice: Balancer, replicas: int, seed: int, zones: int = 1) -> Pool:
     generator = np.random.default_rng(seed)
-    return Pool(choice, replicas, [generator.random(200).tolist() for _ in range(choice.uniforms())])
+    return Pool(choice, replicas, [generator.random(200).tolist() for _ in range(choice.uniforms())], zones)
 
 
 def shared(choice: type[Component]) -> bool:
@@ -94,7 +94,7 @@ def test_a_drawn_minimum_is_a_minimum(replicas: int, steps: list[tuple[str, int]
 def test_locality_is_what_a_scan_finds(
     replicas: int, steps: list[tuple[str, int]], zones: int, spill_over: float
 ) -> None:
-    one = random_pool(balancer("locality", zones=zones, spill_over=spill_over), replicas, 5)
+    one = random_pool(balancer("locality", spill_over=spill_over), replicas, 5, zones)
 
     def check(request: int) -> None:
         view = one.view

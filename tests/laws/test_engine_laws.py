@@ -19,6 +19,7 @@ from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.component import Component
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
+from simulator.faults import Fault
 from simulator.recording import (
     BATCH_COLUMNS,
     CAUSES,
@@ -31,12 +32,13 @@ from simulator.service import Deterministic, Service
 from simulator.sharing import Separate, Sharing
 from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Sharing, Speed]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Fault, Service, Sharing, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
     Balancer: "balancer",
     Batching: "batching",
+    Fault: "faults",
     Service: "service",
     Sharing: "sharing",
     Speed: "speed",
@@ -53,7 +55,8 @@ def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Compo
     @settings(max_examples=15)
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        case = data.draw(cases(**{FIELDS[family]: data.draw(instances(choice))}))
+        made = data.draw(instances(choice))
+        case = data.draw(cases(**{FIELDS[family]: (made,) if family is Fault else made}))
         obeys_the_laws(case, simulate(case, 0))
 
     check()
@@ -113,7 +116,9 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
-    more = dataclasses.replace(case, pools=(dataclasses.replace(case.pools[0], replicas=case.pools[0].replicas + 1),))
+    one = case.pools[0]
+    larger = dataclasses.replace(one, replicas=one.replicas + 1, quota=None, placement="pack")
+    more = dataclasses.replace(case, pools=(larger,))
     assert (simulate(more, 0).latency <= simulate(case, 0).latency).all()
 
 

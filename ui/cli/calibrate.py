@@ -22,7 +22,7 @@ from calibration.profile import Profile, save_profile
 from calibration.published import published_profiles
 from calibration.samples import Samples, write_samples
 from calibration.subjects import parse_shape
-from scenarios.reports import Sheet
+from scenarios.sheet import Sheet
 from simulator.errors import InputError
 from ui.cli import options
 from ui.cli.output import print_sheets, talk

@@ -17,6 +17,7 @@ from scenarios.decision import sentence, winner
 from scenarios.explanation import reading
 from scenarios.files import make_folder, write_folder
 from scenarios.load import Loaded, catalogue, format_scenario, library, load
+from scenarios.sheet import Sheet
 from scenarios.strategies import STRATEGIES
 from scenarios.traces import binned_share
 from scenarios.wording import in_seconds, say
@@ -226,12 +227,12 @@ def bar_shown(quiet: bool, no_progress: bool) -> bool:
     return sys.stderr.isatty() and not quiet and not no_progress and "NO_COLOR" not in os.environ
 
 
-def _scenarios() -> reports.Sheet:
+def _scenarios() -> Sheet:
     rows = [(name, load(name).scenario.title, load(name).scenario.description.strip()) for name in library()]
-    return reports.Sheet("Scenarios", ("name", "question", "what it shows"), tuple(rows))
+    return Sheet("Scenarios", ("name", "question", "what it shows"), tuple(rows))
 
 
-def _profiles() -> reports.Sheet:
+def _profiles() -> Sheet:
     rows = []
     for name, path in shipped_profiles().items():
         profile = load_profile(path)
@@ -245,23 +246,23 @@ def _profiles() -> reports.Sheet:
                 f"{say(table.mean(largest) / SECOND, in_seconds)} at {largest}",
             )
         )
-    return reports.Sheet("Profiles", ("name", "level", "mean, batch of 1", "mean, largest batch"), tuple(rows))
+    return Sheet("Profiles", ("name", "level", "mean, batch of 1", "mean, largest batch"), tuple(rows))
 
 
-def _instances() -> reports.Sheet:
+def _instances() -> Sheet:
     rows = []
     for name, item in catalogue().items():
         device = "" if item.accelerator is None else f"{item.accelerator.count} x {item.accelerator.name}"
         memory = format_memory(item.device_memory())
         rows.append((name, f"${item.price:.4f}/h", str(item.cores), device, memory, item.region, item.price_date))
     columns = ("name", "price", "cores", "accelerator", "device memory", "region", "price date")
-    return reports.Sheet("Instance types", columns, tuple(rows))
+    return Sheet("Instance types", columns, tuple(rows))
 
 
-def _kinds() -> reports.Sheet:
+def _kinds() -> Sheet:
     rows = [
         (name, kind, choice.meaning())
         for name, family in sorted(Component.families.items())
         for kind, choice in sorted(family.choices.items())
     ]
-    return reports.Sheet("Choices", ("family", "kind", "what it does"), tuple(rows))
+    return Sheet("Choices", ("family", "kind", "what it does"), tuple(rows))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from scenarios.reports import Sheet
+from scenarios.sheet import Sheet
 
 PLAIN_WIDTH = 150
 """Columns of a table where stdout is not a terminal."""

@@ -10,11 +10,13 @@ from typing import Any, Literal
 from scenarios import charts
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner
-from scenarios.reports import TICKS, Sheet, comparison_sheet, verdict_text
+from scenarios.reports import TICKS, comparison_sheet, verdict_text
+from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_dollars, in_seconds, interval, say
-from simulator.results import LEVELS, Result
+from simulator.results import Result
 from simulator.scenario import InstanceType
 from simulator.statistics import Estimate
+from simulator.summary import LEVELS
 from ui.question import Question
 from ui.wording import headed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from scenarios.reports import Sheet
+from scenarios.sheet import Sheet
 from ui.views.answer import Answer, Figure, Picture
 from ui.wording import headed, plain
 

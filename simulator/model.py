@@ -1,0 +1,105 @@
+"""What is served: models as graphs of stages, and the ways between them."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, StringConstraints, model_validator
+
+from simulator.component import Record
+from simulator.errors import suggestion
+from simulator.quantities import SECOND, Bandwidth, Duration, Memory
+from simulator.service import Service
+from simulator.streams import Floats, Integers
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Letters, digits, dots, dashes and underscores."""
+Spread = Literal["constant", "uniform", "exponential"]
+"""How a time varies around its mean; uniform goes from 0 to twice the mean."""
+
+
+def spread_out(mean: int, spread: Spread, uniform: Floats) -> Integers:
+    """Nanoseconds by uniform number."""
+    if spread == "constant":
+        return np.full(len(uniform), mean, dtype=np.int64)
+    factor = -np.log1p(-uniform) if spread == "exponential" else 2 * uniform
+    found: Integers = np.rint(factor * mean).astype(np.int64)
+    return found
+
+
+class Transfer(Record):
+    """A payload on its way through a network."""
+
+    payload: Memory
+    bandwidth: Bandwidth
+
+    def time(self) -> int:
+        """Nanoseconds, rounded up."""
+        return ceil(self.payload * SECOND / self.bandwidth)
+
+
+class Stage(Record):
+    """One step of a model, on one pool."""
+
+    name: Name | None = None
+    """What `after` calls it; the name of its pool unless given."""
+    pool: Name
+    service: dict[Name, Service] = Field(min_length=1)
+    """How long a batch takes, by instance type: the instance types listed are the vertical ladder."""
+    after: Annotated[tuple[Name, ...], Field(strict=False, max_length=16)] | None = None
+    """Earlier stages that must have ended before: several join, none begins with the request. The one before
+    unless given."""
+    network: Duration = 0
+    """On the way here, from the client or from the stage before; on average."""
+    network_spread: Spread = "constant"
+    """How that varies from request to request: `uniform` from 0 to twice the average."""
+    transfer: Transfer | None = None
+    """What must pass the network on that way."""
+    overhead: Duration = 0
+    """Of handling each request before it joins a queue, as in a front end that does not wait."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Stage:
+        if self.network_spread != "constant" and not self.network:
+            raise ValueError("network_spread: there is no time on the network that could vary; give network")
+        return self
+
+    @property
+    def called(self) -> str:
+        """What other stages call it."""
+        return self.name or self.pool
+
+
+class Model(Record):
+    """What is served."""
+
+    type: Literal["traditional", "deep", "llm"]
+    memory: Memory
+    """Device memory that a replica needs."""
+    deployment: Literal["cloud", "on-premises", "edge"] = "cloud"
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=16)]
+    """In the order in which a request passes them, or as their `after` says."""
+    reply: Duration = 0
+    """Of the answer on its way back to the client."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Model:
+        for number, stage in enumerate(self.stages):
+            earlier = [other.called for other in self.stages[:number]]
+            if stage.called in earlier:
+                raise ValueError(f"stages.{number}: another stage is called {stage.called!r}; give this one a name")
+            for wanted in stage.after or ():
+                if wanted not in earlier:
+                    wrong = f"stages.{number}.after: {wanted!r} is not an earlier stage"
+                    raise ValueError(f"{wrong}; {suggestion(wanted, earlier)}")
+        return self
+
+    def before(self, number: int) -> list[int]:
+        """The stages that must have ended before a stage begins."""
+        after = self.stages[number].after
+        if after is None:
+            return [number - 1] if number else []
+        names = [stage.called for stage in self.stages]
+        return sorted({names.index(name) for name in after})
