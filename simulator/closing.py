@@ -111,8 +111,10 @@ class _Closing:
         replies = np.array([item.reply for item in self.case.workloads])[self.workload[chosen]]
         whole = last.max(axis=0)
         self.completed[chosen] = whole < _NEVER
-        self.ends[chosen] = np.minimum(whole + replies, self.limit[chosen])
-        self.replies[chosen] = self.ends[chosen] - np.minimum(whole, self.limit[chosen])
+        # An answer on its way arrives, though the run may end before.
+        limit = np.where(whole < _NEVER, self.deadline[chosen], self.limit[chosen])
+        self.ends[chosen] = np.minimum(whole + replies, limit)
+        self.replies[chosen] = self.ends[chosen] - np.minimum(whole, limit)
 
     def _column(self, pool: int, rows: Integers, column: int) -> Integers:
         """A stamp of the batches of rows; never where they got into none."""

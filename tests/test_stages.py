@@ -54,6 +54,14 @@ def test_the_way_to_a_stage_and_back_is_part_of_the_latency() -> None:
     assert run.latency.tolist() == [19.6 * MS] * 2
 
 
+def test_the_end_of_the_run_cuts_no_answer_on_its_way() -> None:
+    """The last is served from 990 to 1000 ms, when nothing is left to do but 5 ms of its way back."""
+    stage = CaseStage("a", 0, law("10ms"))
+    run = simulate(built([stage], PLAIN, at=(0.0, 0.99), reply=5 * MS), 0)
+    assert run.latency.tolist() == [15 * MS] * 2
+    assert spent(run, 1) == {"compute": 10, "network": 5}
+
+
 def test_a_time_out_cuts_the_answer_on_its_way() -> None:
     stage = CaseStage("a", 0, law("10ms"))
     run = simulate(built([stage], PLAIN, reply=5 * MS, timeout=12 * MS), 0)
