@@ -164,6 +164,9 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         retries=workload.retries,
         impatience=workload.impatience,
         reply=model.reply,
+        priority=workload.priority,
+        deadline=workload.deadline,
+        weight=workload.weight,
     )
 
 
@@ -211,6 +214,7 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         limits=pool.limits,
         instances=pool.instances,
         speed=pool.speed,
+        discipline=pool.discipline,
     )
 
 

@@ -13,6 +13,7 @@ from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
+from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.quantities import SECOND
@@ -69,6 +70,12 @@ class CaseWorkload:
     impatience: Impatience | None = None
     reply: int = 0
     """Nanoseconds that the answer takes back to the client."""
+    priority: int = 0
+    """1 is the most urgent; 0 is none."""
+    deadline: int | None = None
+    """Nanoseconds from the sending of an attempt until its answer is due; None: the time-out."""
+    weight: int = 1
+    """Its share of what a pool serves, where the discipline shares."""
 
     @property
     def answers_back(self) -> bool:
@@ -92,6 +99,7 @@ class CasePool:
     instances: int = 1
     """Batches that one replica can run at the same time."""
     speed: Speed = field(default_factory=Constant)
+    discipline: Discipline = field(default_factory=FirstCome)
 
 
 @dataclass(frozen=True)
@@ -173,10 +181,20 @@ class Case:
             item.impatience is not None or (item.timeout is not None and item.cancels) for item in self.workloads
         )
 
+    def leaves_in_turn(self, pool: int) -> bool:
+        """Whether of those that wait in a pool none gives up before another that came earlier."""
+        if not self.abandons():
+            return True
+        entries = [self.stages[stage] for stage in self.stages_of(pool)]
+        comes = [item for item in self.workloads if pool in self.pools_of(item)]
+        timeouts = {item.timeout if item.cancels else None for item in comes}
+        same = len(timeouts) == len(entries) == 1 and not entries[0].after
+        return same and all(item.impatience is None for item in comes)
+
     def alone(self, pool: int) -> bool:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         case = self.pools[pool]
-        plain = isinstance(case.batching, NoBatching) and case.speed == Constant()
+        plain = isinstance(case.batching, NoBatching) and case.speed == Constant() and case.discipline == FirstCome()
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:

@@ -151,8 +151,9 @@ class Desk(Line):
         return True
 
     def priority(self, request: int) -> int:
-        """Zero: workloads name no priority."""
-        return 0
+        """The priority of the request's workload: 1 is the most urgent, 0 is none."""
+        tape = self.pool.tape
+        return tape.case.workloads[tape.workload[request]].priority
 
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from simulator.clients import Clients
 from simulator.clock import Clock
+from simulator.discipline import Known, Order
 from simulator.dispatch import Picker, View
 from simulator.fleet import Fleet
 from simulator.limits import Admission
@@ -18,12 +20,22 @@ if TYPE_CHECKING:
     from simulator.flow import Flow
 
 
+_FOREVER = float(1 << 62)
+
+
 class Patience:
     """When clients leave the queue."""
 
     def __init__(self, tape: Tape, timeouts: list[int | None]) -> None:
         self.arrived, self.workload, self.patience = tape.arrived, tape.workload, tape.patience
         self.timeouts = [float("inf") if timeout is None else timeout for timeout in timeouts]
+
+    def leaves(self, request: int) -> int:
+        """When the client of a request that waits goes."""
+        waits = self.timeouts[self.workload[request]]
+        if self.patience is not None:
+            waits = min(waits, self.patience[request])
+        return self.arrived[request] + ceil(min(waits, _FOREVER))
 
     def over(self, request: int, now: int) -> bool:
         """Whether the client of a request that waits has gone by now."""
@@ -47,6 +59,7 @@ class PoolRun:
         "dropped",
         "fleet",
         "flow",
+        "gathered",
         "held",
         "instances",
         "left",
@@ -90,6 +103,8 @@ class PoolRun:
         """Visits whose client had given up before their turn came."""
         self.held: list[int] = []
         """Visits that wait because no replica is ready."""
+        self.gathered: list[Line] | None = None
+        """Lines to which those held are being sent: one that chooses among them waits until all are there."""
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
         """By slot."""
@@ -110,6 +125,19 @@ class PoolRun:
         self.changed = picker.changed if at_once and cls.changed is not Picker.changed else None
         self.taken = picker.taken if at_once and cls.taken is not Picker.taken else None
         self.left = picker.left if at_once and cls.left is not Picker.left else None
+
+    def order(self) -> Order | None:
+        """The queue discipline at work on one line."""
+        loads = self.tape.case.workloads
+        known = Known(
+            workload=self.tape.workload,
+            arrived=self.tape.arrived,
+            priority=[item.priority for item in loads],
+            deadline=[item.timeout if item.deadline is None else item.deadline for item in loads],
+            weight=[item.weight for item in loads],
+            work=self._work_alone,
+        )
+        return self.case.discipline.start(known)
 
     def join(self, flow: Flow) -> None:
         """The pool becomes part of the whole."""
@@ -155,9 +183,14 @@ class PoolRun:
     def let_in(self, now: int) -> None:
         """A replica is ready: those who found none are sent on."""
         held, self.held = self.held, []
+        lines: list[Line] = []
+        self.gathered = lines
         for request in held:
             self.log.held.append((request, now))
             self.route(request, now)
+        self.gathered = None
+        for line in lines:
+            line.consider(now)
 
     def _has_room(self, request: int, line: Line, now: int) -> bool:
         """Whether a request may join a line; otherwise it is turned away."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from simulator.batching import Scheduler
 from simulator.desk import Desk, Reception, Seat
+from simulator.discipline import FirstCome
 from simulator.line import Instance, Line, Server
-from simulator.mixed import MixedLine
+from simulator.ordered import OrderedLine
 from simulator.solo import SoloInstance, SoloLine
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ def line_of(pool: PoolRun, slot: int) -> Line:
     """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
     if isinstance(pool.case.batching, Scheduler):
         return Desk(pool, slot) if len(pool.stages) == 1 else Reception(pool, slot)
-    if len(pool.stages) > 1:
-        return MixedLine(pool, slot)
-    return SoloLine(pool, slot) if pool.alone else Line(pool, slot)
+    if pool.alone:
+        return SoloLine(pool, slot)
+    plain = len(pool.stages) == 1 and pool.case.discipline == FirstCome() and pool.tape.case.leaves_in_turn(pool.number)
+    return Line(pool, slot) if plain else OrderedLine(pool, slot)
 
 
-_INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Server}
+_INSTANCES = {Desk: Seat, OrderedLine: Instance, SoloLine: SoloInstance, Line: Server}
 
 
 class Replica:

@@ -15,6 +15,7 @@ from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
+from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.errors import suggestion
 from simulator.limits import Limits
@@ -70,6 +71,12 @@ class Workload(Record):
     """Whether a pool learns that a client has given up: it then drops the request from its queue."""
     retries: Retries | None = None
     """What clients do when a request is refused or times out; nothing unless stated."""
+    priority: int = Field(0, ge=0, le=256)
+    """For the discipline `priority` and Triton's priority levels: 1 is the most urgent; 0 is none, after all others."""
+    deadline: PositiveDuration | None = None
+    """For the discipline `earliest_deadline`: when an answer is due after its sending; the time-out unless given."""
+    weight: int = Field(1, ge=1, le=100)
+    """For the discipline `weighted_fair`: the share of the work done for it, against the others' weights."""
 
     @model_validator(mode="after")
     def _check(self) -> Workload:
@@ -161,15 +168,22 @@ class Pool(Record):
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""
+    discipline: Discipline = FirstCome()
+    """Which of the requests that wait are served next."""
 
     @model_validator(mode="after")
     def _check(self) -> Pool:
         low, high = self.autoscaler.bounds(self.replicas)
         if not low <= self.replicas <= high:
             raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
-        if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
-            wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
-            raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+        if isinstance(self.batching, Scheduler):
+            named = f"batching {self.batching.model_dump()['kind']} keeps a queue"
+            if self.balancer.shared_queue:
+                wrong = f"{named} in each replica"
+                raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+            if self.discipline != FirstCome():
+                wrong = f"{named} of its own, in its own order"
+                raise ValueError(f"{wrong}; remove discipline, or choose another batching, such as dynamic")
         return self
 
 

@@ -1,7 +1,7 @@
 """Exact formulas: oracles for the engine, and instant estimates.
 
 Rates are per second (or any unit of time), times in the same unit. Sources: Kleinrock, Queueing Systems I-II;
-Gross, Shortle, Thompson & Harris, Fundamentals of Queueing Theory; Erlang 1917 for M/D/1.
+Gross, Shortle, Thompson & Harris, Fundamentals of Queueing Theory; Erlang 1917 for M/D/1; and as stated.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from decimal import Decimal, localcontext
 from math import exp, inf, log
 
 import numpy as np
+from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import poisson
 
@@ -165,6 +166,41 @@ def gm1_mean_wait(transform: Callable[[float], float], service_rate: float) -> f
 def mg1_mean_wait(arrival_rate: float, mean: float, second_moment: float) -> float:
     """Mean time in queue of M/G/1 (Pollaczek and Khinchine) from two moments of the service time."""
     return arrival_rate * second_moment / (2 * (1 - arrival_rate * mean))
+
+
+def priority_waits(rates: Sequence[float], means: Sequence[float], second_moments: Sequence[float]) -> list[float]:
+    """Mean time in queue by class of M/G/1 under priorities that interrupt nobody, the most urgent first (Cobham 1954).
+
+    Arrival rates and two moments of the service time, by class.
+    """
+    residual = sum(rate * second for rate, second in zip(rates, second_moments, strict=True)) / 2
+    waits, above = [], 0.0
+    for rate, mean in zip(rates, means, strict=True):
+        upto = above + rate * mean
+        waits.append(residual / ((1 - above) * (1 - upto)))
+        above = upto
+    return waits
+
+
+@dataclass(frozen=True)
+class ShortestJob:
+    """M/G/1 that serves the shortest first and interrupts nobody: a priority for each service time (Phipps 1956)."""
+
+    arrival_rate: float
+    density: Callable[[float], float]
+    """Of the service time."""
+
+    def wait(self, service_time: float) -> float:
+        """Mean time in queue of the requests that take so long."""
+        residual = self.arrival_rate * self._integral(lambda time: time**2, 0, inf) / 2
+        return residual / (1 - self.arrival_rate * self._integral(lambda time: time, 0, service_time)) ** 2
+
+    def mean_wait(self, low: float = 0.0, high: float = inf) -> float:
+        """Mean time in queue of the requests whose service time lies between two bounds."""
+        return self._integral(self.wait, low, high) / self._integral(lambda _: 1.0, low, high)
+
+    def _integral(self, figure: Callable[[float], float], low: float, high: float) -> float:
+        return float(quad(lambda time: figure(time) * self.density(time), low, high)[0])
 
 
 @dataclass(frozen=True)

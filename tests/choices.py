@@ -22,6 +22,7 @@ from simulator.batching import Batching, Scheduler
 from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
+from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.scenario import InstanceType
@@ -222,6 +223,12 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     low, high = autoscaler.bounds(draw(st.integers(1, 6)))
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
+    discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
+    if isinstance(batching, Scheduler) and discipline != FirstCome():
+        if "batching" in fixed:
+            discipline = FirstCome()
+        else:
+            batching = draw(any_of(Batching).filter(lambda found: not isinstance(found, Scheduler)))
     balancers = any_of(Balancer)
     if isinstance(batching, Scheduler):
         balancers = balancers.filter(lambda found: not found.shared_queue)
@@ -243,6 +250,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
+        discipline=discipline,
     )
     return Serving(made, law)
 
@@ -274,6 +282,9 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             retries=None if plain else draw(st.one_of(st.none(), retries())),
             impatience=None if plain else draw(leaving),
             reply=draw(ways),
+            priority=draw(st.integers(0, 3)),
+            deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
+            weight=draw(st.integers(1, 4)),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

@@ -23,7 +23,7 @@ TABLES = {
     "service": "batching",
     "speed": "batching",
 }
-TABLES |= {"autoscaler": "autoscaling", "speed": "batching"}
+TABLES |= {"autoscaler": "autoscaling", "speed": "batching", "discipline": "queues"}
 FAMILIES = [name for name, family in Component.families.items() if family.__module__.startswith("simulator.")]
 BY_VALUE = {"replay", "table"}  # what files become once they are read: nobody writes these
 COMMANDS = [line[4:] for text in PAGES.values() for line in text.splitlines() if line.startswith("    headroom ")]

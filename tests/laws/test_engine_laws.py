@@ -17,6 +17,7 @@ from simulator.batching import Batching, Dynamic, NoBatching, Scheduler, Static
 from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.component import Component
 from simulator.cost import HOUR, bill, machine_time
+from simulator.discipline import Discipline, FirstCome, Priority
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
 from simulator.recording import (
@@ -32,18 +33,20 @@ from simulator.recording import (
     REJECTED,
     SIZE,
     SLOT,
+    STAGE_CAUSES,
     START,
     Replication,
 )
 from simulator.service import Deterministic, Service
 from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Service, Speed]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Discipline, Service, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
     Balancer: "balancer",
     Batching: "batching",
+    Discipline: "discipline",
     Service: "service",
     Speed: "speed",
 }
@@ -61,6 +64,7 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     accounts_for_every_second(run)
     stays_within_bounds(case, run)
     bills_what_it_used(case, run)
+    serves_in_order(case, run)
 
 
 def conserves_requests(case: Case, run: Replication) -> None:
@@ -143,6 +147,40 @@ def bills_what_it_used(case: Case, run: Replication) -> None:
         assert bill(visits.replicas, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
 
 
+def serves_in_order(case: Case, run: Replication) -> None:
+    """At each batch, nobody who waits in the same line for the same stage comes before those who are taken.
+
+    First come, first served, that is whoever joined earlier; under priorities, also whoever is more urgent.
+    """
+    for number, stage in enumerate(case.stages):
+        pool, rows = case.pools[stage.pool], run.pools[stage.pool].batches
+        if isinstance(pool.batching, Scheduler) or not isinstance(pool.discipline, FirstCome | Priority):
+            continue
+        visits = run.visits[number]
+        # Those who began before their clients gave up: their stamps are whole.
+        begun = np.flatnonzero(visits.causes[STAGE_CAUSES.index("compute")] > 0)
+        batch = visits.batch_of[begun]
+        joined = visits.came[begun] + visits.causes[: STAGE_CAUSES.index("queue"), begun].sum(axis=0)
+        urgency = np.zeros(len(case.workloads), dtype=np.int64)
+        if isinstance(pool.discipline, Priority):
+            urgency = np.array([item.priority or 1000 for item in case.workloads])
+        of = run.workload[run.request(visits.attempt[begun])]
+        line = np.zeros(len(begun)) if pool.balancer.shared_queue else rows[batch, SLOT]
+        for slot in np.unique(line):
+            own = line == slot
+            before_its_turn(batch[own], rows[batch[own], START], joined[own], urgency[of[own]])
+
+
+def before_its_turn(batch: np.ndarray, start: np.ndarray, joined: np.ndarray, urgency: np.ndarray) -> None:
+    for taken in np.unique(batch)[:50]:
+        members = batch == taken
+        now = int(start[members][0])
+        waiting = (batch > taken) & (joined < now)
+        first = urgency[waiting] * 10**12 + joined[waiting]
+        last = urgency[members] * 10**12 + joined[members]
+        assert not len(first) or first.min() >= last.max(), "somebody was served before their turn"
+
+
 @pytest.mark.parametrize(("family", "choice"), EVERY_CHOICE)
 def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Component]) -> None:
     @settings(max_examples=15)
@@ -202,8 +240,11 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
         assert busy == case.pools[0].replicas * case.pools[0].instances
 
 
+ONE_QUEUE: dict[str, Any] = {"balancer": CentralQueue(), "batching": NoBatching(), "discipline": FirstCome()}
+
+
 @settings(max_examples=60)
-@given(cases(plain=True, balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching(), speed=Constant()))
+@given(cases(plain=True, autoscaler=Fixed(), speed=Constant(), **ONE_QUEUE))
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
@@ -261,6 +302,20 @@ def test_no_batching_is_batches_of_one(case: Case) -> None:
         columns = [column for column in range(BATCH_COLUMNS) if column != REASON]
         assert np.array_equal(short.batches[:, columns], long.batches[:, columns])
         assert repr(short.replicas) == repr(long.replicas)
+
+
+@settings(max_examples=100)
+@given(cases(discipline=FirstCome()))
+def test_equal_priorities_are_first_come_first_served(case: Case) -> None:
+    """The line that keeps an order does, to the nanosecond, what the plain line does."""
+    workloads = tuple(dataclasses.replace(item, priority=2) for item in case.workloads)
+    pools = tuple(
+        item if isinstance(item.batching, Scheduler) else dataclasses.replace(item, discipline=Priority())
+        for item in case.pools
+    )
+    plain = dataclasses.replace(case, workloads=workloads)
+    ordered = dataclasses.replace(plain, pools=pools)
+    assert fingerprint(simulate(plain, 0)) == fingerprint(simulate(ordered, 0))
 
 
 @settings(max_examples=50)
@@ -321,8 +376,8 @@ def replayed(case: Case) -> Case:
 def slow_workload(item: CaseWorkload, factor: int) -> CaseWorkload:
     assert isinstance(item.arrivals, Replay)
     times = Replay(times=item.arrivals.times * factor)
-    timeout = None if item.timeout is None else item.timeout * factor
-    return dataclasses.replace(item, arrivals=times, timeout=timeout, reply=item.reply * factor)
+    timeout, deadline = (None if span is None else span * factor for span in (item.timeout, item.deadline))
+    return dataclasses.replace(item, arrivals=times, timeout=timeout, deadline=deadline, reply=item.reply * factor)
 
 
 def slow_stage(item: CaseStage, factor: int) -> CaseStage:
