@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from cases import case, dynamic, poisson, pool, takes
 from exact import REPLICATIONS, Simulated, exponential, means, quantiles
 
 from simulator.arrivals import Closed, Deterministic, Gamma
+from simulator.case import CaseWorkload
 from simulator.clients import Impatience
+from simulator.discipline import Priority, ShortestJob
 from simulator.dispatch import PowerOfTwo, Random
 from simulator.limits import Limits
 from simulator.quantities import SECOND
@@ -32,8 +35,10 @@ from simulator.theory import (
     closed_loop,
     gm1_mean_wait,
     mg1_mean_wait,
+    priority_waits,
     tandem_latency,
 )
+from simulator.theory import ShortestJob as Phipps
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "accuracy.md"
 MOST = 4.0
@@ -189,6 +194,24 @@ def limits() -> Iterator[Row]:
     yield Row("M/G/∞, lognormal, cv 2, load 20", "variance of it", 20, [float(part.var()) for part in present])
 
 
+def disciplines() -> Iterator[Row]:
+    """Orders other than first come, first served."""
+    rates = (0.3, 0.5)
+    loads = [CaseWorkload(f"{rate}", poisson(rate), (0,), None, priority=n) for n, rate in enumerate(rates, 1)]
+    made = case(poisson(1), pool(exponential("1s")), seconds=60_000, warmup=6000, seed=7)
+    found = Simulated(
+        replace(made, workloads=tuple(loads), pools=(replace(made.pools[0], discipline=Priority()),)),
+    )
+    runs = list(zip(found.wait, found.runs, found.measured, strict=True))
+    for number, wait in enumerate(priority_waits(rates, [1, 1], [2, 2])):
+        parts = [waits[run.workload[chosen] == number] for waits, run, chosen in runs]
+        yield Row("M/M/1, two priorities, loads 0.3 and 0.5", f"mean wait of priority {number + 1}", wait, means(parts))
+    made = case(poisson(0.8), pool(exponential("1s")), seconds=60_000, warmup=6000, seed=7)
+    found = Simulated(replace(made, pools=(replace(made.pools[0], discipline=ShortestJob()),)))
+    exact = Phipps(0.8, lambda time: exp(-time))
+    yield Row("M/M/1, the shortest first, load 0.8", "mean wait", exact.mean_wait(), means(found.wait))
+
+
 def services() -> Iterator[Row]:
     """What inference services add: balancers and batches."""
     split, one = MMC(0.7, 1, 1), pool(exponential("1s"), 4, Random())
@@ -216,7 +239,7 @@ def services() -> Iterator[Row]:
 
 def main() -> int:
     rows = []
-    for part in (queues, renewals, limits, services):
+    for part in (queues, renewals, disciplines, limits, services):
         for row in part():
             print(row, flush=True)
             rows.append(row)
