@@ -165,6 +165,9 @@ def _limits(pool: CasePool, limits: Limits) -> Iterator[_Change]:
         yield "concurrency limit", limits.concurrency, after, "", relieved(concurrency=after)
     if limits.rate is not None:
         yield "rate limit", limits.rate, limits.rate * RELIEF, "/s", relieved(rate=limits.rate * RELIEF)
+    for name, own in limits.rates.items():
+        relief = {**limits.rates, name: own.model_copy(update={"rate": own.rate * RELIEF})}
+        yield f"rate limit of {name}", own.rate, own.rate * RELIEF, "/s", relieved(rates=relief)
     if limits.shed:
         shed = {name: max(_more(length), 1) for name, length in limits.shed.items()}
         before, after = min(limits.shed.values()), min(shed.values())

@@ -148,7 +148,7 @@ class PoolRun:
 
     def arrive(self, request: int, now: int) -> None:
         """A request reaches the pool."""
-        if self.admission is None or self.admission.admits(now):
+        if self.admission is None or self.admission.admits(request, now):
             self.route(request, now)
         else:
             self.refuse(request, now)

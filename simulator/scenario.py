@@ -253,10 +253,10 @@ class Scenario(Record):
                     wrong = f"{where}.service: nothing is said of {instance!r}, the instance of this pool"
                     raise ValueError(f"{wrong}; {suggestion(instance, stage.service)}")
         for name, pool in self.pools.items():
-            for shed in pool.limits.shed if pool.limits else ():
-                if shed not in self.workloads:
-                    wrong = f"pools.{name}.limits.shed: {shed!r} is not a workload of this scenario"
-                    raise ValueError(f"{wrong}; {suggestion(shed, self.workloads)}")
+            for field, limited in pool.limits.by_workload() if pool.limits else ():
+                if limited not in self.workloads:
+                    wrong = f"pools.{name}.limits.{field}: {limited!r} is not a workload of this scenario"
+                    raise ValueError(f"{wrong}; {suggestion(limited, self.workloads)}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

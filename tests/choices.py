@@ -24,7 +24,7 @@ from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
-from simulator.limits import Limits
+from simulator.limits import Allowance, Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
 from simulator.speed import Speed
@@ -183,6 +183,7 @@ def limits(draw: st.DrawFn) -> Limits:
         concurrency=draw(st.one_of(st.none(), st.integers(1, 12))),
         rate=draw(st.one_of(st.none(), st.just("50/s"))),  # type: ignore[arg-type]  # as users write it
         burst=draw(st.integers(1, 4)),
+        rates=draw(st.dictionaries(st.just("load-1"), st.just(Allowance.model_validate({"rate": "30/s", "burst": 2})))),
         shed=draw(st.dictionaries(st.just("load-0"), st.integers(0, 5))),
     )
 

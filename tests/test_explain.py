@@ -204,6 +204,15 @@ BUILT: dict[str, tuple[Case, str, str]] = {
         "serving",
         "rate limit",
     ),
+    "a low limit of a workload's own rate": (
+        single(
+            replay(*(0.09 * k for k in range(1000))),
+            pool(takes("0ms", "10ms"), 5, limits=limits(rates={"load": {"rate": "10/s"}})),
+            90,
+        ),
+        "serving",
+        "rate limit of load",
+    ),
     "shedding too soon": (
         single(bursts(17), pool(takes("0ms", "10ms"), 5, limits=limits(shed={"load": 10})), 100),
         "serving",
@@ -272,6 +281,9 @@ def by_hand(given: CasePool) -> Iterator[tuple[str, CasePool]]:
             if (value := getattr(bounds, field)) is not None:
                 more = bounds.model_copy(update={field: value * 1.2 if field == "rate" else ceil(value * 1.2)})
                 yield f"{field} limit", dataclasses.replace(given, limits=more)
+        for name, own in bounds.rates.items():
+            rates = {**bounds.rates, name: own.model_copy(update={"rate": own.rate * 1.2})}
+            yield f"rate limit of {name}", dataclasses.replace(given, limits=bounds.model_copy(update={"rates": rates}))
         if bounds.shed:
             later = bounds.model_copy(update={"shed": {name: ceil(1.2 * n) for name, n in bounds.shed.items()}})
             yield "shedding limit", dataclasses.replace(given, limits=later)
