@@ -17,7 +17,7 @@ import numpy as np
 from cases import case, dynamic, poisson, pool, takes
 from exact import REPLICATIONS, Simulated, exponential, means, quantiles
 
-from simulator.arrivals import Closed, Deterministic, Gamma
+from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.case import CaseWorkload
 from simulator.clients import Impatience
 from simulator.discipline import Priority, ShortestJob
@@ -34,6 +34,7 @@ from simulator.theory import (
     blocking,
     closed_loop,
     gm1_mean_wait,
+    group_arrivals_latency,
     mg1_mean_wait,
     priority_waits,
     tandem_latency,
@@ -150,6 +151,14 @@ def renewals() -> Iterator[Row]:
         yield Row(name, "mean wait", wait, means(found.wait))
 
 
+def groups() -> Iterator[Row]:
+    """Requests that come together."""
+    arrivals = Poisson.model_validate({"rate": "0.4/s", "group": 2})
+    found = Simulated(case(arrivals, pool(exponential("1s")), seconds=40_000, warmup=2000, seed=7))
+    exact = group_arrivals_latency(0.2, 2, 1.0)
+    yield Row("M^X/M/1, pairs of requests, load 0.4", "mean latency", exact, means(found.latency))
+
+
 def share(found: Simulated, outcome: int) -> list[float]:
     return [float((part == outcome).mean()) for part in found.outcome]
 
@@ -239,7 +248,7 @@ def services() -> Iterator[Row]:
 
 def main() -> int:
     rows = []
-    for part in (queues, renewals, disciplines, limits, services):
+    for part in (queues, renewals, groups, disciplines, limits, services):
         for row in part():
             print(row, flush=True)
             rows.append(row)

@@ -182,6 +182,15 @@ def priority_waits(rates: Sequence[float], means: Sequence[float], second_moment
     return waits
 
 
+def group_arrivals_latency(group_rate: float, group: int, service_rate: float) -> float:
+    """Mean time in queue and service of M^X/M/1: groups of always so many requests, each served by itself (Gross 3.1).
+
+    The mean number present is load (E[X^2] + E[X]) / (2 E[X] (1 - load)); the rest is Little's law.
+    """
+    load = group_rate * group / service_rate
+    return load * (group + 1) / (2 * (1 - load)) / (group_rate * group)
+
+
 @dataclass(frozen=True)
 class ShortestJob:
     """M/G/1 that serves the shortest first and interrupts nobody: a priority for each service time (Phipps 1956)."""
