@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from calibration.profile import find_profile, load_profile
+from scenarios.amounts import amounts, check
 from scenarios.settings import apply_settings
 from scenarios.traces import read_trace
 from scenarios.yamlfile import read_yaml
@@ -132,7 +133,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         first[name] = len(stages)
         stages += _stages(scenario, files, name, len(stages))
     workloads = [_workload(scenario, files, name, first) for name in scenario.workloads]
-    return Case(
+    case = Case(
         title=scenario.title,
         workloads=tuple(workloads),
         stages=tuple(stages),
@@ -144,6 +145,8 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         seed=scenario.seed,
         precision=scenario.run.precision,
     )
+    check(case)
+    return case
 
 
 def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]) -> CaseWorkload:
@@ -154,6 +157,10 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         arrivals = workload.arrivals.resolve(files)
     except InputError as error:
         raise error.at(path=f"workloads.{name}.arrivals") from None
+    try:
+        items, sizes = amounts(workload, arrivals, files)
+    except InputError as error:
+        raise error.at(path=f"workloads.{name}") from None
     start = first[workload.model]
     return CaseWorkload(
         name=name,
@@ -167,6 +174,8 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         priority=workload.priority,
         deadline=workload.deadline,
         weight=workload.weight,
+        items=items,
+        sizes=sizes,
     )
 
 

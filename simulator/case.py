@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simulator.arrivals import Closed, Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, NoBatching, Scheduler
+from simulator.batching import Batching, NoBatching, Policy, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
+from simulator.demand import Demand
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION, InstanceType
 from simulator.service import Law
+from simulator.sizes import SizeLaw
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
 
@@ -76,6 +78,24 @@ class CaseWorkload:
     """Nanoseconds from the sending of an attempt until its answer is due; None: the time-out."""
     weight: int = 1
     """Its share of what a pool serves, where the discipline shares."""
+    items: SizeLaw | None = None
+    """How many each request brings; None: one."""
+    sizes: tuple[tuple[str, SizeLaw], ...] = ()
+    """What stages and batches may read of each item, by name."""
+
+    def size(self, name: str) -> SizeLaw:
+        """The law of one of its sizes."""
+        return dict(self.sizes)[name]
+
+    def scaled(self, factor: float) -> CaseWorkload:
+        """The same at `factor` times the load."""
+        arrivals = self.arrivals.scaled(factor)
+        return replace(
+            self,
+            arrivals=arrivals,
+            items=None if self.items is None else self.items.beside(arrivals),
+            sizes=tuple((name, law.beside(arrivals)) for name, law in self.sizes),
+        )
 
     @property
     def answers_back(self) -> bool:
@@ -138,11 +158,21 @@ class Case:
         case = self.pools[pool]
         return case.instances * (len(self.stages_of(pool)) if isinstance(case.batching, Scheduler) else 1)
 
+    def looks_at(self, stage: CaseStage) -> set[str]:
+        """The sizes that the law of a stage or its pool's batches look at."""
+        batching, reads = self.pools[stage.pool].batching, stage.service.reads
+        total = batching.total() if isinstance(batching, Policy) else None
+        return {name for name in (reads, total and total.size) if name}
+
+    def demand(self, stage: int) -> Demand:
+        """What requests bring to a stage on average."""
+        return Demand(self, stage, [item for item in self.workloads if stage in item.stages])
+
     def capacity(self, stage: int, replicas: int) -> float:
         """Requests per second of a stage at so many replicas, always at its batch size with the most throughput."""
-        law, pool = self.stages[stage].service, self.pools[self.stages[stage].pool]
-        sizes = range(1, pool.batching.largest() + 1)
-        best = max(size / law.mean(pool.batching.cost(size)) for size in sizes)
+        demand, pool = self.demand(stage), self.pools[self.stages[stage].pool]
+        batches = demand.batches()
+        best = max(items / work for items, work in zip(batches, demand.work(batches), strict=True)) / batches[0]
         return replicas * pool.instances * best * pool.speed.mean() * 1e9
 
     def load(self, pool: int) -> float:
@@ -170,9 +200,9 @@ class Case:
         """Nanoseconds until the answer where nothing waits: the longest way through the stages."""
         ends: dict[int, float] = {}
         for number in workload.stages:
-            stage = self.stages[number]
+            stage, demand = self.stages[number], Demand(self, number, [workload])
             begins = max((ends[before] for before in stage.after), default=0.0)
-            ends[number] = begins + stage.way + stage.service.mean(1)
+            ends[number] = begins + stage.way + demand.work([demand.items()])[0]
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:

@@ -55,14 +55,24 @@ class Faster(Law):
         """As the other law does."""
         return self.law.draw(uniform)
 
+    @property
+    def reads(self) -> str | None:
+        """What the other law reads."""
+        return self.law.reads
+
+    @property
+    def pads(self) -> bool:
+        """As the other law does."""
+        return self.law.pads
+
     def work(self) -> WorkFunction:
         """The other law's work, divided."""
         work = self.law.work()
-        return lambda batch, drawn: ceil(work(batch, drawn) / RELIEF)
+        return lambda batch, drawn, units=0: ceil(work(batch, drawn, units) / RELIEF)
 
-    def mean(self, batch: int) -> float:
+    def mean(self, batch: float, units: float = 0.0) -> float:
         """The other law's mean, divided."""
-        return self.law.mean(batch) / RELIEF
+        return self.law.mean(batch, units) / RELIEF
 
     def largest_batch(self) -> int | None:
         """That of the other law."""
@@ -93,7 +103,8 @@ def _stage(case: Case, position: int) -> Iterator[Lever]:
         stages = (*case.stages[:position], replace(stage, **fields), *case.stages[position + 1 :])
         return replace(case, stages=stages)
 
-    alone = stage.service.mean(1) / SECOND
+    demand = case.demand(position)
+    alone = demand.work([demand.items()])[0] / SECOND
     faster = Faster(level=stage.service.level, law=stage.service)
     yield Lever(pool, f"service time{whose}", alone, alone / RELIEF, "s", relieved(service=faster))
     for field in ("network", "transfer", "overhead"):

@@ -187,7 +187,8 @@ class Server(Instance):
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         super().__init__(replica, index, line)
-        self.popleft, self.work = line.waiting.popleft, self.pool.works[self.pool.stages[0]]
+        self.popleft = line.waiting.popleft
+        self.work = self.pool.tape.case.stages[self.pool.stages[0]].service.work()
 
     def start(self, take: int, why: int, now: int) -> None:
         """Takes the oldest visits of the line into a batch."""

@@ -8,121 +8,41 @@ stage. Every step costs at most the logarithm of the number that wait.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, overload
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
+from simulator.batching import FULL, Policy
 from simulator.line import Instance, Line
+from simulator.waiting import Queue, WeighedQueue
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
-
-_SPARE = 64  # entries of visits that have gone are cleared away once they are the most, and more than these
-
-
-class Queue(Sequence[int]):
-    """The visits of one stage that wait. As a sequence: the oldest first, which is what a batching policy sees."""
-
-    __slots__ = ("fifo", "heap", "key", "leaves", "leaving", "there")
-
-    def __init__(self, key: Callable[[int], int] | None, leaves: Callable[[int], int] | None) -> None:
-        self.key = key
-        """By visit: its place in the order, the smallest first; None where the oldest is next."""
-        self.leaves = leaves
-        """By visit: when its client gives up; None where nobody does."""
-        self.there: dict[int, int] = {}
-        """Those that wait, each with its number in the order of joining. What follows may still hold some that left."""
-        self.fifo: deque[int] = deque()
-        """The oldest first."""
-        self.heap: list[tuple[int, int, int]] = []
-        """(key, number, visit)."""
-        self.leaving: list[tuple[int, int]] = []
-        """A heap of (when its client gives up, visit)."""
-
-    def __len__(self) -> int:
-        return len(self.there)
-
-    @overload
-    def __getitem__(self, place: int) -> int: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[int]: ...
-
-    def __getitem__(self, place: int | slice) -> int | Sequence[int]:
-        if place != 0:
-            return [visit for visit in self.fifo if visit in self.there][place]
-        while self.fifo[0] not in self.there:
-            self.fifo.popleft()
-        return self.fifo[0]
-
-    def join(self, visit: int, number: int) -> None:
-        """A visit comes, as the `number`-th of its line."""
-        self.there[visit] = number
-        self.fifo.append(visit)
-        if self.key is not None:
-            heappush(self.heap, (self.key(visit), number, visit))
-        if self.leaves is not None:
-            heappush(self.leaving, (self.leaves(visit), visit))
-
-    def first(self) -> tuple[int, int]:
-        """The key of the next, and its number; the key is 0 where the oldest is next."""
-        if self.key is None:
-            return 0, self.there[self[0]]
-        while self.heap[0][2] not in self.there:
-            heappop(self.heap)
-        return self.heap[0][:2]
-
-    def take(self, count: int) -> tuple[list[int], int]:
-        """Takes the next visits out; (the visits, the largest of their keys)."""
-        there, key = self.there, 0
-        taken: list[int] = []
-        while len(taken) < count:
-            if self.key is None:
-                visit = self.fifo.popleft()
-            else:
-                key, _, visit = heappop(self.heap)
-            if there.pop(visit, 0):
-                taken.append(visit)
-        self._tidy()
-        return taken, key
-
-    def expired(self, now: int) -> list[int]:
-        """Takes out those whose clients have given up."""
-        gone = []
-        while self.leaving and self.leaving[0][0] <= now:
-            _, visit = heappop(self.leaving)
-            if self.there.pop(visit, 0):
-                gone.append(visit)
-        return gone
-
-    def _tidy(self) -> None:
-        """Clears away what has gone, where it is the most."""
-        most, there = 2 * len(self.there) + _SPARE, self.there
-        if len(self.fifo) > most:
-            self.fifo = deque(visit for visit in self.fifo if visit in there)
-        if len(self.heap) > most:
-            self.heap = [entry for entry in self.heap if entry[2] in there]
-            heapify(self.heap)
-        if len(self.leaving) > most:
-            self.leaving = [entry for entry in self.leaving if entry[1] in there]
-            heapify(self.leaving)
 
 
 class OrderedLine(Line):
     """Visits of one or several stages that wait for the same instances, in the order of a discipline."""
 
-    __slots__ = ("joined", "order", "queues")
+    __slots__ = ("joined", "most", "order", "queues")
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
         super().__init__(pool, slot)
         self.order = pool.order()
         """The discipline at work; None where whoever joined first is next."""
-        key = None if self.order is None else self.order.key
-        leaves = None if pool.patience is None else pool.patience.leaves
-        self.queues = {stage: Queue(key, leaves) for stage in pool.stages}
+        self.queues = {stage: self._queue() for stage in pool.stages}
+        self.most = pool.case.batching.largest()
         self.joined = 0
         """Visits that came so far."""
+
+    def _queue(self) -> Queue:
+        pool, policy = self.pool, self.pool.case.batching
+        assert isinstance(policy, Policy)
+        key = None if self.order is None else self.order.key
+        leaves = None if pool.patience is None else pool.patience.leaves
+        items, total = pool.tape.items, policy.total()
+        if items is None and total is None:
+            return Queue(key, leaves)
+        sizes = None if total is None else pool.tape.sizes[total.size]
+        return WeighedQueue(key, leaves, items, sizes, total, policy.largest())
 
     def present(self) -> int:
         """Visits that no batch has taken yet."""
@@ -176,13 +96,13 @@ class OrderedLine(Line):
         if len(filled) > 1:
             filled.sort(key=lambda item: item[1].first())
         for stage, queue in filled:
-            take, time, why = self.decide(queue, self.reached, now)
+            full = queue.full()
+            take, time, why = (self.most, 0, FULL) if full else self.decide(queue, self.reached, now)
             if take:
                 members, key = queue.take(take)
                 if self.order is not None:
                     self.order.taken(key)
-                cost = pool.works[stage](take, pool.tape.service[members[0]])
-                pool.instances[heappop(self.idle)].serve(members, cost, why, now, self.idle_since)
+                pool.instances[heappop(self.idle)].serve(members, pool.costs[stage](members), why, now, self.idle_since)
                 return True
             again.append(time)
         return False

@@ -15,6 +15,7 @@ from simulator.line import Instance, Line
 from simulator.recording import Log
 from simulator.replica import line_of
 from simulator.tape import Tape
+from simulator.weighing import cost_of
 
 if TYPE_CHECKING:
     from simulator.flow import Flow
@@ -56,6 +57,7 @@ class PoolRun:
         "changed",
         "clients",
         "clock",
+        "costs",
         "dropped",
         "fleet",
         "flow",
@@ -77,7 +79,6 @@ class PoolRun:
         "tape",
         "told",
         "view",
-        "works",
     )
 
     def __init__(self, clock: Clock, number: int, tape: Tape, patience: Patience | None) -> None:
@@ -87,10 +88,10 @@ class PoolRun:
         self.log = Log()
         self.routed = tape.routed
         self.stages = case.stages_of(number)
-        self.works = {stage: case.stages[stage].service.work() for stage in self.stages}
-        """By stage: the function (batch size, what the oldest request drew) -> nanoseconds."""
-        self.seats = case.seats(number)
         self.alone = case.alone(number)
+        self.costs = {} if self.alone else {stage: cost_of(case, tape, stage) for stage in self.stages}
+        """By stage: the work of a batch, by its visits; where each is served alone it stands on the tape."""
+        self.seats = case.seats(number)
         self.admission: Admission | None = None
         """The limits at work, if there are any."""
         self.clients: Clients | None = None
@@ -248,7 +249,7 @@ class PoolRun:
 
     def _work_alone(self, request: int) -> int:
         tape = self.tape
-        return tape.works[request] if self.alone else self.works[tape.stage[request]](1, tape.service[request])
+        return tape.works[request] if self.alone else self.costs[tape.stage[request]]([request])
 
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""

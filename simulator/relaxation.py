@@ -30,7 +30,7 @@ def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
 
 def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], start: int) -> float:
     stages = case.stages_of(number)
-    batch = max(case.stages[stage].service.mean(pool.batching.largest()) for stage in stages) / SECOND
+    batch = max(case.demand(stage).longest() for stage in stages) / SECOND
     load = case.load(number)
     if load >= 1:
         given_up = [item.timeout or 0 for item in case.workloads if number in case.pools_of(item)]
@@ -70,6 +70,6 @@ def _ratios(case: Case, number: int, stage: int, run: Replication, start: int) -
     rows = run.pools[number].batches[np.unique(taken[taken >= 0])]
     rows = rows[rows[:, START] >= start]
     sizes, places = np.unique(rows[:, SIZE], return_inverse=True)
-    law = case.stages[stage].service
-    expected = np.array([law.mean(int(size)) for size in sizes])[places]
+    demand = case.demand(stage)
+    expected = np.array(demand.work([demand.items() * int(size) for size in sizes]))[places]
     return (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0), rows[:, SIZE]

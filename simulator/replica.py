@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.batching import Scheduler
+from simulator.batching import Policy, Scheduler
 from simulator.desk import Desk, Reception, Seat
 from simulator.discipline import FirstCome
 from simulator.line import Instance, Line, Server
 from simulator.ordered import OrderedLine
 from simulator.solo import SoloInstance, SoloLine
+from simulator.weighing import Weigher
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
@@ -23,7 +24,15 @@ def line_of(pool: PoolRun, slot: int) -> Line:
     if pool.alone:
         return SoloLine(pool, slot)
     plain = len(pool.stages) == 1 and pool.case.discipline == FirstCome() and pool.tape.case.leaves_in_turn(pool.number)
-    return Line(pool, slot) if plain else OrderedLine(pool, slot)
+    weighed = pool.tape.items is not None or (isinstance(pool.case.batching, Policy) and pool.case.batching.total())
+    return Line(pool, slot) if plain and not weighed else OrderedLine(pool, slot)
+
+
+def _instance_of(pool: PoolRun, line: Line) -> type[Instance]:
+    """What serves a line."""
+    if type(line) is Line and pool.tape.case.stages[pool.stages[0]].service.reads is not None:
+        return Weigher
+    return _INSTANCES[type(line)]
 
 
 _INSTANCES = {Desk: Seat, OrderedLine: Instance, SoloLine: SoloInstance, Line: Server}
@@ -43,7 +52,7 @@ class Replica:
         self.instances: list[Instance] = []
         for line in lines:
             for _ in range(pool.case.instances):
-                self.instances.append(_INSTANCES[type(line)](self, len(self.instances), line))
+                self.instances.append(_instance_of(pool, line)(self, len(self.instances), line))
         pool.instances.extend(self.instances)
 
     def serving(self) -> int:

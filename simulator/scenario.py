@@ -21,6 +21,7 @@ from simulator.errors import suggestion
 from simulator.limits import Limits
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.service import Service
+from simulator.sizes import Sizes
 from simulator.slo import Slo
 from simulator.speed import Constant, Speed
 
@@ -77,6 +78,10 @@ class Workload(Record):
     """For the discipline `earliest_deadline`: when an answer is due after its sending; the time-out unless given."""
     weight: int = Field(1, ge=1, le=100)
     """For the discipline `weighted_fair`: the share of the work done for it, against the others' weights."""
+    items: Sizes | None = None
+    """How many each request brings, to be served in one batch, such as a client's batch of images; one unless given."""
+    sizes: dict[Name, Sizes] = Field(default_factory=dict, max_length=16)
+    """What the service times or the batches depend on, by a name of one's own, such as `tokens`: of each item."""
 
     @model_validator(mode="after")
     def _check(self) -> Workload:

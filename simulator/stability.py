@@ -104,8 +104,7 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
             came = np.mean([np.histogram(one[0], edges)[0] for one in visits], axis=0)
             certain += (came - NOISE * np.sqrt(came / len(runs))) * each
             held += np.mean([_held(*one, edges) for one in visits], axis=0) * each
-            law = case.stages[position].service
-            patience = np.maximum(patience, 2 * law.mean(pool.batching.largest()))
+            patience = np.maximum(patience, 2 * case.demand(position).longest())
         one_each = min(SECOND / case.capacity(position, 1) for position in case.stages_of(number))
         room = ready * np.diff(edges)
         over = (certain > room) | (held > np.maximum(ready * patience, one_each))

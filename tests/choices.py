@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from pydantic.fields import FieldInfo
 
 from simulator import quantities
-from simulator.arrivals import Process
+from simulator.arrivals import Process, Replay
 from simulator.arrivals.scheduled import parse_moment, parse_time_of_day, parse_zone
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, Scheduler
@@ -27,9 +27,17 @@ from simulator.dispatch import Balancer
 from simulator.limits import Allowance, Limits
 from simulator.scenario import InstanceType
 from simulator.service import Law
+from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
+NAMED = {
+    "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
+    "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
+}
+"""Fields, by name, of which few values are of use."""
+TOKENS = "tokens"
+"""The size that every random workload tells."""
 PARSERS: dict[Any, st.SearchStrategy[str]] = {
     quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
     quantities.parse_rate_or_zero: st.integers(0, 400).map(lambda n: f"{n}/s"),
@@ -44,7 +52,7 @@ POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
 
 def choices(family: type[Component]) -> list[type[Component]]:
     """Every registered choice of a family that runs by value."""
-    by_value = {"arrivals": Process, "service": Law}
+    by_value = {"arrivals": Process, "service": Law, "sizes": SizeLaw}
     base = by_value.get(family.family, family)
     return [choice for choice in family.choices.values() if issubclass(choice, base)]
 
@@ -53,7 +61,11 @@ def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
         return SPECIAL[choice]()
-    fields = {name: _field(field) for name, field in choice.model_fields.items() if name != "kind"}
+    fields = {
+        name: NAMED[name] if name in NAMED else _field(field)
+        for name, field in choice.model_fields.items()
+        if name != "kind"
+    }
     return st.fixed_dictionaries(fields).map(lambda data: _valid(choice, data)).filter(lambda made: made is not None)
 
 
@@ -102,6 +114,8 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
         if isinstance(part, type) and issubclass(part, Record):
             return st.lists(_plain(part, []), min_size=fewest, max_size=fewest + 3)
         return st.lists(_plain(part, []), min_size=fewest, max_size=4, unique=True).map(sorted).map(tuple)
+    if annotation is str:
+        return st.just(TOKENS)  # the only names that choices hold are of sizes
     if isinstance(annotation, type) and issubclass(annotation, Record):
         return st.fixed_dictionaries({name: _field(field) for name, field in annotation.model_fields.items()})
     low: Any = 0
@@ -256,6 +270,29 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     return Serving(made, law)
 
 
+def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[str, Any]]:
+    """Arrivals, with sizes that may be those of a replay."""
+    laws = [instances(law) for law in choices(Sizes) if law is not ReplayedSizes]
+    if isinstance(arrivals, Replay):
+        laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
+    found = st.one_of(*laws) if sizes is None else st.just(sizes)
+    return found.map(lambda law: {"arrivals": arrivals, "sizes": ((TOKENS, law),)})
+
+
+def items(most: int) -> st.SearchStrategy[Any]:
+    """How many items requests bring, up to a number."""
+    values = st.lists(st.integers(1, most), min_size=1, max_size=3)
+    empirical = Component.families["sizes"].choices["empirical"]
+    return values.map(lambda found: empirical.model_validate({"values": found}))
+
+
+def _fits(one: Serving) -> int:
+    """The most items that requests to a pool may bring."""
+    batching, measured = one.pool.batching, one.service.largest_batch()
+    fits = [n for n in (1, 2, 3, 4) if batching.most(n) >= n and (measured is None or batching.most(n) <= measured)]
+    return max(fits)
+
+
 @st.composite
 def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     """A random case of one or two workloads over one or two pools, about a second long.
@@ -273,10 +310,12 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     stages = chain(*found)
     if draw(st.booleans()):
         stages = tuple(_shaped(draw, stages, ways))
+    most = min(_fits(one) for one in found)
+    times = st.just(fixed["arrivals"]) if "arrivals" in fixed else arrivals
     workloads = [
         _willing(
             name=f"load-{number}",
-            arrivals=fixed.get("arrivals") or draw(arrivals),
+            **draw(times.flatmap(lambda given: _sized(given, fixed.get("sizes")))),
             stages=tuple(range(len(stages))),
             timeout=t,
             cancels=draw(st.booleans()),
@@ -286,6 +325,7 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             priority=draw(st.integers(0, 3)),
             deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
             weight=draw(st.integers(1, 4)),
+            items=draw(st.one_of(st.none(), items(most))),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

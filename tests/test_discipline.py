@@ -23,8 +23,8 @@ from simulator.discipline import Discipline
 from simulator.dispatch import RoundRobin
 from simulator.engine import simulate
 from simulator.errors import InputError
-from simulator.ordered import Queue
 from simulator.recording import END, START, TIMED_OUT, Replication
+from simulator.waiting import Queue
 
 MS = 10**6
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from choices import any_of, cases, choices, instances, is_duration, open_arrivals, pools
+from choices import TOKENS, any_of, cases, choices, instances, is_duration, open_arrivals, pools
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -38,9 +38,10 @@ from simulator.recording import (
     Replication,
 )
 from simulator.service import Deterministic, Service
+from simulator.sizes import ReplayedSizes, Sizes
 from simulator.speed import Constant, Speed
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Discipline, Service, Speed]
+FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Discipline, Service, Sizes, Speed]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
@@ -48,12 +49,14 @@ FIELDS = {
     Batching: "batching",
     Discipline: "discipline",
     Service: "service",
+    Sizes: "sizes",
     Speed: "speed",
 }
 EVERY_CHOICE = [
     pytest.param(family, choice, id=f"{family.family}-{choice.model_fields['kind'].default}")
     for family in FAMILIES
     for choice in choices(family)
+    if choice is not ReplayedSizes  # of one replay: cases draw it beside
 ]
 
 
@@ -321,9 +324,10 @@ def test_equal_priorities_are_first_come_first_served(case: Case) -> None:
 @settings(max_examples=50)
 @given(any_of(Service), st.integers(0, 2**32))
 def test_the_work_of_one_is_the_same_on_the_tape(law: Any, seed: int) -> None:
-    drawn = law.draw(np.random.default_rng(seed).random(50))
-    work = law.work()
-    assert law.works_alone(drawn).tolist() == [work(1, one) for one in drawn.tolist()]
+    random = np.random.default_rng(seed)
+    drawn, items, units = law.draw(random.random(50)), random.integers(1, 17, 50), random.integers(0, 10**6, 50)
+    work, columns = law.work(), zip(items.tolist(), drawn.tolist(), units.tolist(), strict=True)
+    assert law.works_alone(drawn, items, units).tolist() == [work(*one) for one in columns]
 
 
 @settings(max_examples=30)
@@ -364,7 +368,7 @@ def replayed(case: Case) -> Case:
         own = run.arrived[run.workload == number]
         times = own if len(own) > 1 else np.array([0, 5 * 10**6])
         workloads.append(dataclasses.replace(item, arrivals=Replay(times=times)))
-    exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms"})
+    exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms", "size": TOKENS, "per_unit": "0.2ms"})
     pools_ = tuple(
         dataclasses.replace(item, batching=item.batching if item.batching.scale_free else NoBatching())
         for item in case.pools
@@ -382,9 +386,8 @@ def slow_workload(item: CaseWorkload, factor: int) -> CaseWorkload:
 
 def slow_stage(item: CaseStage, factor: int) -> CaseStage:
     assert isinstance(item.service, Deterministic)
-    service = item.service.model_copy(
-        update={"setup": item.service.setup * factor, "per_request": item.service.per_request * factor}
-    )
+    times = {name: getattr(item.service, name) * factor for name in ("setup", "per_request", "per_unit")}
+    service = item.service.model_copy(update=times)
     ways = {name: getattr(item, name) * factor for name in ("network", "transfer", "overhead")}
     return dataclasses.replace(item, service=service, **ways)
 
