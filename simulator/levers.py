@@ -157,6 +157,10 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)
+    total = getattr(pool.batching, "max_total", None)
+    if total:
+        batching = pool.batching.model_copy(update={"max_total": _more(total)})
+        yield "largest total", total, _more(total), "", replace(pool, batching=batching)
     delay = getattr(pool.batching, "max_delay", None)
     if delay:
         after = _less(delay)

@@ -71,5 +71,7 @@ def _ratios(case: Case, number: int, stage: int, run: Replication, start: int) -
     rows = rows[rows[:, START] >= start]
     sizes, places = np.unique(rows[:, SIZE], return_inverse=True)
     demand = case.demand(stage)
-    expected = np.array(demand.work([demand.items() * int(size) for size in sizes]))[places]
+    each = demand.items()
+    most = max(case.pools[number].batching.most(each), 1.0)  # many requests in one batch bring few items each
+    expected = np.array(demand.work([min(each * int(size), most) for size in sizes]))[places]
     return (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0), rows[:, SIZE]

@@ -6,7 +6,8 @@ A workload may have several, such as input and output tokens; each is drawn from
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from simulator.errors import InputError, suggestion
 from simulator.streams import Draws, Floats, Integers
 
 _LARGEST = 2**53  # beyond, floats skip whole numbers
+Sampler = Callable[[int, int], Integers]
 _SHARES = 1024  # equal shares by which a continuous law, or a long list, is told in figures
 
 
@@ -49,6 +51,10 @@ class SizeLaw(Sizes):
     @abstractmethod
     def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
         """The size so named of the workload's requests `first` ... `first + count - 1`."""
+
+    def sampler(self, draws: Draws, workload: str, size: str) -> Sampler:
+        """The function (first, count) -> the same, for many stretches of one workload."""
+        return partial(self.draw, draws, workload, size)
 
     @abstractmethod
     def average(self) -> float:
@@ -195,10 +201,14 @@ class ReplayedSizes(SizeLaw):
 
     def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
         """Of the requests in the order in which the replay sends them, however it moves or repeats them."""
+        return self.sampler(draws, workload, size)(first, count)
+
+    def sampler(self, draws: Draws, workload: str, size: str) -> Sampler:
+        """Puts the trace in order once."""
         _, place = self.arrivals.replayed(draws, workload)
-        wanted = np.minimum(np.arange(first, first + count), len(place) - 1)  # nobody comes beyond the last
-        found: Integers = self.values[place[wanted]]
-        return found
+        values: Integers = self.values[place]
+        # Nobody comes beyond the last.
+        return lambda first, count: values[np.minimum(np.arange(first, first + count), len(values) - 1)]
 
     def average(self) -> float:
         """Mean over the stretch that is replayed."""

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from simulator.case import Case
+from simulator.case import Case, CaseWorkload
+from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
 _CHUNK = 1 << 10  # requests drawn at once for rows that are added one by one
 _CHUNKS = 64
+_ITEMS = "/items"  # a name that nobody can give to a size
 
 
 @dataclass
@@ -83,11 +85,8 @@ class Tape:
         self._straight = not any(ways) and all(len(workload.stages) == 1 for workload in case.workloads)
         self.reached = self.arrived if self._straight else array("q")
         """When the visit's turn came to join a queue of its pool; before it came there, when the attempt was sent."""
-        self._read_of = [
-            [(name, law) for name, law in item.sizes if any(name in case.looks_at(case.stages[s]) for s in item.stages)]
-            for item in case.workloads
-        ]
-        """By workload: the sizes that its stages look at."""
+        self._samplers = [self._amounts(item) for item in case.workloads]
+        """By workload and name: the sizes that its stages look at, and its items."""
         self._chunk = functools.lru_cache(_CHUNKS)(self._draw_chunk)
 
     def blocks(self) -> Iterator[tuple[list[int], Sequence[int]]]:
@@ -126,6 +125,12 @@ class Tape:
     def first(self, row: int) -> int:
         """The first row of the attempt that a row belongs to."""
         return row - self.stage[row] + self.case.workloads[self.workload[row]].stages[0]
+
+    def _amounts(self, workload: CaseWorkload) -> dict[str, Sampler]:
+        wanted = set().union(*(self.case.looks_at(self.case.stages[stage]) for stage in workload.stages))
+        laws = [(name, law) for name, law in workload.sizes if name in wanted]
+        laws += [] if workload.items is None else [(_ITEMS, workload.items)]
+        return {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
 
     def _extend(self, stretch: _Stretch) -> None:
         for column, values in zip(self._columns, stretch.columns, strict=True):
@@ -166,10 +171,8 @@ class Tape:
     def _draw(self, number: int, attempt: int, first: int, count: int) -> list[np.ndarray]:
         """The columns of requests `first` ... `first + count - 1` of a workload."""
         workload = self.case.workloads[number]
-        items = np.ones(count, dtype=np.int64)
-        if workload.items is not None:
-            items = workload.items.draw(self.draws, workload.name, "/items", first, count)
-        sizes = {name: law.draw(self.draws, workload.name, name, first, count) for name, law in self._read_of[number]}
+        sizes = {name: sample(first, count) for name, sample in self._samplers[number].items()}
+        items = sizes.get(_ITEMS, np.ones(count, dtype=np.int64))
         stages = [self._draw_stage(number, stage, attempt, first, items, sizes) for stage in workload.stages]
         rows = (
             stages[0] if len(stages) == 1 else [np.stack(parts, axis=1).ravel() for parts in zip(*stages, strict=True)]

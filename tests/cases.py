@@ -103,6 +103,8 @@ def case(arrivals: Process, *pools: Serving, seconds: float, **fields: Any) -> C
         cancels=fields.pop("cancels", True),
         retries=fields.pop("retries", None),
         impatience=fields.pop("impatience", None),
+        items=fields.pop("items", None),
+        sizes=fields.pop("sizes", ()),
     )
     return Case(
         title="test",

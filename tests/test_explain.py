@@ -18,6 +18,7 @@ from cases import Serving, case, dynamic, poisson, pool, replay, takes
 
 from simulator.arrivals import Closed
 from simulator.autoscaling import TargetTracking
+from simulator.batching import Greedy
 from simulator.case import Case, CasePool
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
@@ -28,6 +29,7 @@ from simulator.quantities import SECOND
 from simulator.recording import COMPLETED
 from simulator.replications import run_case
 from simulator.service import Exponential, Law, Lognormal
+from simulator.sizes import Constant
 from simulator.theory import MMC
 
 # The cases, and the constraint that binds by the way they are built.
@@ -121,6 +123,17 @@ BUILT: dict[str, tuple[Case, str, str]] = {
         single(poisson(1050), pool(takes("20ms", "1ms"), 10, batching=dynamic(2)), 20),
         "serving",
         "largest batch",
+    ),
+    # Sizes of 10 under a total of 25 are pairs too, and threes under 30.
+    "a low total of sizes": (
+        single(
+            poisson(1050),
+            pool(takes("20ms", "1ms"), 10, batching=Greedy(max_batch=64, max_total=25, size="tokens")),
+            20,
+            sizes=(("tokens", Constant(value=10)),),
+        ),
+        "serving",
+        "largest total",
     ),
     # Batches never fill, so every first of a batch waits its whole delay.
     "a long batching delay": (
@@ -274,8 +287,12 @@ def by_hand(given: CasePool) -> Iterator[tuple[str, CasePool]]:
         data = batching.model_dump()
         larger = batching.model_copy(update={"max_batch": ceil(data["max_batch"] * 1.2)})
         yield "largest batch", dataclasses.replace(given, batching=larger)
+    if "max_delay" in type(batching).model_fields:
         sooner = batching.model_copy(update={"max_delay": round(batching.max_delay / 1.2)})  # type: ignore[attr-defined]
         yield "batching delay", dataclasses.replace(given, batching=sooner)
+    if getattr(batching, "max_total", None):
+        roomier = batching.model_copy(update={"max_total": ceil(batching.max_total * 1.2)})  # type: ignore[attr-defined]
+        yield "largest total", dataclasses.replace(given, batching=roomier)
     if bounds is not None:
         for field in ("queue", "concurrency", "rate"):
             if (value := getattr(bounds, field)) is not None:
