@@ -62,13 +62,28 @@ class Alarm:
 class Desk(Line):
     """The visits of one stage at one replica, in the hands of a rule; it is the rule's host."""
 
-    __slots__ = ("alarms", "chunks", "cost", "drawn", "first", "held", "instances", "now", "rule", "scheduler", "seats")
+    __slots__ = (
+        "alarms",
+        "before",
+        "chunks",
+        "cost",
+        "drawn",
+        "first",
+        "held",
+        "instances",
+        "now",
+        "rule",
+        "scheduler",
+        "seats",
+    )
 
     def __init__(self, pool: PoolRun, slot: int, position: int = 0) -> None:
         super().__init__(pool, slot)
         self.cost = pool.costs[pool.stages[position]]
         self.first = position * pool.case.instances
         """Place of its first instance among those of the replica."""
+        self.before = position * (pool.case.instances + 1)
+        """Servers and instances of other desks whose timers come before its own."""
         scheduler = pool.case.batching
         assert isinstance(scheduler, Scheduler)
         self.scheduler = scheduler
@@ -162,7 +177,7 @@ class Desk(Line):
 
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
-        key = (self.first + instance + 1) * _PARTS + part
+        key = (self.before + instance + 1) * _PARTS + part
         if key not in self.alarms:
             self.alarms[key] = Alarm(self, place(TIMER, self.pool.number, self.slot, key), ring)
         alarm = self.alarms[key]

@@ -66,7 +66,24 @@ def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
         for name, field in choice.model_fields.items()
         if name != "kind"
     }
-    return st.fixed_dictionaries(fields).map(lambda data: _valid(choice, data)).filter(lambda made: made is not None)
+    made = st.fixed_dictionaries(fields).map(lambda data: _valid(choice, _agreeing(data)))
+    return made.filter(lambda found: found is not None)
+
+
+def _agreeing(data: dict[str, Any]) -> dict[str, Any]:
+    """Fields that only make sense together: a size and what is said of it, values and their weights."""
+    if "size" in data:
+        absent, present = {"per_unit": "0ms", "max_total": None}, {"per_unit": "1ms", "max_total": 9}
+        for name in absent.keys() & data.keys():
+            if data["size"] is None:
+                data |= {name: absent[name], "padded": False}
+            elif data[name] == absent[name]:
+                data[name] = present[name]
+    if data.get("per_request") == data.get("per_unit") == "0ms":
+        data["per_request"] = "5ms"
+    if "values" in data and data["weights"]:
+        data["weights"] = (*data["weights"], *[1.0] * len(data["values"]))[: len(data["values"])]
+    return data
 
 
 def _valid(choice: type[Component], data: dict[str, Any]) -> Component | None:

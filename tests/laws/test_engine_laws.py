@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from simulator.arrivals import Arrivals, Replay
 from simulator.autoscaling import Autoscaler, Fixed
-from simulator.batching import Batching, Dynamic, NoBatching, Scheduler, Static
+from simulator.batching import Batching, Dynamic, NoBatching, Policy, Scheduler, Static
 from simulator.case import Case, CaseStage, CaseWorkload
 from simulator.component import Component
 from simulator.cost import HOUR, bill, machine_time
@@ -40,6 +40,7 @@ from simulator.recording import (
 from simulator.service import Deterministic, Service
 from simulator.sizes import ReplayedSizes, Sizes
 from simulator.speed import Constant, Speed
+from simulator.streams import Draws
 
 FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Discipline, Service, Sizes, Speed]
 FIELDS = {
@@ -276,8 +277,6 @@ def test_time_has_no_unit(case: Case, factor: int) -> None:
 @settings(max_examples=30)
 @given(any_of(Arrivals), st.integers(1, 400), st.integers(401, 900))
 def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: int, far: int) -> None:
-    from simulator.streams import Draws
-
     def drawn(until: int) -> np.ndarray:
         return np.concatenate([np.empty(0, np.int64), *arrivals.stamps(Draws(3, 1), "load", until * 10**6)])
 
@@ -305,6 +304,32 @@ def test_no_batching_is_batches_of_one(case: Case) -> None:
         columns = [column for column in range(BATCH_COLUMNS) if column != REASON]
         assert np.array_equal(short.batches[:, columns], long.batches[:, columns])
         assert repr(short.replicas) == repr(long.replicas)
+
+
+@settings(max_examples=80)
+@given(cases(plain=True))
+def test_no_batch_holds_more_than_it_may(case: Case) -> None:
+    """By items and by the total of sizes, unless it is a single request."""
+    run, draws = simulate(case, 0), Draws(case.seed, 0)
+    items, tokens = np.ones((2, len(run.arrived)), dtype=np.int64)
+    for number, load in enumerate(case.workloads):
+        own = np.flatnonzero(run.workload == number)
+        tokens[own] = load.size(TOKENS).draw(draws, load.name, TOKENS, 0, len(own))
+        if load.items is not None:
+            items[own] = load.items.draw(draws, load.name, "/items", 0, len(own))
+    most = int(items.max(initial=1))
+    for stage, visits in zip(case.stages, run.visits, strict=True):
+        batching = case.pools[stage.pool].batching
+        total = batching.total() if isinstance(batching, Policy) else None
+        for batch in np.unique(visits.batch_of[visits.batch_of >= 0]):
+            members = visits.attempt[visits.batch_of == batch]
+            if len(members) == 1:
+                continue
+            assert items[members].sum() <= batching.most(most)
+            if total is not None:
+                largest = int(tokens[members].max())
+                sizes = np.full(len(members), largest) if total.padded else tokens[members]
+                assert (items[members] * sizes).sum() <= total.most
 
 
 @settings(max_examples=100)
