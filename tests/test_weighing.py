@@ -298,6 +298,14 @@ def test_capacity_counts_requests_of_several_items() -> None:
     assert made.load(0) == pytest.approx(0.25)
 
 
+def test_the_mean_size_is_that_of_an_item() -> None:
+    """3 items of 10 as often as 1 of 30: 2 items of 15 on average, 2 + 30 a request."""
+    made = case(poisson(5), pool(by_size()), seconds=10)
+    many = replace(made.workloads[0], items=Constant(value=3), sizes=(("tokens", Constant(value=10)),))
+    one = replace(made.workloads[0], name="one", sizes=(("tokens", Constant(value=30)),))
+    assert replace(made, workloads=(many, one)).capacity(0, 1) == pytest.approx(1 / 0.032)
+
+
 def test_what_the_engine_does_is_what_the_capacity_says() -> None:
     """Busy as much as the load says, on sizes that vary much, in batches of one."""
     made = case(poisson(50), pool(by_size(setup="1ms")), seconds=400, warmup=0, replications=8)
