@@ -64,7 +64,8 @@ Made by `PYTHONPATH=tests python benchmarks/accuracy.py`, with fixed seeds: a se
 
 Not in the table because they are no single number: request by request, to the nanosecond, the engine gives the
 latencies of the recursions of Lindley and of Kiefer and Wolfowitz (`tests/oracles/test_recursions.py`); waits stay
-below Kingman's bound (`tests/oracles/test_finite.py`); least work left serves each request when one queue would
+below Kingman's bound (`tests/oracles/test_finite.py`); the works of one tape times their waits have the same sum under
+every queue discipline (`tests/oracles/test_disciplines.py`); least work left serves each request when one queue would
 (`tests/oracles/test_queues.py`); and Ciw, an independent simulator, agrees on M/M/1, M/M/10 and three queues in a row
 (`tests/oracles/test_ciw.py`). Whether the stated intervals hold the exact value 95 times in 100 is on
 [its own page](coverage.md).
@@ -212,9 +213,12 @@ def disciplines() -> Iterator[Row]:
         replace(made, workloads=tuple(loads), pools=(replace(made.pools[0], discipline=Priority()),)),
     )
     runs = list(zip(found.wait, found.runs, found.measured, strict=True))
+    name, conserved = "M/M/1, two priorities, loads 0.3 and 0.5", np.zeros(len(runs))
     for number, wait in enumerate(priority_waits(rates, [1, 1], [2, 2])):
-        parts = [waits[run.workload[chosen] == number] for waits, run, chosen in runs]
-        yield Row("M/M/1, two priorities, loads 0.3 and 0.5", f"mean wait of priority {number + 1}", wait, means(parts))
+        parts = means([waits[run.workload[chosen] == number] for waits, run, chosen in runs])
+        conserved += rates[number] * np.array(parts)
+        yield Row(name, f"mean wait of priority {number + 1}", wait, parts)
+    yield Row(name, "loads times mean waits (Kleinrock)", 0.8 * mg1_mean_wait(0.8, 1, 2), conserved.tolist())
     made = case(poisson(0.8), pool(exponential("1s")), seconds=60_000, warmup=6000, seed=7)
     found = Simulated(replace(made, pools=(replace(made.pools[0], discipline=ShortestJob()),)))
     exact = Phipps(0.8, lambda time: exp(-time))

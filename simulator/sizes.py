@@ -11,7 +11,9 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, GetJsonSchemaHandler, InstanceOf, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 from scipy.special import ndtri
 
 from simulator.arrays import Array
@@ -35,6 +37,15 @@ class Sizes(Component):
         """A plain number is a constant."""
         plain = isinstance(value, int) and not isinstance(value, bool)
         return super()._pick({"kind": "constant", "value": value} if plain else value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        found = super().__get_pydantic_json_schema__(schema, handler)
+        if "family" in cls.__dict__:
+            found["anyOf"].append({"type": "integer", "minimum": 0})
+        return found
 
     @abstractmethod
     def resolve(self, recorded: Mapping[str, Integers], arrivals: Process) -> SizeLaw:

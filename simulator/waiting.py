@@ -9,6 +9,7 @@ from typing import overload
 
 from simulator.batching import Total
 
+_NEVER = 1 << 62
 _SPARE = 64  # entries of visits that have gone are cleared away once they are the most, and more than these
 
 
@@ -53,8 +54,8 @@ class Queue(Sequence[int]):
         self.fifo.append(visit)
         if self.key is not None:
             heappush(self.heap, (self.key(visit), number, visit))
-        if self.leaves is not None:
-            heappush(self.leaving, (self.leaves(visit), visit))
+        if self.leaves is not None and (due := self.leaves(visit)) < _NEVER:
+            heappush(self.leaving, (due, visit))
 
     def first(self) -> tuple[int, int]:
         """The key of the next, and its number; the key is 0 where the oldest is next."""

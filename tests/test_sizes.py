@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kstest, lognorm
 
 from simulator.arrivals import Poisson, Replay
@@ -100,6 +100,14 @@ def test_a_size_stays_with_its_request() -> None:
     told = Joint(column="x").resolve({"x": TOKENS}, plain)
     assert told.draw(DRAWS, "load", "x", 0, 200).tolist() == list(range(1100, 1300))
     assert told.average() == 1199.5
+
+
+def test_a_plain_number_is_a_constant() -> None:
+    adapter = TypeAdapter(Sizes)
+    assert adapter.validate_python(7) == Constant(value=7)
+    assert {"type": "integer", "minimum": 0} in adapter.json_schema()["anyOf"]
+    with pytest.raises(ValidationError, match="True is not a kind of sizes"):
+        adapter.validate_python(True)
 
 
 def test_joint_sizes_need_a_trace_that_tells_them() -> None:
