@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from cases import case, dynamic, poisson, pool, takes
 from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
 from measured import tables
 
-from simulator.arrivals import Closed, Deterministic, Gamma
+from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.autoscaling import PerRequest
 from simulator.clients import Impatience
+from simulator.discipline import Priority, ShortestJob
 from simulator.dispatch import CentralQueue, PowerOfTwo, Random, RoundRobin
 from simulator.faults import ReplicaFailures
 from simulator.limits import Limits
+from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND
 from simulator.recording import FAILED, REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
@@ -39,11 +42,14 @@ from simulator.theory import (
     continuous_batching_latency,
     disasters,
     gm1_mean_wait,
+    group_arrivals_latency,
     mg1_mean_wait,
+    priority_waits,
     processor_sharing_latency,
     setup_mean_wait,
     tandem_latency,
 )
+from simulator.theory import ShortestJob as Phipps
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "accuracy.md"
 MOST = 4.0
@@ -69,7 +75,8 @@ same bytes. The folder holds the public measurements that the tests read; withou
 
 Not in the table because they are no single number: request by request, to the nanosecond, the engine gives the
 latencies of the recursions of Lindley and of Kiefer and Wolfowitz (`tests/oracles/test_recursions.py`); waits stay
-below Kingman's bound (`tests/oracles/test_finite.py`); least work left serves each request when one queue would
+below Kingman's bound (`tests/oracles/test_finite.py`); the works of one tape times their waits have the same sum under
+every queue discipline (`tests/oracles/test_disciplines.py`); least work left serves each request when one queue would
 (`tests/oracles/test_queues.py`); and Ciw, an independent simulator, agrees on M/M/1, M/M/10 and three queues in a row
 (`tests/oracles/test_ciw.py`). Whether the stated intervals hold the exact value 95 times in 100 is on
 [its own page](coverage.md).
@@ -157,6 +164,14 @@ def renewals() -> Iterator[Row]:
         yield Row(name, "mean wait", wait, means(found.wait))
 
 
+def groups() -> Iterator[Row]:
+    """Requests that come together."""
+    arrivals = Poisson.model_validate({"rate": "0.4/s", "group": 2})
+    found = Simulated(case(arrivals, pool(exponential("1s")), seconds=40_000, warmup=2000, seed=7))
+    exact = group_arrivals_latency(0.2, 2, 1.0)
+    yield Row("M^X/M/1, pairs of requests, load 0.4", "mean latency", exact, means(found.latency))
+
+
 def share(found: Simulated, outcome: int) -> list[float]:
     return [float((part == outcome).mean()) for part in found.outcome]
 
@@ -195,6 +210,27 @@ def limits() -> Iterator[Row]:
     present = found.present(2)
     yield Row("M/G/∞, lognormal, cv 2, load 20", "mean present", 20, means(present))
     yield Row("M/G/∞, lognormal, cv 2, load 20", "variance of it", 20, [float(part.var()) for part in present])
+
+
+def disciplines() -> Iterator[Row]:
+    """Orders other than first come, first served."""
+    rates = (0.3, 0.5)
+    loads = [CaseWorkload(f"{rate}", poisson(rate), (0,), None, priority=n) for n, rate in enumerate(rates, 1)]
+    made = case(poisson(1), pool(exponential("1s")), seconds=60_000, warmup=6000, seed=7)
+    found = Simulated(
+        replace(made, workloads=tuple(loads), pools=(replace(made.pools[0], discipline=Priority()),)),
+    )
+    runs = list(zip(found.wait, found.runs, found.measured, strict=True))
+    name, conserved = "M/M/1, two priorities, loads 0.3 and 0.5", np.zeros(len(runs))
+    for number, wait in enumerate(priority_waits(rates, [1, 1], [2, 2])):
+        parts = means([waits[run.workload[chosen] == number] for waits, run, chosen in runs])
+        conserved += rates[number] * np.array(parts)
+        yield Row(name, f"mean wait of priority {number + 1}", wait, parts)
+    yield Row(name, "loads times mean waits (Kleinrock)", 0.8 * mg1_mean_wait(0.8, 1, 2), conserved.tolist())
+    made = case(poisson(0.8), pool(exponential("1s")), seconds=60_000, warmup=6000, seed=7)
+    found = Simulated(replace(made, pools=(replace(made.pools[0], discipline=ShortestJob()),)))
+    exact = Phipps(0.8, lambda time: exp(-time))
+    yield Row("M/M/1, the shortest first, load 0.8", "mean wait", exact.mean_wait(), means(found.wait))
 
 
 def services() -> Iterator[Row]:
@@ -291,7 +327,7 @@ def main() -> int:
     parser.add_argument("--measured", type=Path, metavar="FOLDER", help="Public measurements to compare with as well.")
     rows = []
     wanted = parser.parse_args()
-    for part in (queues, renewals, limits, services, devices, faults):
+    for part in (queues, renewals, groups, disciplines, limits, services, devices, faults):
         for row in part():
             print(row, flush=True)
             rows.append(row)

@@ -25,9 +25,10 @@ from textbook import batching_replicas, one_queue
 from simulator.arrivals import Poisson
 from simulator.autoscaling import Fixed
 from simulator.batching import Batching, Dynamic, NoBatching
-from simulator.case import Case, CasePool, CaseStage, CaseWorkload
+from simulator.case import Case
 from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo
 from simulator.engine import simulate
+from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
 from simulator.service import Exponential, Law, Lognormal

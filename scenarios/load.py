@@ -11,13 +11,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from calibration.profile import find_profile, load_profile
+from scenarios.amounts import amounts, check
 from scenarios.settings import apply_settings
 from scenarios.traces import read_trace
 from scenarios.yamlfile import format_yaml, read_yaml
-from simulator.case import Case, CasePool, CaseStage, CaseWorkload
+from simulator.case import Case
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.model import Stage
+from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import format_duration, format_memory
 from simulator.scenario import InstanceType, Scenario
 from simulator.service import Law, Table
@@ -138,7 +140,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         first[name] = len(stages)
         stages += _stages(scenario, files, name, len(stages))
     workloads = [_workload(scenario, files, name, first) for name in scenario.workloads]
-    return Case(
+    case = Case(
         title=scenario.title,
         workloads=tuple(workloads),
         stages=tuple(stages),
@@ -150,6 +152,8 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         seed=scenario.seed,
         precision=scenario.run.precision,
     )
+    check(case)
+    return case
 
 
 def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]) -> CaseWorkload:
@@ -160,6 +164,10 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         arrivals = workload.arrivals.resolve(files)
     except InputError as error:
         raise error.at(path=f"workloads.{name}.arrivals") from None
+    try:
+        items, sizes = amounts(workload, arrivals, files)
+    except InputError as error:
+        raise error.at(path=f"workloads.{name}") from None
     start = first[workload.model]
     return CaseWorkload(
         name=name,
@@ -170,6 +178,11 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         retries=workload.retries,
         impatience=workload.impatience,
         reply=model.reply,
+        priority=workload.priority,
+        deadline=workload.deadline,
+        weight=workload.weight,
+        items=items,
+        sizes=sizes,
     )
 
 
@@ -227,6 +240,7 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         load_time=pool.load_time,
         slow_start=pool.slow_start,
         faults=pool.faults,
+        discipline=pool.discipline,
     )
 
 

@@ -5,125 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from simulator.arrivals import Closed, Process
-from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, NoBatching, Scheduler
-from simulator.clients import Impatience, Retries
+from simulator.arrivals import Closed
+from simulator.batching import NoBatching, Policy, Scheduler
 from simulator.component import Record
-from simulator.dispatch import Balancer
-from simulator.faults import Fault
-from simulator.limits import Limits
-from simulator.model import Spread, spread_out
+from simulator.demand import Demand
+from simulator.discipline import FirstCome
+from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
-from simulator.scenario import SCHEMA_VERSION, InstanceType, Placement
-from simulator.service import Law
-from simulator.sharing import Separate, Sharing
+from simulator.scenario import SCHEMA_VERSION
+from simulator.service import WorkFunction
+from simulator.sharing import Separate
 from simulator.slo import Slo
-from simulator.slow_start import SlowStart
-from simulator.speed import Constant, Speed
-from simulator.streams import Floats, Integers
+from simulator.speed import Constant
 
 SEMANTICS_VERSION = 3
 """Raised whenever the same case may give other results."""
-
-
-@dataclass(frozen=True)
-class CaseStage:
-    """One step of a model, on one pool; times in nanoseconds."""
-
-    name: str
-    pool: int
-    """Position in `Case.pools`."""
-    service: Law
-    after: tuple[int, ...] = ()
-    """Positions in `Case.stages` of the stages that must have ended; none where it begins with the request."""
-    network: int = 0
-    """On the way here, from the client or the stage before; on average."""
-    transfer: int = 0
-    """For the payload to pass the network."""
-    overhead: int = 0
-    """Of handling each request before it joins a queue."""
-    model: str = ""
-    network_spread: Spread = "constant"
-    """How the time on the network varies: `uniform` from 0 to twice the mean."""
-
-    @property
-    def label(self) -> str:
-        """The stage of the model, such as `ocr/detect`."""
-        return f"{self.model}/{self.name}"
-
-    @property
-    def way(self) -> int:
-        """From the end of the stage before until a request joins a queue here; on average."""
-        return self.network + self.transfer + self.overhead
-
-    def varies(self) -> bool:
-        """Whether requests spend different times on the network."""
-        return self.network_spread != "constant" and self.network > 0
-
-    def networks(self, uniform: Floats) -> Integers:
-        """Nanoseconds on the network by uniform number."""
-        return spread_out(self.network, self.network_spread, uniform)
-
-
-@dataclass(frozen=True)
-class CaseWorkload:
-    """A stream of requests and the stages they pass."""
-
-    name: str
-    arrivals: Process
-    stages: tuple[int, ...]
-    """Consecutive positions in `Case.stages`; each comes later than those it waits for."""
-    timeout: int | None
-    cancels: bool = True
-    """Whether a pool learns that the client has given up."""
-    retries: Retries | None = None
-    impatience: Impatience | None = None
-    reply: int = 0
-    """Nanoseconds that the answer takes back to the client."""
-
-    @property
-    def answers_back(self) -> bool:
-        """Whether what its clients send depends on the answers."""
-        return self.retries is not None or self.arrivals.answered
-
-
-@dataclass(frozen=True)
-class CasePool:
-    """Replicas of one kind and the rules by which they serve."""
-
-    name: str
-    instance: str
-    machine: InstanceType
-    replicas: int
-    balancer: Balancer
-    batching: Batching
-    autoscaler: Autoscaler
-    cold_start: int
-    limits: Limits | None = None
-    instances: int = 1
-    """Batches that one replica can run at the same time."""
-    speed: Speed = field(default_factory=Constant)
-    sharing: Sharing = field(default_factory=Separate)
-    per_machine: int = 1
-    """Replicas that share a machine."""
-    placement: Placement = "pack"
-    quota: int | None = None
-    """The most machines at a time; None where there is no end of them."""
-    zones: tuple[str, ...] = ("a",)
-    cold_start_spread: Spread = "constant"
-    load_time: int = 0
-    """Of a replica, on a machine that has started."""
-    faults: tuple[Fault, ...] = ()
-    slow_start: SlowStart | None = None
-
-    def most(self) -> int:
-        """The most replicas that it can have."""
-        high = self.autoscaler.bounds(self.replicas)[1]
-        return high if self.quota is None else min(high, self.quota * self.per_machine)
 
 
 @dataclass(frozen=True)
@@ -166,23 +65,37 @@ class Case:
         """What is busy or not at one replica of a pool: its instances, or the one device that they share."""
         return 1 if self.pools[pool].sharing.common else self.seats(pool)
 
+    def looks_at(self, stage: CaseStage) -> set[str]:
+        """The sizes that the law of a stage or its pool's batches look at."""
+        batching, reads = self.pools[stage.pool].batching, stage.service.reads
+        total = batching.total() if isinstance(batching, Policy) else None
+        return {name for name in (reads, total and total.size) if name}
+
+    def demand(self, stage: int) -> Demand:
+        """What requests bring to a stage on average."""
+        return Demand(self, stage, [item for item in self.workloads if stage in item.stages])
+
     def capacity(self, stage: int, replicas: int) -> float:
         """Requests per second of a stage at so many replicas, always at its batch size with the most throughput."""
-        law, pool = self.stages[stage].service, self.pools[self.stages[stage].pool]
-        sizes = range(1, pool.batching.largest() + 1)
-        best = max(size / law.mean(pool.batching.cost(size)) for size in sizes)
+        demand, pool = self.demand(stage), self.pools[self.stages[stage].pool]
+        batches = demand.batches()
+        best = max(items / work for items, work in zip(batches, demand.work(batches), strict=True)) / batches[0]
         return replicas * self._throughput(stage) * best * pool.speed.mean() * 1e9
 
     def full_batch(self, stage: int) -> float:
         """Mean nanoseconds of a stage's largest batch while all its instances are busy."""
         pool = self.pools[self.stages[stage].pool]
-        alone = self.stages[stage].service.mean(pool.batching.cost(pool.batching.largest()))
-        return alone * (pool.instances / self._throughput(stage))
+        return self.demand(stage).longest() * (pool.instances / self._throughput(stage))
 
     def _throughput(self, stage: int) -> float:
         """Work that a replica does for a stage that keeps its instances busy, against one batch on a whole device."""
         pool = self.pools[self.stages[stage].pool]
         return pool.sharing.throughput(pool.instances, self.seats(self.stages[stage].pool))
+
+    def work(self, stage: int) -> WorkFunction:
+        """The work of a stage's batches on an instance of its pool."""
+        number = self.stages[stage].pool
+        return self.pools[number].sharing.work(self.stages[stage].service.work(), self.seats(number))
 
     def load(self, pool: int) -> float:
         """Offered load of a pool over the capacity of its most replicas at their best batch sizes.
@@ -210,10 +123,10 @@ class Case:
         """Nanoseconds until the answer where nothing waits: the longest way through the stages."""
         ends: dict[int, float] = {}
         for number in workload.stages:
-            stage = self.stages[number]
+            stage, demand = self.stages[number], Demand(self, number, [workload])
             begins = max((ends[before] for before in stage.after), default=0.0)
             speed = self.pools[stage.pool].sharing.speed(self.seats(stage.pool))
-            ends[number] = begins + stage.way + stage.service.mean(1) / speed
+            ends[number] = begins + stage.way + demand.work([demand.items()])[0] / speed
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:
@@ -222,11 +135,22 @@ class Case:
             item.impatience is not None or (item.timeout is not None and item.cancels) for item in self.workloads
         )
 
+    def leaves_in_turn(self, pool: int) -> bool:
+        """Whether of those that wait in a pool none gives up before another that came earlier."""
+        if not self.abandons():
+            return True
+        entries = [self.stages[stage] for stage in self.stages_of(pool)]
+        comes = [item for item in self.workloads if pool in self.pools_of(item)]
+        timeouts = {item.timeout if item.cancels else None for item in comes}
+        same = len(timeouts) == len(entries) == 1 and not entries[0].after
+        return same and all(item.impatience is None for item in comes)
+
     def alone(self, pool: int) -> bool:
         """Whether a pool serves every request by itself, in a time that is known beforehand."""
         case = self.pools[pool]
-        usual = (case.speed, case.sharing, case.slow_start) == (Constant(), Separate(), None)
-        plain = isinstance(case.batching, NoBatching) and usual
+        usual = (Constant(), Separate(), None, FirstCome())
+        plain = (case.speed, case.sharing, case.slow_start, case.discipline) == usual
+        plain = plain and isinstance(case.batching, NoBatching)
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:

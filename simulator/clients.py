@@ -22,8 +22,9 @@ from simulator.quantities import Duration, PositiveDuration, Share
 from simulator.streams import Floats
 
 if TYPE_CHECKING:
-    from simulator.case import Case, CaseWorkload
+    from simulator.case import Case
     from simulator.flow import Flow
+    from simulator.parts import CaseWorkload
     from simulator.tape import Tape
 
 _CHUNK = 1 << 10

@@ -9,7 +9,8 @@ from functools import reduce
 
 import numpy as np
 
-from simulator.case import Case, CaseStage
+from simulator.case import Case
+from simulator.parts import CaseStage
 from simulator.recording import (
     BATCH_COLUMNS,
     COMPLETED,
@@ -126,8 +127,10 @@ class _Closing:
         replies = np.array([item.reply for item in self.case.workloads])[self.workload[chosen]]
         whole = last.max(axis=0)
         self.completed[chosen] = whole < _NEVER
-        self.ends[chosen] = np.minimum(whole + replies, self.limit[chosen])
-        self.replies[chosen] = self.ends[chosen] - np.minimum(whole, self.limit[chosen])
+        # An answer on its way arrives, though the run may end before.
+        limit = np.where(whole < _NEVER, self.deadline[chosen], self.limit[chosen])
+        self.ends[chosen] = np.minimum(whole + replies, limit)
+        self.replies[chosen] = self.ends[chosen] - np.minimum(whole, limit)
 
     def _network(self, stage: CaseStage, rows: Integers) -> Integers:
         """How long visits to a stage were on the network."""

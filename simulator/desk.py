@@ -33,6 +33,7 @@ class Desk(Line):
         "alarms",
         "before",
         "chunks",
+        "cost",
         "drawn",
         "first",
         "held",
@@ -41,12 +42,11 @@ class Desk(Line):
         "rule",
         "scheduler",
         "seats",
-        "work",
     )
 
     def __init__(self, pool: PoolRun, slot: int, position: int = 0) -> None:
         super().__init__(pool, slot)
-        self.work = pool.works[pool.stages[position]]
+        self.cost = pool.costs[pool.stages[position]]
         self.first = position * pool.case.instances
         """Place of its first instance among those of the replica."""
         self.before = position * (pool.case.instances + 1)
@@ -143,8 +143,14 @@ class Desk(Line):
         return True
 
     def priority(self, request: int) -> int:
-        """Zero: workloads name no priority."""
-        return 0
+        """The priority of the request's workload: 1 is the most urgent, 0 is none."""
+        tape = self.pool.tape
+        return tape.case.workloads[tape.workload[request]].priority
+
+    def items(self, request: int) -> int:
+        """How many the request brings, at least one."""
+        items = self.pool.tape.items
+        return 1 if items is None else items[request]
 
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
@@ -175,20 +181,18 @@ class Desk(Line):
 class Seat(Instance):
     """An instance that serves the batches of a rule."""
 
-    __slots__ = ("desk", "padded", "pause")
+    __slots__ = ("desk", "pause")
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         assert isinstance(line, Desk)
         super().__init__(replica, index, line)
         self.desk = line
         line.seats.append(self)
-        self.padded = line.scheduler.cost
         self.pause = line.timer(self._rested, _PAUSE, index - line.first)
 
     def run(self, members: list[int], why: int, start: int, since: int) -> None:
         """Serves a batch from `start` on."""
-        cost = self.desk.work(self.padded(len(members)), self.draws[members[0]])
-        self.serve(members, cost, why, start, since)
+        self.serve(members, self.desk.cost(members), why, start, since)
 
     def _finish(self, now: int) -> None:
         """The work of the batch is done."""

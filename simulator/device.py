@@ -21,6 +21,7 @@ from simulator.desk import Seat
 from simulator.line import Instance, Server
 from simulator.recording import BATCH_ROW, RUNNING
 from simulator.speed import UNIT, Pace
+from simulator.weighing import Weigher
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
@@ -130,6 +131,12 @@ class SharingInstance(Instance):
 
 class SharingServer(SharingInstance, Server):
     """A server on a device that it shares."""
+
+    __slots__ = ()
+
+
+class SharingWeigher(SharingInstance, Weigher):
+    """A server, on a device that it shares, of visits whose sizes matter."""
 
     __slots__ = ()
 

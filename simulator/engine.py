@@ -16,8 +16,9 @@ from simulator.closing import close
 from simulator.control import Control, scraping
 from simulator.flow import Flow
 from simulator.limits import Admission
+from simulator.patience import Patience
 from simulator.per_request import PerRequestPool
-from simulator.pool import Patience, PoolRun
+from simulator.pool import PoolRun
 from simulator.recording import Replication
 from simulator.tape import Tape
 

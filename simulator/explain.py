@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from math import inf, isinf
 
 import numpy as np
+import numpy.typing as npt
 
+from simulator.batching import FULL
 from simulator.levers import Lever, levers
 from simulator.quantities import SECOND
-from simulator.recording import COMPLETED, SIZE, STAGE_CAUSES, START, Replication
+from simulator.recording import COMPLETED, REASON, SIZE, STAGE_CAUSES, START, Replication
 from simulator.replications import Known, replicate
 from simulator.results import Result
 from simulator.statistics import (
@@ -28,7 +30,7 @@ from simulator.statistics import (
     quantile,
     sections_for,
 )
-from simulator.streams import Floats
+from simulator.streams import Floats, Integers
 from simulator.summary import PoolSummary
 
 WAITING = ("cold start", "queue", "batch wait")
@@ -47,7 +49,7 @@ class PoolAccount:
     largest: int
     """The largest batch allowed."""
     full: float
-    """Share of batches that are that large."""
+    """Share of batches that are that large, or that their items or sizes closed."""
     causes: dict[str, float]
     """Mean seconds that an answered request spends in the pool on each cause."""
 
@@ -72,9 +74,9 @@ def _account(result: Result, number: int, summary: PoolSummary) -> PoolAccount:
             waits = visits.causes[[STAGE_CAUSES.index(cause) for cause in WAITING]]
             waited += int(waits[:, measured[request]].sum())
         rows = run.pools[number].batches
-        sizes = rows[(rows[:, START] >= result.start) & (rows[:, START] < result.case.duration), SIZE]
-        batches += len(sizes)
-        full += int((sizes >= largest).sum())
+        rows = rows[(rows[:, START] >= result.start) & (rows[:, START] < result.case.duration)]
+        batches += len(rows)
+        full += int(_full(rows, largest).sum())
     seconds = (total / max(answered, 1) / SECOND).tolist()
     return PoolAccount(
         summary=summary,
@@ -191,13 +193,19 @@ def _seconds(run: Replication, start: int) -> Floats:
     return found
 
 
+def _full(rows: Integers, largest: int) -> npt.NDArray[np.bool_]:
+    """Which batches could take no more."""
+    found: npt.NDArray[np.bool_] = (rows[:, SIZE] >= largest) | (rows[:, REASON] == FULL)
+    return found
+
+
 def _never_bound(result: Result, lever: Lever) -> bool:
     """Whether the runs never came to a constraint, so that they would be the same without it."""
     number = [pool.name for pool in result.case.pools].index(lever.pool)
     records = [run.pools[number] for run in result.replications]
-    if lever.what == "largest batch":
+    if lever.what in ("largest batch", "largest total"):
         largest = result.case.pools[number].batching.largest()
-        return all((one.batches[:, SIZE] < largest).all() for one in records)
+        return not any(_full(one.batches, largest).any() for one in records)
     if lever.what == "batching delay":
         cause = STAGE_CAUSES.index("batch wait")
         stages = result.case.stages_of(number)

@@ -105,7 +105,7 @@ def _gap(asked: list[float], low: float | None, high: float | None) -> tuple[flo
 
 def _times(case: Case, factor: float) -> Case:
     """The case at so many times the load; where that is less, with as many more replications: as many requests."""
-    workloads = tuple(replace(item, arrivals=item.arrivals.scaled(factor)) for item in case.workloads)
+    workloads = tuple(item.scaled(factor) for item in case.workloads)
     return replace(case, workloads=workloads, replications=ceil(case.replications / min(factor, 1.0)))
 
 

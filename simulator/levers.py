@@ -15,9 +15,10 @@ from pydantic import SerializeAsAny
 
 from simulator.autoscaling import Fixed, PerRequest
 from simulator.batching import Scheduler
-from simulator.case import Case, CasePool
+from simulator.case import Case
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
+from simulator.parts import CasePool
 from simulator.quantities import SECOND
 from simulator.service import Law, WorkFunction
 from simulator.streams import Floats
@@ -60,14 +61,24 @@ class Faster(Law):
         """As the other law does."""
         return self.law.draw(uniform)
 
+    @property
+    def reads(self) -> str | None:
+        """What the other law reads."""
+        return self.law.reads
+
+    @property
+    def pads(self) -> bool:
+        """As the other law does."""
+        return self.law.pads
+
     def work(self) -> WorkFunction:
         """The other law's work, divided."""
         work = self.law.work()
-        return lambda batch, drawn: ceil(work(batch, drawn) / RELIEF)
+        return lambda batch, drawn, units=0: ceil(work(batch, drawn, units) / RELIEF)
 
-    def mean(self, batch: int) -> float:
+    def mean(self, batch: float, units: float = 0.0) -> float:
         """The other law's mean, divided."""
-        return self.law.mean(batch) / RELIEF
+        return self.law.mean(batch, units) / RELIEF
 
     def largest_batch(self) -> int | None:
         """That of the other law."""
@@ -98,7 +109,8 @@ def _stage(case: Case, position: int) -> Iterator[Lever]:
         stages = (*case.stages[:position], replace(stage, **fields), *case.stages[position + 1 :])
         return replace(case, stages=stages)
 
-    alone = stage.service.mean(1) / SECOND
+    demand = case.demand(position)
+    alone = demand.work([demand.items()])[0] / SECOND
     faster = Faster(level=stage.service.level, law=stage.service)
     yield Lever(pool, f"service time{whose}", alone, alone / RELIEF, "s", relieved(service=faster))
     for field in ("network", "transfer", "overhead"):
@@ -171,6 +183,10 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)
+    total = getattr(pool.batching, "max_total", None)
+    if total:
+        batching = pool.batching.model_copy(update={"max_total": _more(total)})
+        yield "largest total", total, _more(total), "", replace(pool, batching=batching)
     delay = getattr(pool.batching, "max_delay", None)
     if delay:
         after = _less(delay)
@@ -190,6 +206,9 @@ def _limits(pool: CasePool, limits: Limits) -> Iterator[_Change]:
         yield "concurrency limit", limits.concurrency, after, "", relieved(concurrency=after)
     if limits.rate is not None:
         yield "rate limit", limits.rate, limits.rate * RELIEF, "/s", relieved(rate=limits.rate * RELIEF)
+    for name, own in limits.rates.items():
+        relief = {**limits.rates, name: own.model_copy(update={"rate": own.rate * RELIEF})}
+        yield f"rate limit of {name}", own.rate, own.rate * RELIEF, "/s", relieved(rates=relief)
     if limits.shed:
         shed = {name: max(_more(length), 1) for name, length in limits.shed.items()}
         before, after = min(limits.shed.values()), min(shed.values())

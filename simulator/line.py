@@ -194,7 +194,8 @@ class Server(Instance):
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         super().__init__(replica, index, line)
-        self.popleft, self.work = line.waiting.popleft, self.pool.works[self.pool.stages[0]]
+        self.popleft = line.waiting.popleft
+        self.work = self.pool.tape.case.work(self.pool.stages[0])
 
     def start(self, take: int, why: int, now: int) -> None:
         """Takes the oldest visits of the line into a batch."""

@@ -13,7 +13,7 @@ from simulator.model import spread_out
 from simulator.recording import MachineRecord
 
 if TYPE_CHECKING:
-    from simulator.case import CasePool
+    from simulator.parts import CasePool
     from simulator.pool import PoolRun
     from simulator.scenario import Pool
 

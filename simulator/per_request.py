@@ -13,7 +13,8 @@ from simulator.autoscaling import PerRequest
 from simulator.clock import TIMER, Clock, place
 from simulator.dispatch import LAUNCHED, RECENT
 from simulator.fleet import Fleet
-from simulator.pool import Patience, PoolRun
+from simulator.patience import Patience
+from simulator.pool import PoolRun
 from simulator.replica import Replica
 from simulator.tape import Tape
 

@@ -8,35 +8,23 @@ from typing import TYPE_CHECKING
 
 from simulator.clients import Clients
 from simulator.clock import Clock
+from simulator.discipline import Known, Order
 from simulator.dispatch import Picker, View
 from simulator.fleet import Fleet
 from simulator.limits import Admission
 from simulator.line import Instance, Line
+from simulator.patience import Patience
 from simulator.recording import Log
 from simulator.replica import line_of
 from simulator.solo import SoloLine, SoloLog
 from simulator.tape import Tape
+from simulator.weighing import cost_of
 
 if TYPE_CHECKING:
     from simulator.flow import Flow
 
 
 _LONG_AGO = -(10**18)
-
-
-class Patience:
-    """When clients leave the queue."""
-
-    def __init__(self, tape: Tape, timeouts: list[int | None]) -> None:
-        self.arrived, self.workload, self.patience = tape.arrived, tape.workload, tape.patience
-        self.timeouts = [float("inf") if timeout is None else timeout for timeout in timeouts]
-
-    def over(self, request: int, now: int) -> bool:
-        """Whether the client of a request that waits has gone by now."""
-        waited = now - self.arrived[request]
-        if self.patience is not None and waited >= self.patience[request]:
-            return True
-        return waited >= self.timeouts[self.workload[request]]
 
 
 class PoolRun:
@@ -50,9 +38,11 @@ class PoolRun:
         "changed",
         "clients",
         "clock",
+        "costs",
         "dropped",
         "fleet",
         "flow",
+        "gathered",
         "held",
         "instances",
         "left",
@@ -70,7 +60,6 @@ class PoolRun:
         "tape",
         "told",
         "view",
-        "works",
     )
 
     def __init__(self, clock: Clock, number: int, tape: Tape, patience: Patience | None) -> None:
@@ -80,11 +69,10 @@ class PoolRun:
         self.routed = tape.routed
         self.stages = case.stages_of(number)
         self.seats = case.seats(number)
-        sharing = self.case.sharing
-        self.works = {stage: sharing.work(case.stages[stage].service.work(), self.seats) for stage in self.stages}
-        """By stage: the function (batch size, what the oldest request drew) -> nanoseconds."""
         self.alone = case.alone(number)
         self.log = SoloLog(tape, self.seats) if self.alone else Log()
+        self.costs = {} if self.alone else {stage: cost_of(case, tape, stage) for stage in self.stages}
+        """By stage: the work of a batch, by its visits; where each is served alone it stands on the tape."""
         self.admission: Admission | None = None
         """The limits at work, if there are any."""
         self.clients: Clients | None = None
@@ -97,6 +85,8 @@ class PoolRun:
         """Visits that left a queue unserved: their client had given up, or their replica died."""
         self.held: deque[int] = deque()
         """Visits that wait because no replica is ready."""
+        self.gathered: list[Line] | None = None
+        """Lines to which those held are being sent: one that chooses among them waits until all are there."""
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
         """By slot."""
@@ -118,6 +108,19 @@ class PoolRun:
         self.taken = picker.taken if at_once and cls.taken is not Picker.taken else None
         self.left = picker.left if at_once and cls.left is not Picker.left else None
 
+    def order(self) -> Order | None:
+        """The queue discipline at work on one line."""
+        loads = self.tape.case.workloads
+        known = Known(
+            workload=self.tape.workload,
+            arrived=self.tape.arrived,
+            priority=[item.priority for item in loads],
+            deadline=[item.timeout if item.deadline is None else item.deadline for item in loads],
+            weight=[item.weight for item in loads],
+            work=self._work_alone,
+        )
+        return self.case.discipline.start(known)
+
     def join(self, flow: Flow) -> None:
         """The pool becomes part of the whole."""
         self.clients = flow.clients
@@ -134,7 +137,7 @@ class PoolRun:
 
     def arrive(self, request: int, now: int) -> None:
         """A request reaches the pool."""
-        if self.admission is None or self.admission.admits(now):
+        if self.admission is None or self.admission.admits(request, now):
             self.route(request, now)
         else:
             self.refuse(request, now)
@@ -169,9 +172,14 @@ class PoolRun:
     def welcome(self, slot: int, now: int) -> None:
         """A replica is ready: those who found none are sent on."""
         held, self.held = self.held, deque()
+        lines: list[Line] = []
+        self.gathered = lines
         for request in held:
             self.log.held.append((request, now))
             self.route(request, now)
+        self.gathered = None
+        for line in lines:
+            line.consider(now)
 
     def _has_room(self, request: int, line: Line, now: int) -> bool:
         """Whether a request may join a line; otherwise it is turned away."""
@@ -258,7 +266,7 @@ class PoolRun:
 
     def _work_alone(self, request: int) -> int:
         tape = self.tape
-        return tape.works[request] if self.alone else self.works[tape.stage[request]](1, tape.service[request])
+        return tape.works[request] if self.alone else self.costs[tape.stage[request]]([request])
 
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""

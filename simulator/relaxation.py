@@ -7,8 +7,9 @@ from math import sqrt
 
 import numpy as np
 
-from simulator.case import Case, CasePool
+from simulator.case import Case
 from simulator.faults import Fault
+from simulator.parts import CasePool
 from simulator.quantities import SECOND
 from simulator.recording import END, SIZE, START, Replication
 from simulator.statistics import RELAXATIONS
@@ -87,6 +88,8 @@ def _ratios(case: Case, number: int, stage: int, run: Replication, start: int) -
     rows = run.pools[number].batches[np.unique(taken[taken >= 0])]
     rows = rows[rows[:, START] >= start]
     sizes, places = np.unique(rows[:, SIZE], return_inverse=True)
-    law = case.stages[stage].service
-    expected = np.array([law.mean(int(size)) for size in sizes])[places]
+    demand = case.demand(stage)
+    each = demand.items()
+    most = max(case.pools[number].batching.most(each), 1.0)  # many requests in one batch bring few items each
+    expected = np.array(demand.work([min(each * int(size), most) for size in sizes]))[places]
     return (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0), rows[:, SIZE]

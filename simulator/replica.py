@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from simulator.batching import Scheduler
+from simulator.batching import Policy, Scheduler
 from simulator.clock import COMPLETION, TIMER
 from simulator.desk import Desk, Reception, Seat
-from simulator.device import Device, SharingInstance, SharingSeat, SharingServer
+from simulator.device import Device, SharingInstance, SharingSeat, SharingServer, SharingWeigher
+from simulator.discipline import FirstCome
 from simulator.line import NOBODY, Instance, Line, Server
-from simulator.mixed import MixedLine
+from simulator.ordered import OrderedLine
 from simulator.solo import SoloInstance, SoloLine
 from simulator.speed import Constant, Pace
+from simulator.weighing import Weigher
 
 if TYPE_CHECKING:
     from simulator.machines import Machine
@@ -24,13 +25,31 @@ def line_of(pool: PoolRun, slot: int) -> Line:
     """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
     if isinstance(pool.case.batching, Scheduler):
         return Desk(pool, slot) if len(pool.stages) == 1 else Reception(pool, slot)
-    if len(pool.stages) > 1:
-        return MixedLine(pool, slot)
-    return SoloLine(pool, slot) if pool.alone else Line(pool, slot)
+    if pool.alone:
+        return SoloLine(pool, slot)
+    plain = len(pool.stages) == 1 and pool.case.discipline == FirstCome() and pool.tape.case.leaves_in_turn(pool.number)
+    weighed = pool.tape.items is not None or (isinstance(pool.case.batching, Policy) and pool.case.batching.total())
+    return Line(pool, slot) if plain and not weighed else OrderedLine(pool, slot)
 
 
-_INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Server}
-_SHARING = {Desk: SharingSeat, MixedLine: SharingInstance, Line: SharingServer}
+def _instance_of(pool: PoolRun, line: Line, shares: bool) -> type[Instance]:
+    """What serves a line."""
+    if type(line) is Line and pool.tape.case.stages[pool.stages[0]].service.reads is not None:
+        return SharingWeigher if shares else Weigher
+    return (_SHARING if shares else _INSTANCES)[type(line)]
+
+
+_INSTANCES: dict[type[Line], type[Instance]] = {
+    Desk: Seat,
+    OrderedLine: Instance,
+    SoloLine: SoloInstance,
+    Line: Server,
+}
+_SHARING: dict[type[Line], type[Instance]] = {
+    Desk: SharingSeat,
+    OrderedLine: SharingInstance,
+    Line: SharingServer,
+}
 
 
 class Replica:
@@ -50,16 +69,16 @@ class Replica:
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.device: Device | None = None
         """What its instances share, if they do."""
-        kinds: Mapping[type[Line], type[Instance]] = _INSTANCES
         if (shares := pool.case.sharing.shares(pool.seats)) is not None:
             pace = pace or Pace(Constant().steps(pool.tape.draws, self.entity))
-            self.device, kinds = Device(pool, slot, shares, pace), _SHARING
+            self.device = Device(pool, slot, shares, pace)
         self.line = pool.shared or line_of(pool, slot)
         lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
         self.instances: list[Instance] = []
         for line in lines:
             for _ in range(pool.case.instances):
-                self.instances.append(kinds[type(line)](self, len(self.instances), line))
+                kind = _instance_of(pool, line, self.device is not None)
+                self.instances.append(kind(self, len(self.instances), line))
         pool.instances.extend(self.instances)
 
     def begin(self, record: ReplicaRecord, machine: Machine) -> None:

@@ -14,6 +14,7 @@ from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
 from simulator.component import Record
+from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, Locality, RoundRobin
 from simulator.errors import suggestion
 from simulator.faults import Fault, ZoneOutage
@@ -21,6 +22,7 @@ from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
 from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup
 from simulator.sharing import Separate, Sharing, Slices
+from simulator.sizes import Sizes
 from simulator.slo import Slo
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
@@ -71,6 +73,16 @@ class Workload(Record):
     """Whether a pool learns that a client has given up: it then drops the request from its queue."""
     retries: Retries | None = None
     """What clients do when a request is refused or times out; nothing unless stated."""
+    priority: int = Field(0, ge=0, le=256)
+    """For the discipline `priority` and Triton's priority levels: 1 is the most urgent; 0 is none, after all others."""
+    deadline: PositiveDuration | None = None
+    """For the discipline `earliest_deadline`: when an answer is due after its sending; the time-out unless given."""
+    weight: int = Field(1, ge=1, le=100)
+    """For the discipline `weighted_fair`: the share of the work done for it, against the others' weights."""
+    items: Sizes | None = None
+    """How many each request brings, to be served in one batch, such as a client's batch of images; one unless given."""
+    sizes: dict[Name, Sizes] = Field(default_factory=dict, max_length=16)
+    """What the service times or the batches depend on, by a name of one's own, such as `tokens`: of each item."""
 
     @model_validator(mode="after")
     def _check(self) -> Workload:
@@ -112,6 +124,8 @@ class Pool(Record):
     """How replicas work up to their speed; at once unless stated."""
     faults: Annotated[tuple[Fault, ...], Field(strict=False, max_length=16)] = ()
     """What goes wrong, or is done to replicas and machines in the course of the run."""
+    discipline: Discipline = FirstCome()
+    """Which of the requests that wait are served next."""
 
     @model_validator(mode="after")
     def _check(self) -> Pool:
@@ -120,14 +134,10 @@ class Pool(Record):
             raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
         if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
             raise ValueError(f"sharing.share: {wrong}")
-        if self.balancer.shared_queue and isinstance(self.batching, Scheduler):
-            wrong = f"batching {self.batching.model_dump()['kind']} keeps a queue in each replica"
-            raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
         plain = isinstance(self.balancer, RoundRobin) and isinstance(self.batching, NoBatching) and self.instances == 1
-        if isinstance(self.autoscaler, PerRequest) and not plain:
-            raise ValueError(
-                "autoscaler per_request sends one request to a replica: no balancer, batching or instances"
-            )
+        if isinstance(self.autoscaler, PerRequest) and not (plain and self.discipline == FirstCome()):
+            wrong = "autoscaler per_request sends one request to a replica"
+            raise ValueError(f"{wrong}; remove balancer, batching, instances and discipline")
         for fault in self.faults:
             if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
                 wrong = f"faults: {fault.zone!r} is not a zone of this pool"
@@ -141,6 +151,18 @@ class Pool(Record):
         most = None if self.quota is None else self.quota * self.per_machine
         if most is not None and most < max(low, self.replicas):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
+        return self
+
+    @model_validator(mode="after")
+    def _check_queues(self) -> Pool:
+        if isinstance(self.batching, Scheduler):
+            named = f"batching {self.batching.model_dump()['kind']} keeps a queue"
+            if self.balancer.shared_queue:
+                wrong = f"{named} in each replica"
+                raise ValueError(f"{wrong}; choose a balancer that sends requests to replicas, such as round_robin")
+            if self.discipline != FirstCome():
+                wrong = f"{named} of its own, in its own order"
+                raise ValueError(f"{wrong}; remove discipline, or choose another batching, such as dynamic")
         return self
 
 
@@ -210,10 +232,10 @@ class Scenario(Record):
                     wrong = f"{where}.service: nothing is said of {instance!r}, the instance of this pool"
                     raise ValueError(f"{wrong}; {suggestion(instance, stage.service)}")
         for name, pool in self.pools.items():
-            for shed in pool.limits.shed if pool.limits else ():
-                if shed not in self.workloads:
-                    wrong = f"pools.{name}.limits.shed: {shed!r} is not a workload of this scenario"
-                    raise ValueError(f"{wrong}; {suggestion(shed, self.workloads)}")
+            for field, limited in pool.limits.by_workload() if pool.limits else ():
+                if limited not in self.workloads:
+                    wrong = f"pools.{name}.limits.{field}: {limited!r} is not a workload of this scenario"
+                    raise ValueError(f"{wrong}; {suggestion(limited, self.workloads)}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

@@ -1,16 +1,16 @@
 """Service models: how much work a batch is.
 
-Work is base(batch) x jitter: the time the batch takes on an undisturbed replica. A batch's jitter is that of its
-oldest request. What needs logarithms or other transcendental functions is computed when the tape is drawn, so
+Work is base(batch, units) x jitter: the time the batch takes on an undisturbed replica. `units` is the sum of a size
+over the batch, such as its tokens, where the law reads a size. A batch's jitter is that of the request that was taken
+first. What needs logarithms or other transcendental functions is computed when the tape is drawn, so
 that the clock itself sees only sums, products and comparisons.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from math import ceil
-from typing import ClassVar, Literal
+from math import ceil, floor
+from typing import ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -18,14 +18,19 @@ from scipy.special import ndtri
 
 from simulator.arrays import Array
 from simulator.component import Component
-from simulator.quantities import Duration, PositiveDuration
+from simulator.quantities import Duration
 from simulator.sources import Sources
 from simulator.streams import Floats, Integers
 
 Level = Literal["measured", "published", "derived", "assumed"]
 """How a figure is known, from the best to the weakest."""
 
-WorkFunction = Callable[[int, float], int]
+
+class WorkFunction(Protocol):
+    """(batch size, what the first request drew, units) -> nanoseconds, at least 1."""
+
+    def __call__(self, batch: int, drawn: float, units: int = 0, /) -> int:
+        """The work of a batch."""
 
 
 class Service(Component):
@@ -53,18 +58,28 @@ class Law(Service):
     def draw(self, uniform: Floats) -> Floats:
         """What the tape keeps of each request's uniform number, for `work` to read."""
 
+    @property
+    def reads(self) -> str | None:
+        """The size that it reads."""
+        return None
+
+    @property
+    def pads(self) -> bool:
+        """Whether every item of a batch counts with the largest size among them."""
+        return False
+
     @abstractmethod
     def work(self) -> WorkFunction:
-        """The function (batch size, what the oldest request drew) -> nanoseconds, at least 1."""
+        """The work of a batch as a function."""
 
-    def works_alone(self, drawn: Floats) -> Integers:
+    def works_alone(self, drawn: Floats, items: Integers, units: Integers) -> Integers:
         """The work of each request in a batch of its own, exactly as `work` gives it."""
-        work = self.work()
-        return np.array([work(1, one) for one in drawn.tolist()], dtype=np.int64)
+        work, columns = self.work(), (items.tolist(), drawn.tolist(), units.tolist())
+        return np.array([work(*one) for one in zip(*columns, strict=True)], dtype=np.int64)
 
     @abstractmethod
-    def mean(self, batch: int) -> float:
-        """Mean work of a batch in nanoseconds."""
+    def mean(self, batch: float, units: float = 0.0) -> float:
+        """Mean work of a batch in nanoseconds; `batch` may be an average."""
 
     def largest_batch(self) -> int | None:
         """The largest batch that the law speaks of, or None."""
@@ -76,29 +91,50 @@ class _Linear(Law):
 
     setup: Duration = 0
     """Paid once a batch."""
-    per_request: PositiveDuration
+    per_request: Duration = 0
     """Paid for each request of the batch."""
+    size: str | None = None
+    """A size of the workloads that the work grows with, such as `tokens`."""
+    per_unit: Duration = 0
+    """Paid for each unit of that size in the batch."""
+    padded: bool = False
+    """Whether each request of a batch is padded to the largest size in it, and paid so."""
     level: Level = "assumed"
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.per_request and not self.per_unit:
+            raise ValueError("nothing grows with the batch; give per_request, or size and per_unit")
+        if (self.size is None) != (not self.per_unit) or (self.padded and self.size is None):
+            raise ValueError("size, such as tokens, and per_unit, such as 2us, come together")
+        return self
+
+    @property
+    def reads(self) -> str | None:
+        return self.size
+
+    @property
+    def pads(self) -> bool:
+        return self.padded
+
     def work(self) -> WorkFunction:
-        setup, per_request = self.setup, self.per_request
+        setup, per_request, per_unit = self.setup, self.per_request, self.per_unit
+        if self.size is None:
+            return lambda batch, jitter, _units=0: ceil((setup + per_request * batch) * jitter) or 1
+        return lambda batch, jitter, units=0: ceil((setup + per_request * batch + per_unit * units) * jitter) or 1
 
-        def work(batch: int, jitter: float) -> int:
-            return ceil((setup + per_request * batch) * jitter) or 1
-
-        return work
-
-    def works_alone(self, drawn: Floats) -> Integers:
+    def works_alone(self, drawn: Floats, items: Integers, units: Integers) -> Integers:
         """The same products, all at once."""
-        found: Integers = np.maximum(np.ceil((self.setup + self.per_request) * drawn), 1.0).astype(np.int64)
+        base = self.setup + self.per_request * items + self.per_unit * units
+        found: Integers = np.maximum(np.ceil(base * drawn), 1.0).astype(np.int64)
         return found
 
-    def mean(self, batch: int) -> float:
-        return float(self.setup + self.per_request * batch)
+    def mean(self, batch: float, units: float = 0.0) -> float:
+        return float(self.setup + self.per_request * batch + self.per_unit * units)
 
 
 class Deterministic(_Linear):
-    """Always the same: setup + per_request x batch."""
+    """Always the same: setup + per_request x batch, + per_unit x size where it reads one."""
 
     kind: Literal["deterministic"] = "deterministic"
     scale_free: ClassVar[bool] = True
@@ -109,7 +145,7 @@ class Deterministic(_Linear):
 
 
 class Exponential(_Linear):
-    """Exponentially distributed around setup + per_request x batch."""
+    """Exponentially distributed around setup + per_request x batch, + per_unit x size where it reads one."""
 
     kind: Literal["exponential"] = "exponential"
 
@@ -119,7 +155,7 @@ class Exponential(_Linear):
 
 
 class Lognormal(_Linear):
-    """Lognormally distributed around setup + per_request x batch, by coefficient of variation."""
+    """Lognormally distributed by cv around setup + per_request x batch, + per_unit x size where it reads one."""
 
     kind: Literal["lognormal"] = "lognormal"
     cv: float = Field(gt=0, le=20, allow_inf_nan=False)
@@ -172,7 +208,7 @@ class Table(Law):
         """Linear interpolation between the levels."""
         rows = [[*row, row[-1]] for row in self.work_ns.tolist()]
 
-        def work(batch: int, position: float) -> int:
+        def work(batch: int, position: float, _units: int = 0) -> int:
             row = rows[batch - 1]
             column = int(position)
             low = row[column]
@@ -180,16 +216,20 @@ class Table(Law):
 
         return work
 
-    def works_alone(self, drawn: Floats) -> Integers:
+    def works_alone(self, drawn: Floats, items: Integers, units: Integers) -> Integers:
         """The same interpolation, all at once."""
-        row = np.append(self.work_ns[0], self.work_ns[0, -1])
-        column = drawn.astype(np.int64)
-        work = np.ceil(row[column] + (drawn - column) * (row[column + 1] - row[column]))
+        rows = np.append(self.work_ns, self.work_ns[:, -1:], axis=1)
+        row, column = items - 1, drawn.astype(np.int64)
+        work = np.ceil(rows[row, column] + (drawn - column) * (rows[row, column + 1] - rows[row, column]))
         found: Integers = np.maximum(work, 1.0).astype(np.int64)
         return found
 
-    def mean(self, batch: int) -> float:
-        """Exact mean of the interpolated quantile function."""
+    def mean(self, batch: float, units: float = 0.0) -> float:
+        """Exact mean of the interpolated quantile function; between two sizes in proportion."""
+        low, high = floor(batch), ceil(batch)
+        return self._mean(low) + (batch - low) * (self._mean(high) - self._mean(low))
+
+    def _mean(self, batch: int) -> float:
         row = self.work_ns[batch - 1]
         inside = np.sum(np.diff(self.levels) * (row[1:] + row[:-1]) / 2)
         return float(inside + (1 - self.levels[-1]) * row[-1])

@@ -101,7 +101,7 @@ class Slices(Sharing):
     def work(self, work: WorkFunction, seats: int) -> WorkFunction:
         """Longer as the speed is lower; speeds are kept to a millionth, work is rounded up to a nanosecond."""
         parts = max(1, round(self.speed(seats) * UNIT))
-        return lambda batch, drawn: -(-work(batch, drawn) * UNIT // parts)
+        return lambda batch, drawn, units=0: -(-work(batch, drawn, units) * UNIT // parts)
 
     def throughput(self, instances: int, seats: int) -> float:
         """That of the parts."""

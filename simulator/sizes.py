@@ -6,11 +6,14 @@ A workload may have several, such as input and output tokens; each is drawn from
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, GetJsonSchemaHandler, InstanceOf, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 from scipy.special import ndtri
 
 from simulator.arrays import Array
@@ -20,12 +23,29 @@ from simulator.errors import InputError, suggestion
 from simulator.streams import Draws, Floats, Integers
 
 _LARGEST = 2**53  # beyond, floats skip whole numbers
+Sampler = Callable[[int, int], Integers]
+_SHARES = 1024  # equal shares by which a continuous law, or a long list, is told in figures
 
 
 class Sizes(Component):
     """How large requests are, as a scenario writes it."""
 
     family: ClassVar[str] = "sizes"
+
+    @classmethod
+    def _pick(cls, value: object) -> Self:
+        """A plain number is a constant."""
+        plain = isinstance(value, int) and not isinstance(value, bool)
+        return super()._pick({"kind": "constant", "value": value} if plain else value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        found = super().__get_pydantic_json_schema__(schema, handler)
+        if "family" in cls.__dict__:
+            found["anyOf"].append({"type": "integer", "minimum": 0})
+        return found
 
     @abstractmethod
     def resolve(self, recorded: Mapping[str, Integers], arrivals: Process) -> SizeLaw:
@@ -43,9 +63,25 @@ class SizeLaw(Sizes):
     def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
         """The size so named of the workload's requests `first` ... `first + count - 1`."""
 
+    def sampler(self, draws: Draws, workload: str, size: str) -> Sampler:
+        """The function (first, count) -> the same, for many stretches of one workload."""
+        return partial(self.draw, draws, workload, size)
+
     @abstractmethod
     def average(self) -> float:
         """Mean size."""
+
+    @abstractmethod
+    def spread(self) -> Floats:
+        """Sizes that are equally likely, ascending: in figures, what the law is."""
+
+    def largest(self) -> int | None:
+        """No size is larger; None where there is no such bound."""
+        return None
+
+    def beside(self, arrivals: Process) -> SizeLaw:
+        """The law where the workload's arrivals are others."""
+        return self
 
 
 class Constant(SizeLaw):
@@ -62,6 +98,14 @@ class Constant(SizeLaw):
         """The value."""
         return float(self.value)
 
+    def spread(self) -> Floats:
+        """The value."""
+        return np.array([float(self.value)])
+
+    def largest(self) -> int:
+        """The value."""
+        return self.value
+
 
 class _Independent(SizeLaw):
     """Sizes that have nothing to do with one another."""
@@ -73,6 +117,10 @@ class _Independent(SizeLaw):
     @abstractmethod
     def sizes(self, uniform: Floats) -> Integers:
         """Inverse distribution function."""
+
+    def spread(self) -> Floats:
+        """The middles of equal shares."""
+        return np.sort(self.sizes((np.arange(_SHARES) + 0.5) / _SHARES)).astype(np.float64)
 
 
 class Lognormal(_Independent):
@@ -128,6 +176,10 @@ class Empirical(_Independent):
         """Weighted mean of the values."""
         return float(np.average(self.values, weights=self._shares()))
 
+    def largest(self) -> int:
+        """The largest value that ever comes."""
+        return max(value for value, share in zip(self.values, self._shares(), strict=True) if share > 0)
+
     def _shares(self) -> Floats:
         return np.ones(len(self.values)) if self.weights is None else np.array(self.weights, dtype=np.float64)
 
@@ -160,10 +212,29 @@ class ReplayedSizes(SizeLaw):
 
     def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
         """Of the requests in the order in which the replay sends them, however it moves or repeats them."""
+        return self.sampler(draws, workload, size)(first, count)
+
+    def sampler(self, draws: Draws, workload: str, size: str) -> Sampler:
+        """Puts the trace in order once."""
         _, place = self.arrivals.replayed(draws, workload)
-        found: Integers = self.values[place[first : first + count]]
-        return found
+        values: Integers = self.values[place]
+        # Nobody comes beyond the last.
+        return lambda first, count: values[np.minimum(np.arange(first, first + count), len(values) - 1)]
 
     def average(self) -> float:
         """Mean over the stretch that is replayed."""
         return float(np.mean(self.values[self.arrivals.places()]))
+
+    def spread(self) -> Floats:
+        """Of the stretch that is replayed."""
+        values = np.sort(self.values[self.arrivals.places()]).astype(np.float64)
+        return values if len(values) <= _SHARES else values[(np.arange(_SHARES) * 2 + 1) * len(values) // (2 * _SHARES)]
+
+    def largest(self) -> int:
+        """The largest in the stretch that is replayed."""
+        return int(np.max(self.values[self.arrivals.places()]))
+
+    def beside(self, arrivals: Process) -> SizeLaw:
+        """Of the same trace, replayed in another way."""
+        assert isinstance(arrivals, Replay)
+        return self.model_copy(update={"arrivals": arrivals})

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from simulator.case import Case
+from simulator.parts import CaseWorkload
+from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
 _CHUNK = 1 << 10  # requests drawn at once for rows that are added one by one
 _CHUNKS = 64
+_ITEMS = "/items"  # a name that nobody can give to a size
 
 
 @dataclass
@@ -58,6 +61,10 @@ class Tape:
         """Nanoseconds of work in a batch of its own; empty where no stage is served so."""
         self.routing = tuple(array("d") for _ in range(max(pool.balancer.uniforms() for pool in case.pools)))
         """Uniform numbers for the balancers."""
+        self.items: array[int] | None = None
+        """How many each request brings; None where that is always one, or where no batch looks at it."""
+        self.sizes: dict[str, array[int]] = {}
+        """By name: a size of each item, of those that batches look at."""
         self.patience: array[float] | None = None
         """Nanoseconds for which the client waits for its turn; None where all wait for ever."""
         self.network: array[int] | None = None
@@ -72,6 +79,12 @@ class Tape:
         if any(stage.varies() for stage in case.stages):
             self.network = array("q")
             self._columns.append(self.network)
+        if not all(self._alone) and any(workload.items is not None for workload in case.workloads):
+            self.items = array("q")
+            self._columns.append(self.items)
+        batched = [stage for stage, alone in zip(case.stages, self._alone, strict=True) if not alone]
+        self.sizes = {name: array("q") for name in sorted(set().union(*map(case.looks_at, batched)))}
+        self._columns += self.sizes.values()
         if any(workload.impatience is not None for workload in case.workloads):
             self.patience = array("d")
             self._columns.append(self.patience)
@@ -79,6 +92,8 @@ class Tape:
         self._straight = not any(ways) and all(len(workload.stages) == 1 for workload in case.workloads)
         self.reached = self.arrived if self._straight else array("q")
         """When the visit's turn came to join a queue of its pool; before it came there, when the attempt was sent."""
+        self._samplers = [self._amounts(item) for item in case.workloads]
+        """By workload and name: the sizes that its stages look at, and its items."""
         self._chunk = functools.lru_cache(_CHUNKS)(self._draw_chunk)
 
     def blocks(self) -> Iterator[tuple[list[int], Sequence[int]]]:
@@ -117,6 +132,12 @@ class Tape:
     def first(self, row: int) -> int:
         """The first row of the attempt that a row belongs to."""
         return row - self.stage[row] + self.case.workloads[self.workload[row]].stages[0]
+
+    def _amounts(self, workload: CaseWorkload) -> dict[str, Sampler]:
+        wanted = set().union(*(self.case.looks_at(self.case.stages[stage]) for stage in workload.stages))
+        laws = [(name, law) for name, law in workload.sizes if name in wanted]
+        laws += [] if workload.items is None else [(_ITEMS, workload.items)]
+        return {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
 
     def _extend(self, stretch: _Stretch) -> None:
         for column, values in zip(self._columns, stretch.columns, strict=True):
@@ -160,7 +181,9 @@ class Tape:
     def _draw(self, number: int, attempt: int, first: int, count: int) -> list[np.ndarray]:
         """The columns of requests `first` ... `first + count - 1` of a workload."""
         workload = self.case.workloads[number]
-        stages = [self._draw_stage(number, stage, attempt, first, count) for stage in workload.stages]
+        sizes = {name: sample(first, count) for name, sample in self._samplers[number].items()}
+        items = sizes.get(_ITEMS, np.ones(count, dtype=np.int64))
+        stages = [self._draw_stage(number, stage, attempt, first, items, sizes) for stage in workload.stages]
         rows = (
             stages[0] if len(stages) == 1 else [np.stack(parts, axis=1).ravel() for parts in zip(*stages, strict=True)]
         )
@@ -170,6 +193,9 @@ class Tape:
             np.repeat(np.arange(first, first + count, dtype=np.int64), len(stages)),
             *rows,
         ]
+        amounts = [items] * (self.items is not None)
+        amounts += [sizes.get(name, np.zeros(count, dtype=np.int64)) for name in self.sizes]
+        columns += [np.repeat(column, len(stages)) for column in amounts]
         if self.patience is not None:
             patience = np.full(count, np.inf)
             if workload.impatience is not None:
@@ -177,10 +203,12 @@ class Tape:
             columns.append(np.repeat(patience, len(stages)))
         return columns
 
-    def _draw_stage(self, number: int, position: int, attempt: int, first: int, count: int) -> list[np.ndarray]:
+    def _draw_stage(
+        self, number: int, position: int, attempt: int, first: int, items: Integers, sizes: dict[str, Integers]
+    ) -> list[np.ndarray]:
         """What a stage's pool reads of these requests, column by column."""
         stage, again = self.case.stages[position], f"/{attempt}" if attempt else ""
-        entity = f"{self.case.workloads[number].name}/{stage.name}"
+        entity, count = f"{self.case.workloads[number].name}/{stage.name}", len(items)
 
         def uniform(stream: str) -> Floats:
             return self.draws.uniform(stream + again, entity, first, count)
@@ -190,7 +218,11 @@ class Tape:
         if not all(self._alone):
             columns.append(drawn)
         if any(self._alone):
-            columns.append(stage.service.works_alone(drawn) if alone else np.zeros(count, dtype=np.int64))
+            works = np.zeros(count, dtype=np.int64)
+            if alone:
+                units = works if stage.service.reads is None else items * sizes[stage.service.reads]
+                works = stage.service.works_alone(drawn, items, units)
+            columns.append(works)
         balancer = self.case.pools[stage.pool].balancer
         used = balancer.uniforms()
         routing = [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(len(self.routing))]

@@ -10,9 +10,10 @@ import numpy as np
 from simulator.arrivals import Poisson, Process, Replay
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, Dynamic, NoBatching, Scheduler
-from simulator.case import Case, CasePool, CaseStage, CaseWorkload
+from simulator.case import Case
 from simulator.dispatch import Balancer, CentralQueue, RoundRobin
 from simulator.limits import Limits
+from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import InstanceType
 from simulator.service import Deterministic, Law
@@ -108,6 +109,8 @@ def case(arrivals: Process, *pools: Serving, seconds: float, **fields: Any) -> C
         cancels=fields.pop("cancels", True),
         retries=fields.pop("retries", None),
         impatience=fields.pop("impatience", None),
+        items=fields.pop("items", None),
+        sizes=fields.pop("sizes", ()),
     )
     return Case(
         title="test",

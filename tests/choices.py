@@ -19,20 +19,23 @@ from pydantic.fields import FieldInfo
 from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
-from simulator.arrivals import Process, calendar
+from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
-from simulator.case import Case, CasePool, CaseStage, CaseWorkload
+from simulator.case import Case
 from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
+from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.faults import Fault
 from simulator.faults.rolling import Amount
-from simulator.limits import Limits
+from simulator.limits import Allowance, Limits
 from simulator.model import Model, Spread
-from simulator.scenario import InstanceType, Pool, Run
+from simulator.parts import CasePool, CaseStage, CaseWorkload
+from simulator.scenario import InstanceType, Pool, Run, Workload
 from simulator.service import Law
 from simulator.sharing import Sharing
+from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.slow_start import SlowStart
 from simulator.speed import Speed
 
@@ -48,6 +51,8 @@ def parser(quantity: Any) -> Any:
 NAMES = ("a", "1e3", "null", "c7a.large", "2026-03-29", "No_9")
 """Among them some that YAML could take for something else."""
 TEXT = st.characters(exclude_categories=("Cc", "Cs"))
+TOKENS = "tokens"
+"""The size that every random workload tells."""
 EITHER = st.booleans()
 DURATION = st.integers(0, 80).map(lambda n: f"{n}ms")
 POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
@@ -71,7 +76,7 @@ QUANTITIES: dict[Any, st.SearchStrategy[Any]] = {
 
 def choices(family: type[Component]) -> list[type[Component]]:
     """Every registered choice of a family that runs by value."""
-    by_value = {"arrivals": Process, "service": Law}
+    by_value = {"arrivals": Process, "service": Law, "sizes": SizeLaw}
     base = by_value.get(family.family, family)
     return [choice for choice in family.choices.values() if issubclass(choice, base)]
 
@@ -80,8 +85,24 @@ def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
         return SPECIAL[choice]()
-    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, data))
+    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, _agreeing(data)))
     return made.filter(lambda found: found is not None)
+
+
+def _agreeing(data: dict[str, Any]) -> dict[str, Any]:
+    """Fields that only make sense together: a size and what is said of it, values and their weights."""
+    if "size" in data:
+        absent, present = {"per_unit": "0ms", "max_total": None}, {"per_unit": "1ms", "max_total": 9}
+        for name in absent.keys() & data.keys():
+            if data["size"] is None:
+                data |= {name: absent[name], "padded": False}
+            elif data[name] == absent[name]:
+                data[name] = present[name]
+    if data.get("per_request") == data.get("per_unit") == "0ms":
+        data["per_request"] = "5ms"
+    if "values" in data and data.get("weights"):
+        data["weights"] = (*data["weights"], *[1.0] * len(data["values"]))[: len(data["values"])]
+    return data
 
 
 def valid(record: type[Record], data: dict[str, Any]) -> Any:
@@ -94,7 +115,8 @@ def valid(record: type[Record], data: dict[str, Any]) -> Any:
 
 def fields(record: type[Record], but: tuple[str, ...] = ()) -> dict[str, st.SearchStrategy[Any]]:
     """What users may write in each field of a record or a choice, its kind and some others apart."""
-    given = {name: values for name, values in GIVEN.get(record, {}).items() if name not in but}
+    known = {name: values for name, values in NAMED.items() if name in record.model_fields} | GIVEN.get(record, {})
+    given = {name: values for name, values in known.items() if name not in but}
     left = {name: field for name, field in record.model_fields.items() if name not in ("kind", *but, *given)}
     return given | {name: _plain(field.annotation, field.metadata) for name, field in left.items()}
 
@@ -108,7 +130,7 @@ def written(record: type[Record], but: tuple[str, ...] = ()) -> st.SearchStrateg
 
     @st.composite
     def data(draw: st.DrawFn) -> dict[str, Any]:
-        return kind | {name: draw(values) for name, needed, values in parts if needed or draw(EITHER)}
+        return kind | _agreeing({name: draw(values) for name, needed, values in parts if needed or draw(EITHER)})
 
     if not kind:
         return data()
@@ -224,10 +246,32 @@ def _choice(family: str, kind: str) -> type[Component]:
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("arrivals", "replay"): _replays,
     _choice("service", "table"): _tables,
+    _choice("sizes", "replayed"): st.nothing,
 }
 """Choices by value, which nobody writes."""
+NAMED: dict[str, st.SearchStrategy[Any]] = {
+    "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
+    "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
+    "size": st.sampled_from([None, TOKENS]),
+}
+"""Fields, by name, of which few values are of use."""
 GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
-    Limits: {"shed": st.dictionaries(st.sampled_from(NAMES), st.integers(0, 5), max_size=2)},
+    Limits: {
+        "shed": st.dictionaries(st.sampled_from(NAMES), st.integers(0, 5), max_size=2),
+        "rates": st.dictionaries(st.sampled_from(NAMES), st.deferred(lambda: written(Allowance)), max_size=2),
+    },
+    Workload: {
+        "items": st.sampled_from([None, None, 1, 2]),
+        "sizes": st.deferred(
+            lambda: st.fixed_dictionaries(
+                {
+                    TOKENS: st.one_of(
+                        *(written(_choice("sizes", kind)) for kind in ("constant", "lognormal", "empirical"))
+                    )
+                }
+            )
+        ),
+    },
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
@@ -268,6 +312,7 @@ def limits(draw: st.DrawFn) -> Limits:
         concurrency=draw(st.one_of(st.none(), st.integers(1, 12))),
         rate=draw(st.one_of(st.none(), st.just("50/s"))),  # type: ignore[arg-type]  # as users write it
         burst=draw(st.integers(1, 4)),
+        rates=draw(st.dictionaries(st.just("load-1"), st.just(Allowance.model_validate({"rate": "30/s", "burst": 2})))),
         shed=draw(st.dictionaries(st.just("load-0"), st.integers(0, 5))),
     )
 
@@ -344,6 +389,14 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         fixed = {**fixed, "batching": NoBatching(), "balancer": RoundRobin()}
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
+    discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
+    if isinstance(autoscaler, PerRequest):
+        discipline = FirstCome()
+    if isinstance(batching, Scheduler) and discipline != FirstCome():
+        if "batching" in fixed:
+            discipline = FirstCome()
+        else:
+            batching = draw(st.one_of(*(instances(one) for one in choices(Batching) if not issubclass(one, Scheduler))))
     balancers = any_of(Balancer)
     if isinstance(batching, Scheduler):
         balancers = balancers.filter(lambda found: not found.shared_queue)
@@ -370,8 +423,32 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False))),
         **draw(machines(max(low, replicas))),
+        discipline=discipline,
     )
     return Serving(made, law)
+
+
+def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[str, Any]]:
+    """Arrivals, with sizes that may be those of a replay."""
+    laws = [instances(law) for law in choices(Sizes) if law is not ReplayedSizes]
+    if isinstance(arrivals, Replay):
+        laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
+    found = st.one_of(*laws) if sizes is None else st.just(sizes)
+    return found.map(lambda law: {"arrivals": arrivals, "sizes": ((TOKENS, law),)})
+
+
+def items(most: int) -> st.SearchStrategy[Any]:
+    """How many items requests bring, up to a number."""
+    values = st.lists(st.integers(1, most), min_size=1, max_size=3)
+    empirical = Component.families["sizes"].choices["empirical"]
+    return values.map(lambda found: empirical.model_validate({"values": found}))
+
+
+def _fits(one: Serving) -> int:
+    """The most items that requests to a pool may bring."""
+    batching, measured = one.pool.batching, one.service.largest_batch()
+    fits = [n for n in (1, 2, 3, 4) if batching.most(n) >= n and (measured is None or batching.most(n) <= measured)]
+    return max(fits)
 
 
 @st.composite
@@ -391,16 +468,22 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     stages = chain(*found)
     if draw(st.booleans()):
         stages = tuple(_shaped(draw, stages, ways))
+    most = min(_fits(one) for one in found)
+    times = st.just(fixed["arrivals"]) if "arrivals" in fixed else arrivals
     workloads = [
         _willing(
             name=f"load-{number}",
-            arrivals=fixed.get("arrivals") or draw(arrivals),
+            **draw(times.flatmap(lambda given: _sized(given, fixed.get("sizes")))),
             stages=tuple(range(len(stages))),
             timeout=t,
             cancels=draw(st.booleans()),
             retries=None if plain else draw(st.one_of(st.none(), retries())),
             impatience=None if plain else draw(leaving),
             reply=draw(ways),
+            priority=draw(st.integers(0, 3)),
+            deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
+            weight=draw(st.integers(1, 4)),
+            items=draw(st.one_of(st.none(), items(most))),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from scenarios.load import load
+from simulator.autoscaling import PerRequest
 from simulator.batching import Scheduler, Static
 from simulator.case import Case
 from simulator.cost import HOUR, bill, machine_time
+from simulator.discipline import FirstCome, Priority
 from simulator.engine import simulate
 from simulator.faults import RollingUpdate
 from simulator.faults.rolling import bounds
@@ -30,6 +32,7 @@ from simulator.recording import (
     REJECTED,
     SIZE,
     SLOT,
+    STAGE_CAUSES,
     START,
     MachineRecord,
     ReplicaRecord,
@@ -52,6 +55,7 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     stays_within_bounds(case, run)
     bills_what_it_used(case, run)
     loses_only_what_dies(case, run)
+    serves_in_order(case, run)
 
 
 def loses_only_what_dies(case: Case, run: Replication) -> None:
@@ -163,6 +167,42 @@ def there(grid: np.ndarray, records: Sequence[ReplicaRecord | MachineRecord]) ->
     for one in records:
         total += (grid >= one.launched) & (grid < (2**62 if one.stopped is None else one.stopped))
     return total
+
+
+def serves_in_order(case: Case, run: Replication) -> None:
+    """At each batch, nobody who waits in the same line for the same stage comes before those who are taken.
+
+    First come, first served, that is whoever joined earlier; under priorities, also whoever is more urgent.
+    """
+    for number, stage in enumerate(case.stages):
+        pool, rows = case.pools[stage.pool], run.pools[stage.pool].batches
+        if isinstance(pool.batching, Scheduler) or not isinstance(pool.discipline, FirstCome | Priority):
+            continue
+        if isinstance(pool.autoscaler, PerRequest):
+            continue  # whoever launches a replica waits for that one, whatever becomes free meanwhile
+        visits = run.visits[number]
+        # Those who began before their clients gave up: their stamps are whole.
+        begun = np.flatnonzero(visits.causes[STAGE_CAUSES.index("compute")] > 0)
+        batch = visits.batch_of[begun]
+        joined = visits.came[begun] + visits.causes[: STAGE_CAUSES.index("queue"), begun].sum(axis=0)
+        urgency = np.zeros(len(case.workloads), dtype=np.int64)
+        if isinstance(pool.discipline, Priority):
+            urgency = np.array([item.priority or 1000 for item in case.workloads])
+        of = run.workload[run.request(visits.attempt[begun])]
+        line = np.zeros(len(begun)) if pool.balancer.shared_queue else rows[batch, SLOT]
+        for slot in np.unique(line):
+            own = line == slot
+            before_its_turn(batch[own], rows[batch[own], START], joined[own], urgency[of[own]])
+
+
+def before_its_turn(batch: np.ndarray, start: np.ndarray, joined: np.ndarray, urgency: np.ndarray) -> None:
+    for taken in np.unique(batch)[:50]:
+        members = batch == taken
+        now = int(start[members][0])
+        waiting = (batch > taken) & (joined < now)
+        first = urgency[waiting] * 10**12 + joined[waiting]
+        last = urgency[members] * 10**12 + joined[members]
+        assert not len(first) or first.min() >= last.max(), "somebody was served before their turn"
 
 
 def fingerprint(run: Replication) -> list[bytes]:

@@ -126,9 +126,10 @@ def scenarios(draw: st.DrawFn) -> Written:
     for name, workload in named(draw(_WORKLOADS)).items():
         parts["workloads"][name] = {"model": draw(st.sampled_from(list(parts["models"]))), **workload}
     for pool in parts["pools"].values():
-        shed = (pool.get("limits") or {}).get("shed", {})
-        for name in shed.keys() - parts["workloads"].keys():
-            del shed[name]
+        for by_workload in ("shed", "rates"):
+            limited = (pool.get("limits") or {}).get(by_workload, {})
+            for name in limited.keys() - parts["workloads"].keys():
+                del limited[name]
     parts["instances"] = {name: draw(_INSTANCE) for name in MACHINES}
     parts["slos"] = draw(st.lists(objectives(list(parts["workloads"])), max_size=3))
     parts["run"] = {"duration": "500ms", **draw(_RUN)}

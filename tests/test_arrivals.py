@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from simulator.arrivals import Arrivals, Bursty, Process, base
-from simulator.case import CaseWorkload
 from simulator.component import problems
+from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND
 from simulator.streams import Draws
 from simulator.tape import Tape
@@ -35,6 +35,7 @@ PROCESSES: list[dict[str, Any]] = [
     {"kind": "diurnal", "mean": "50/s", "peak_to_mean": 3, "peak_at": "11:15", "begin": "Fri 12:00"},
     {"kind": "diurnal", "mean": "50/s", "begin": "2026-10-25 01:59+02:00", "zone": "Europe/Berlin"},
     {"kind": "bursty", "states": STATES},
+    {"kind": "poisson", "rate": "50/s", "group": 4},
 ]
 RANDOM_GAPS = [fields for fields in PROCESSES if "cv" in fields]
 
@@ -47,7 +48,7 @@ def made(fields: dict[str, Any]) -> Any:
 
 
 def named(fields: dict[str, Any]) -> str:
-    return "-".join(str(fields[key]) for key in ("kind", "cv", "repeat") if key in fields)
+    return "-".join(str(fields[key]) for key in ("kind", "cv", "repeat", "group") if key in fields)
 
 
 def drawn(process: Process, seconds: float, replication: int = 0) -> np.ndarray:
@@ -85,6 +86,8 @@ def test_blocks_cannot_be_observed(fields: dict[str, Any], monkeypatch: pytest.M
 
 def test_evenly_spaced_arrivals_do_not_drift() -> None:
     assert drawn(made({"kind": "deterministic", "rate": "30/s"}), 0.1).tolist() == [0, 33_333_333, 66_666_667]
+    pairs = made({"kind": "deterministic", "rate": "30/s", "group": 2})
+    assert drawn(pairs, 0.14).tolist() == [0, 0, 66_666_667, 66_666_667, 133_333_333, 133_333_333]
     assert drawn(made({"kind": "deterministic", "rate": "30/s"}), 5000)[-1] == 5000 * SECOND - 33_333_333
 
 

@@ -18,12 +18,12 @@ from pydantic import ValidationError
 
 from simulator.autoscaling import Autoscaler, Decision, Observation
 from simulator.batching import Batching, Greedy, Mosec, NoBatching, Scheduler, Triton
-from simulator.case import CaseStage, CaseWorkload
 from simulator.clock import Clock
 from simulator.component import problems, temporary_choices
 from simulator.dispatch import Balancer, LeastWorkLeft, Picker, PowerOfTwo, RoundRobin, View
 from simulator.engine import simulate
 from simulator.flow import Flow
+from simulator.parts import CaseStage, CaseWorkload
 from simulator.pool import PoolRun
 from simulator.recording import END, INSTANCE, SIZE, SLOT, START, Replication, busy_time
 from simulator.results import Result

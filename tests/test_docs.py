@@ -25,9 +25,9 @@ TABLES = {
     "sharing": "devices",
     "speed": "batching",
 }
-TABLES |= {"autoscaler": "autoscaling", "speed": "batching"}
+TABLES |= {"autoscaler": "autoscaling", "speed": "batching", "discipline": "queues", "sizes": "sizes"}
 FAMILIES = [name for name, family in Component.families.items() if family.__module__.startswith("simulator.")]
-BY_VALUE = {"replay", "table"}  # what files become once they are read: nobody writes these
+BY_VALUE = {"replay", "table", "replayed"}  # what files become once they are read: nobody writes these
 COMMANDS = [line[4:] for text in PAGES.values() for line in text.splitlines() if line.startswith("    headroom ")]
 SCENARIOS = [part for text in PAGES.values() for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
 

@@ -18,17 +18,19 @@ from cases import Serving, case, dynamic, poisson, pool, replay, takes
 
 from simulator.arrivals import Closed
 from simulator.autoscaling import TargetTracking
-from simulator.batching import Mosec
-from simulator.case import Case, CasePool
+from simulator.batching import Greedy, Mosec
+from simulator.case import Case
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
 from simulator.explain import Explanation, explain, heaviest, pool_accounts
 from simulator.levers import levers
 from simulator.limits import Limits
+from simulator.parts import CasePool
 from simulator.quantities import SECOND
 from simulator.recording import COMPLETED
 from simulator.replications import run_case
 from simulator.service import Exponential, Law, Lognormal
+from simulator.sizes import Constant
 from simulator.theory import MMC
 
 # The cases, and the constraint that binds by the way they are built.
@@ -123,6 +125,17 @@ BUILT: dict[str, tuple[Case, str, str]] = {
         "serving",
         "largest batch",
     ),
+    # Sizes of 10 under a total of 25 are pairs too, and threes under 30.
+    "a low total of sizes": (
+        single(
+            poisson(1050),
+            pool(takes("20ms", "1ms"), 10, batching=Greedy(max_batch=64, max_total=25, size="tokens")),
+            20,
+            sizes=(("tokens", Constant(value=10)),),
+        ),
+        "serving",
+        "largest total",
+    ),
     # Batches never fill, so every first of a batch waits its whole delay.
     "a long batching delay": (
         single(poisson(20), pool(takes("1ms", "1ms"), 5, batching=dynamic(64, "200ms")), 200),
@@ -205,6 +218,15 @@ BUILT: dict[str, tuple[Case, str, str]] = {
         "serving",
         "rate limit",
     ),
+    "a low limit of a workload's own rate": (
+        single(
+            replay(*(0.09 * k for k in range(1000))),
+            pool(takes("0ms", "10ms"), 5, limits=limits(rates={"load": {"rate": "10/s"}})),
+            90,
+        ),
+        "serving",
+        "rate limit of load",
+    ),
     "shedding too soon": (
         single(bursts(17), pool(takes("0ms", "10ms"), 5, limits=limits(shed={"load": 10})), 100),
         "serving",
@@ -266,13 +288,20 @@ def by_hand(given: CasePool) -> Iterator[tuple[str, CasePool]]:
         data = batching.model_dump()
         larger = batching.model_copy(update={"max_batch": ceil(data["max_batch"] * 1.2)})
         yield "largest batch", dataclasses.replace(given, batching=larger)
+    if "max_delay" in type(batching).model_fields:
         sooner = batching.model_copy(update={"max_delay": round(batching.max_delay / 1.2)})  # type: ignore[attr-defined]
         yield "batching delay", dataclasses.replace(given, batching=sooner)
+    if getattr(batching, "max_total", None):
+        roomier = batching.model_copy(update={"max_total": ceil(batching.max_total * 1.2)})  # type: ignore[attr-defined]
+        yield "largest total", dataclasses.replace(given, batching=roomier)
     if bounds is not None:
         for field in ("queue", "concurrency", "rate"):
             if (value := getattr(bounds, field)) is not None:
                 more = bounds.model_copy(update={field: value * 1.2 if field == "rate" else ceil(value * 1.2)})
                 yield f"{field} limit", dataclasses.replace(given, limits=more)
+        for name, own in bounds.rates.items():
+            rates = {**bounds.rates, name: own.model_copy(update={"rate": own.rate * 1.2})}
+            yield f"rate limit of {name}", dataclasses.replace(given, limits=bounds.model_copy(update={"rates": rates}))
         if bounds.shed:
             later = bounds.model_copy(update={"shed": {name: ceil(1.2 * n) for name, n in bounds.shed.items()}})
             yield "shedding limit", dataclasses.replace(given, limits=later)

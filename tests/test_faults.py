@@ -21,7 +21,7 @@ from scenarios.reports import result_data, result_sheets
 from simulator.arrivals import Process
 from simulator.autoscaling import Decision, Observation
 from simulator.batching import Batching, Triton
-from simulator.case import Case, CaseStage
+from simulator.case import Case
 from simulator.clients import Retries
 from simulator.dispatch import CentralQueue, LeastWorkLeft, RoundRobin
 from simulator.engine import simulate
@@ -37,6 +37,7 @@ from simulator.faults import (
     ZoneOutage,
 )
 from simulator.faults.rolling import bounds
+from simulator.parts import CaseStage
 from simulator.recording import COMPLETED, FAILED, TIMED_OUT, Replication
 from simulator.replications import run_case
 from simulator.summary import share_ready

@@ -17,7 +17,7 @@ from simulator.component import problems
 from simulator.dispatch import RoundRobin
 from simulator.engine import simulate
 from simulator.errors import InputError
-from simulator.limits import Limits
+from simulator.limits import Admission, Limits
 from simulator.recording import COMPLETED, REJECTED, Replication
 from simulator.results import Result
 
@@ -67,21 +67,52 @@ def test_the_least_important_are_shed_first() -> None:
     assert (run.outcome[~ours] == REJECTED).tolist() == [False, True, True]
 
 
-@given(
-    st.integers(1, 2000),
-    st.integers(1, 20),
-    st.lists(st.integers(0, 20 * MS), min_size=2, max_size=200).map(np.cumsum),
-)
-def test_a_token_bucket_never_lets_more_pass_than_its_rate_and_burst(rate: int, burst: int, stamps: Any) -> None:
-    """In any window of t seconds at most burst + rate t pass (methods.md oracle 23)."""
-    from simulator.limits import Admission
+RATES, BURSTS = st.integers(1, 2000), st.integers(1, 20)
+STAMPS = st.lists(st.integers(0, 20 * MS), min_size=2, max_size=200).map(np.cumsum)
 
-    bucket = Admission(Limits.model_validate({"rate": f"{rate}/s", "burst": burst}), ["load"], [0])
-    passed = [int(stamp) for stamp in stamps if bucket.admits(int(stamp))]
+
+def never_too_many(passed: list[int], rate: int, burst: int) -> None:
+    """In any window of t seconds at most burst + rate t pass (methods.md oracle 23)."""
     for first in range(len(passed)):
         for last in range(first, len(passed)):
             window = (passed[last] - passed[first]) / 1e9
             assert last - first + 1 <= burst + rate * window * (1 + 1e-6)
+
+
+@given(RATES, BURSTS, STAMPS)
+def test_a_token_bucket_never_lets_more_pass_than_its_rate_and_burst(rate: int, burst: int, stamps: Any) -> None:
+    bucket = Admission(Limits.model_validate({"rate": f"{rate}/s", "burst": burst}), ["load"], [0])
+    never_too_many([int(stamp) for stamp in stamps if bucket.admits(0, int(stamp))], rate, burst)
+
+
+@given(RATES, BURSTS, RATES, BURSTS, STAMPS, st.data())
+def test_so_does_the_bucket_of_each_workload(
+    rate: int, burst: int, own: int, own_burst: int, stamps: Any, data: st.DataObject
+) -> None:
+    """One workload has a bucket of its own beside the pool's, the other has not; each row is one request."""
+    workload = data.draw(st.lists(st.integers(0, 1), min_size=len(stamps), max_size=len(stamps)))
+    fields = {"rate": f"{rate}/s", "burst": burst, "rates": {"a": {"rate": f"{own}/s", "burst": own_burst}}}
+    buckets = Admission(Limits.model_validate(fields), ["a", "b"], workload)
+    passed = [row for row, stamp in enumerate(stamps.tolist()) if buckets.admits(row, stamp)]
+    never_too_many([int(stamps[row]) for row in passed], rate, burst)
+    never_too_many([int(stamps[row]) for row in passed if not workload[row]], own, own_burst)
+
+
+def test_a_workload_beyond_its_own_rate_takes_nothing_from_the_others() -> None:
+    """1/s for a, 2 at once for the pool: of a's three the first passes; b finds the pool's second token."""
+    limits = {"rate": "1/s", "burst": 2, "rates": {"a": {"rate": "1/s"}}}
+    buckets = Admission(Limits.model_validate(limits), ["a", "b"], [0, 0, 0, 1, 1, 0])
+    passed = [buckets.admits(row, time) for row, time in enumerate([0, 1, 2, 3, 4, 2 * 10**9])]
+    assert passed == [True, False, False, True, False, True]
+
+
+def test_a_tenant_is_held_to_its_rate_beside_another() -> None:
+    made = case(poisson(500), limited(64, rates={"load": {"rate": "100/s", "burst": 5}}), seconds=20)
+    free = dataclasses.replace(made.workloads[0], name="free", arrivals=poisson(200))
+    run = simulate(dataclasses.replace(made, workloads=(*made.workloads, free)), 0)
+    answered = run.outcome == COMPLETED
+    assert answered[run.workload == 1].all()
+    assert answered[run.workload == 0].sum() == pytest.approx(2000, abs=10)
 
 
 def test_a_token_bucket_reaches_its_rate() -> None:
@@ -113,7 +144,8 @@ def test_limits_that_make_no_sense_are_named() -> None:
     assert problems(error.value)[0][0] == "concurrency"
 
 
-def test_shedding_an_unknown_workload_suggests_a_known_one() -> None:
+@pytest.mark.parametrize("field", [{"shed": {"chatt": 3}}, {"rates": {"chatt": {"rate": "1/s"}}}])
+def test_limiting_an_unknown_workload_suggests_a_known_one(field: dict[str, Any]) -> None:
     scenario = {
         "schema_version": 1,
         "title": "t",
@@ -125,7 +157,7 @@ def test_shedding_an_unknown_workload_suggests_a_known_one() -> None:
                 "stages": [{"pool": "p", "service": {"c7a.large": {"kind": "deterministic", "per_request": "1ms"}}}],
             }
         },
-        "pools": {"p": {"instance": "c7a.large", "limits": {"shed": {"chatt": 3}}}},
+        "pools": {"p": {"instance": "c7a.large", "limits": field}},
     }
     with pytest.raises(InputError, match="'chatt' is not a workload of this scenario; did you mean 'chat'"):
         validate(scenario)

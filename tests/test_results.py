@@ -11,9 +11,10 @@ from cases import case, dynamic, poisson, pool, replay, takes
 
 from simulator.arrivals import Replay
 from simulator.autoscaling import TargetTracking
-from simulator.case import Case, CaseStage, CaseWorkload
+from simulator.case import Case
 from simulator.dispatch import Random
 from simulator.engine import simulate
+from simulator.parts import CaseStage, CaseWorkload
 from simulator.recording import Replication
 from simulator.replications import run_case
 from simulator.results import Result

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kstest, lognorm
 
 from simulator.arrivals import Poisson, Replay
 from simulator.component import problems
 from simulator.errors import InputError
 from simulator.quantities import SECOND
-from simulator.sizes import Constant, Empirical, Joint, Lognormal, SizeLaw, Sizes
+from simulator.sizes import Constant, Empirical, Joint, Lognormal, ReplayedSizes, SizeLaw, Sizes
 from simulator.streams import Draws
 
 DRAWS = Draws(7, 0)
@@ -52,6 +52,31 @@ def test_the_values_themselves() -> None:
     assert LAWS[2].average() == 17.5
 
 
+@pytest.mark.parametrize("law", [*LAWS, Joint(column="x").resolve({"x": TOKENS}, REPLAY)], ids=lambda law: law.kind)
+def test_its_spread_is_the_law_in_figures(law: SizeLaw) -> None:
+    spread = law.spread()
+    assert (np.diff(spread) >= 0).all()
+    # The middle of the last of 1024 shares stands for a tail that has no end: 1 % of the mean at this cv.
+    assert spread.mean() == pytest.approx(law.average(), rel=0.01)
+    drawn = law.draw(DRAWS, "load", "bytes", 0, 400 if isinstance(law, ReplayedSizes) else 5000)
+    for level in (0.1, 0.4, 0.9):
+        assert np.quantile(spread, level) == pytest.approx(np.quantile(drawn, level), rel=0.05)
+
+
+def test_the_largest_is_the_largest_that_comes() -> None:
+    assert [law.largest() for law in LAWS] == [3, None, 20, 10]
+    whole = Joint(column="x").resolve({"x": TOKENS}, Replay(times=TIMES))
+    assert whole.largest() == 1399
+    first = Replay.model_validate({"times": TIMES, "until": "100s"})
+    assert Joint(column="x").resolve({"x": TOKENS}, first).largest() == 1099
+
+
+def test_rows_beyond_the_last_request_of_a_trace_are_filled() -> None:
+    """Chunks for attempts that are sent again reach beyond the end; nobody comes there."""
+    whole = Joint(column="x").resolve({"x": TOKENS}, Replay(times=TIMES))
+    assert whole.draw(DRAWS, "load", "x", 398, 4).tolist() == [1398, 1399, 1399, 1399]
+
+
 def test_large_sizes_are_lognormal() -> None:
     law = Lognormal(mean=1e6, cv=2.0)
     exact = lognorm(np.sqrt(np.log1p(4)), scale=1e6 / np.sqrt(5))
@@ -75,6 +100,14 @@ def test_a_size_stays_with_its_request() -> None:
     told = Joint(column="x").resolve({"x": TOKENS}, plain)
     assert told.draw(DRAWS, "load", "x", 0, 200).tolist() == list(range(1100, 1300))
     assert told.average() == 1199.5
+
+
+def test_a_plain_number_is_a_constant() -> None:
+    adapter = TypeAdapter(Sizes)
+    assert adapter.validate_python(7) == Constant(value=7)
+    assert {"type": "integer", "minimum": 0} in adapter.json_schema()["anyOf"]
+    with pytest.raises(ValidationError, match="True is not a kind of sizes"):
+        adapter.validate_python(True)
 
 
 def test_joint_sizes_need_a_trace_that_tells_them() -> None:

@@ -12,7 +12,7 @@ from cases import Serving, case, dynamic, poisson, pool, replay, takes
 from scenarios.load import validate
 from simulator.arrivals import Closed, Process, Replay
 from simulator.batching import Triton
-from simulator.case import Case, CaseStage, CaseWorkload
+from simulator.case import Case
 from simulator.clients import Retries
 from simulator.clock import Clock
 from simulator.desk import Reception
@@ -21,6 +21,7 @@ from simulator.engine import simulate
 from simulator.errors import InputError
 from simulator.limits import Limits
 from simulator.model import Spread
+from simulator.parts import CaseStage, CaseWorkload
 from simulator.pool import PoolRun
 from simulator.quantities import SECOND
 from simulator.recording import CAUSES, COMPLETED, NETWORK, REJECTED, SIZE, START, TIMED_OUT, WAY, Replication
@@ -58,6 +59,14 @@ def test_the_way_to_a_stage_and_back_is_part_of_the_latency() -> None:
     assert run.pools[0].batches[0, START] == 1.5 * MS
     assert run.pools[1].batches[0, START] == 14.2 * MS
     assert run.latency.tolist() == [19.6 * MS] * 2
+
+
+def test_the_end_of_the_run_cuts_no_answer_on_its_way() -> None:
+    """The last is served from 990 to 1000 ms, when nothing is left to do but 5 ms of its way back."""
+    stage = CaseStage("a", 0, law("10ms"))
+    run = simulate(built([stage], PLAIN, at=(0.0, 0.99), reply=5 * MS), 0)
+    assert run.latency.tolist() == [15 * MS] * 2
+    assert spent(run, 1) == {"compute": 10, "network": 5}
 
 
 def test_a_time_out_cuts_the_answer_on_its_way() -> None:

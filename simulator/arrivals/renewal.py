@@ -27,6 +27,8 @@ class _Constant(Process):
     """A process of one rate for ever."""
 
     rate: Rate
+    group: int = Field(1, ge=1, le=10_000)
+    """Requests that come together each time; the rate is that of requests."""
     stationary: ClassVar[bool] = True
 
     def mean_rate(self, until: int) -> float:
@@ -47,10 +49,10 @@ class Deterministic(_Constant):
         """Request k at k / rate, so that rounding does not add up."""
         clock, first = 0, 0
         while clock < until:
-            count = block_length(self.rate * (until - clock) / SECOND)
-            exact = np.arange(first, first + count) * (SECOND / self.rate)
+            count = block_length(self.rate / self.group * (until - clock) / SECOND)
+            exact = np.arange(first, first + count) * (SECOND / self.rate * self.group)
             block = np.rint(np.minimum(exact, until)).astype(np.int64)
-            yield block[: np.searchsorted(block, until)]
+            yield np.repeat(block[: np.searchsorted(block, until)], self.group)
             clock, first = int(block[-1]), first + count
 
 
@@ -61,16 +63,16 @@ class _Renewal(_Constant):
         """Sums of gaps, each rounded to a nanosecond."""
         clock, first = 0, 0
         while clock < until:
-            count = block_length(self.rate * (until - clock) / SECOND, self.spread())
+            count = block_length(self.rate / self.group * (until - clock) / SECOND, self.spread())
             uniform = draws.uniform("arrivals", entity, first, count)
             gaps = self.gaps(uniform)
             if first == 0:
                 left = float(draws.uniform("arrivals-begin", entity, 0, 1)[0])
                 gaps[0] = self.first_gap(float(uniform[0]), left)
             # A gap beyond the end may be as long as it likes: the sum must not overflow.
-            whole = np.rint(np.minimum(gaps * (SECOND / self.rate), until)).astype(np.int64)
+            whole = np.rint(np.minimum(gaps * (SECOND / self.rate * self.group), until)).astype(np.int64)
             block = clock + np.cumsum(whole)
-            yield block[: np.searchsorted(block, until)]
+            yield np.repeat(block[: np.searchsorted(block, until)], self.group)
             clock, first = int(block[-1]), first + count
 
     @abstractmethod

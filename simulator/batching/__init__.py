@@ -17,6 +17,7 @@ from simulator.batching.base import (
     Rule,
     Scheduler,
     Timer,
+    Total,
 )
 from simulator.batching.bentoml import BentoML
 from simulator.batching.kserve import KServe
@@ -56,5 +57,6 @@ __all__ = [
     "TfServing",
     "Timer",
     "TorchServe",
+    "Total",
     "Triton",
 ]

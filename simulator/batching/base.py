@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from simulator.component import Component
 
@@ -39,13 +39,34 @@ class Batching(Component):
     def largest(self) -> int:
         """The largest batch that it makes."""
 
+    @abstractmethod
+    def most(self, items: float) -> float:
+        """The most items that one of its batches has, where each request brings so many."""
+
     def cost(self, size: int) -> int:
         """The batch size whose work a batch of `size` takes: larger where it is padded."""
         return size
 
 
+class Total(NamedTuple):
+    """What the items of a batch may come to together."""
+
+    most: int
+    size: str
+    padded: bool
+    """Whether each counts with the largest size of the batch."""
+
+
 class Policy(Batching):
     """How many waiting requests a free instance takes, and when: a pure function."""
+
+    def most(self, items: float) -> float:
+        """Items count against the largest batch."""
+        return self.largest()
+
+    def total(self) -> Total | None:
+        """What the batch closes before it exceeds, beside its largest size."""
+        return None
 
     @abstractmethod
     def decide(self, waiting: Sequence[int], reached: Sequence[int], now: int) -> tuple[int, int, int]:
@@ -53,6 +74,8 @@ class Policy(Batching):
 
         `waiting` holds the requests in line, oldest first, at least one; `reached[k]` is when request k came,
         in nanoseconds. Taking none means waiting, until the time named or, with NEVER, until something happens.
+        Where requests bring several items its length is theirs, and so is what is taken: the first requests whose
+        items are no more, at least one.
         """
 
 
@@ -91,6 +114,9 @@ class Host(Protocol):
     def priority(self, request: int) -> int:
         """The request's priority level, 1 for the most urgent; 0 where it has none."""
 
+    def items(self, request: int) -> int:
+        """How many the request brings, at least one."""
+
     def timer(self, ring: Callable[[int], None], part: int = 0, instance: int = -1) -> Timer:
         """One of four timers (`part`) of the whole server, or of an instance."""
 
@@ -119,6 +145,10 @@ class Rule:
 
 class Scheduler(Batching):
     """The rule of a named server."""
+
+    def most(self, items: float) -> float:
+        """Requests count against the largest batch, whatever they bring."""
+        return self.largest() * items
 
     @abstractmethod
     def start(self, host: Host) -> Rule:

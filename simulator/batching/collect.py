@@ -26,6 +26,8 @@ class Collector(Rule):
         """Instances that wait for a request, the longest waiting first."""
         self.batches: list[list[int]] = [[] for _ in range(host.instances)]
         """By instance: what it has collected."""
+        self.loads = [0] * host.instances
+        """By instance: what that counts against the largest batch."""
         self.first = [0] * host.instances
         """By instance: when it took the first of them."""
         self.since = [0] * host.instances
@@ -35,6 +37,10 @@ class Collector(Rule):
     @abstractmethod
     def deadline(self, instance: int, now: int) -> int:
         """When the time of an instance's batch is over; it has just taken a request."""
+
+    def weight(self, request: int) -> int:
+        """What a request counts against the largest batch."""
+        return 1
 
     def takes(self, request: int, now: int) -> bool:
         """Whether a request that leaves the channel goes into the batch; if not, it was rejected."""
@@ -65,10 +71,11 @@ class Collector(Rule):
     def collect(self, instance: int, now: int) -> None:
         """Takes what is in the channel, then waits for more."""
         batch, channel = self.batches[instance], self.channel
-        while channel and len(batch) < self.max_batch:
+        while channel and self.loads[instance] < self.max_batch:
             request = channel.popleft()
             if self.takes(request, now):
                 batch.append(request)
+                self.loads[instance] += self.weight(request)
         if batch:
             self.first[instance] = now
             self._wait(instance, now)
@@ -80,11 +87,12 @@ class Collector(Rule):
         if not batch:
             self.first[instance] = now
         batch.append(request)
+        self.loads[instance] += self.weight(request)
         self._wait(instance, now)
 
     def _wait(self, instance: int, now: int) -> None:
         """Closes the batch if it is full or its time is over; else waits until then."""
-        if len(self.batches[instance]) == self.max_batch:
+        if self.loads[instance] >= self.max_batch:
             self.close(instance, FULL, now)
             return
         due = self.deadline(instance, now)
@@ -101,7 +109,7 @@ class Collector(Rule):
     def close(self, instance: int, why: int, now: int) -> None:
         """Runs what was collected; collects anew if all of it has gone."""
         self.alarms[instance].cancel()
-        batch, self.batches[instance] = self.batches[instance], []
+        batch, self.batches[instance], self.loads[instance] = self.batches[instance], [], 0
         members = [request for request in batch if self.keeps(request, now)]
         if members:
             self.host.run(instance, members, why, self.start(now), self.since[instance])

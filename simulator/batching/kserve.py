@@ -26,6 +26,10 @@ class KServe(Scheduler):
         """`max_batch`."""
         return self.max_batch
 
+    def most(self, items: float) -> float:
+        """Of the request that fills a batch all items are taken."""
+        return self.max_batch - 1 + items
+
     def start(self, host: Host) -> Rule:
         """One collector, which uses one instance however many there are."""
         return _KServe(self, host)
@@ -35,6 +39,9 @@ class _KServe(Collector):
     def __init__(self, case: KServe, host: Host) -> None:
         super().__init__(host, case.max_batch)
         self.case = case
+
+    def weight(self, request: int) -> int:
+        return self.host.items(request)
 
     def ready(self, instance: int, now: int) -> None:
         if instance == 0:

@@ -21,14 +21,14 @@ class Levels:
         self.waiting: list[deque[int]] = [deque() for _ in range(count)]
         self.delayed: list[deque[int]] = [deque() for _ in range(count)]
         self.counted = 0
-        """What the batcher believes to be queued: requests turned away at the door are never taken off."""
+        """Items that the batcher believes to be queued: those of requests turned away are never taken off."""
 
     def __bool__(self) -> bool:
         return any(self.waiting) or any(self.delayed)
 
     def append(self, request: int, now: int) -> bool:
         """Whether the request found room in its level; else it is rejected."""
-        self.counted += 1
+        self.counted += self.host.items(request)
         level = self.host.priority(request)
         if not 1 <= level <= len(self.waiting):
             level = self.case.default_priority_level
@@ -51,7 +51,7 @@ class Levels:
                         self._expire(request, delayed, now)
                     elif self.host.given_up(request, now):
                         del queue[place]
-                        self.counted -= 1
+                        self.counted -= self.host.items(request)
                     else:
                         yield request
                         place += 1
@@ -59,7 +59,7 @@ class Levels:
     def take(self, requests: list[int]) -> None:
         """Takes off the requests that a walk began with."""
         left = len(requests)
-        self.counted -= left
+        self.counted -= sum(map(self.host.items, requests))
         for queues in zip(self.waiting, self.delayed, strict=True):
             for queue in queues:
                 while left and queue:
@@ -88,5 +88,5 @@ class Levels:
         if self.case.on_timeout == "delay":
             delayed.append(request)
         else:
-            self.counted -= 1
+            self.counted -= self.host.items(request)
             self.host.reject(request, now)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from simulator.batching.base import ALONE, DUE, FREE, FULL, NEVER, WAIT, Policy
+from simulator.batching.base import ALONE, DUE, FREE, FULL, NEVER, WAIT, Policy, Total
 from simulator.quantities import Duration, PositiveDuration
 
 
@@ -24,15 +24,35 @@ class NoBatching(Policy):
         """One."""
         return 1
 
+    def most(self, items: float) -> float:
+        """Those of one request."""
+        return items
+
 
 class _UpTo(Policy):
     """A policy with a largest batch."""
 
     max_batch: int = Field(ge=1, le=4096)
+    max_total: int | None = Field(None, ge=1)
+    """The batch closes before its sizes come to more; a request that is larger goes alone."""
+    size: str | None = None
+    """The size of the workloads that is meant, such as `tokens`."""
+    padded: bool = False
+    """Whether each request of a batch counts with the largest size in it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.max_total is None) != (self.size is None) or (self.padded and self.size is None):
+            raise ValueError("max_total, and the size that it speaks of, such as tokens, come together")
+        return self
 
     def largest(self) -> int:
         """`max_batch`."""
         return self.max_batch
+
+    def total(self) -> Total | None:
+        """`max_total`."""
+        return None if self.max_total is None or self.size is None else Total(self.max_total, self.size, self.padded)
 
 
 class Static(_UpTo):

@@ -37,6 +37,10 @@ class TfServing(Scheduler):
         """`max_batch`."""
         return self.max_batch
 
+    def most(self, items: float) -> float:
+        """`max_batch`: items count."""
+        return self.max_batch
+
     def cost(self, size: int) -> int:
         """The next allowed size."""
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
@@ -52,6 +56,8 @@ class _TfServing(Rule):
         self.case = case
         self.batches: deque[list[int]] = deque()
         """The last of them is open unless it is full."""
+        self.size = 0
+        """Items of the last batch."""
         self.opened = 0
         """When the last batch was opened."""
         self.idle: list[int] = []
@@ -61,18 +67,23 @@ class _TfServing(Rule):
 
     def arrive(self, request: int, now: int) -> None:
         """Joins the open batch, or opens one; wakes a thread if the batch can go at once."""
-        case, batches = self.case, self.batches
-        if not batches or len(batches[-1]) == case.max_batch:
+        case, batches, items = self.case, self.batches, self.host.items(request)
+        if not batches or self.size + items > case.max_batch:
             if len(batches) >= case.max_enqueued_batches:
                 self.host.reject(request, now)
                 return
             batches.append([])
-            self.opened = now
+            self.opened, self.size = now, 0
         batches[-1].append(request)
-        if self.idle and (len(batches[-1]) == case.max_batch or not case.max_delay):
+        self.size += items
+        if self.idle and (self._closed() or not case.max_delay):
             self._serve(self.idle.pop(0), now)
         elif len(batches[-1]) == 1:
             self._plan()
+
+    def _closed(self) -> bool:
+        """Whether nothing more fits into the first batch."""
+        return len(self.batches) > 1 or self.size == self.case.max_batch
 
     def ready(self, instance: int, now: int) -> None:
         """Looks for a batch, and polls if there is none."""
@@ -82,7 +93,7 @@ class _TfServing(Rule):
     def _serve(self, instance: int, now: int) -> None:
         """Takes the first batch that is full or old enough; else goes on polling."""
         while self.batches:
-            full = len(self.batches[0]) == self.case.max_batch
+            full = self._closed()
             if not full and now - self.opened < self.case.max_delay:
                 break
             members = [request for request in self.batches.popleft() if not self.host.given_up(request, now)]

@@ -9,6 +9,7 @@ instance. Restated from the sources of the project's core repository, and checke
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -72,6 +73,10 @@ class Triton(Scheduler):
         """`max_batch`."""
         return self.max_batch
 
+    def most(self, items: float) -> float:
+        """`max_batch`: items count."""
+        return self.max_batch
+
     @property
     def prefetches(self) -> bool:
         """Whether payloads are staged while all instances are busy."""
@@ -85,10 +90,12 @@ class Triton(Scheduler):
 class _Payload:
     """A batch under construction or staged."""
 
-    __slots__ = ("closed", "members", "oldest", "staged", "why")
+    __slots__ = ("closed", "items", "members", "oldest", "staged", "why")
 
     def __init__(self) -> None:
         self.members: list[int] = []
+        self.items = 0
+        """Of its members: what counts against the largest batch."""
         self.oldest = 0
         """When its oldest request came."""
         self.staged = False
@@ -109,7 +116,7 @@ class _Triton(Rule):
         self.saturated = False
         """Add no more to it."""
         self.wanted = 0
-        """The number of queued requests at which an arrival wakes the batcher."""
+        """The number of queued items at which an arrival wakes the batcher."""
         self.staged: deque[_Payload] = deque()
         self.idle: deque[int] = deque()
         """Instances that wait for a payload, the longest waiting first."""
@@ -125,7 +132,7 @@ class _Triton(Rule):
         """When it fell asleep."""
         self.alarm = host.timer(self._alarmed)
         self.waking = host.timer(self._look, 1)
-        self.fetching = [host.timer(self._fetcher(number), 0, number) for number in range(host.instances)]
+        self.fetching = [host.timer(partial(self._woken, number), 0, number) for number in range(host.instances)]
 
     # What wakes the batcher.
 
@@ -202,27 +209,27 @@ class _Triton(Rule):
 
     def _examine(self, now: int) -> tuple[list[int], int, int | None]:
         """(requests to send now, why, when to look again) for the payload at hand."""
-        case, sizes, preferred, delay = self.case, len(self.payload.members), self.preferred, self.case.max_delay
-        largest, best, stuck = preferred[-1], 0, False
+        case, staged, preferred, delay = self.case, self.payload.items, self.preferred, self.case.max_delay
+        largest, best, at_best, stuck = preferred[-1], 0, 0, False
         found: list[int] = []
-        oldest = now
+        oldest, total = now, staged
         for request in self.queue.walk(now):
-            total = sizes + len(found) + 1
-            if total > 1:
-                if total > largest and not best:
-                    best, self.saturated = len(found), True
-                if total > case.max_batch:
+            more = total + self.host.items(request)
+            if total:
+                if more > largest and not best:
+                    best, at_best, self.saturated = len(found), total, True
+                if more > case.max_batch:
                     stuck = True
                     break
             found.append(request)
+            total = more
             oldest = min(oldest, self.host.reached[request])
             if total in preferred:
-                best = len(found)
-        total = sizes + len(found)
+                best, at_best = len(found), total
         exceeded = delay > 0 and (not found or now - oldest >= delay)
         if best and not exceeded:
             self.saturated = self.saturated or not delay
-            return found[:best], FULL if sizes + best == case.max_batch else PREFERRED, None
+            return found[:best], FULL if at_best == case.max_batch else PREFERRED, None
         if not found:
             return [], FREE, None
         if stuck or total >= largest:
@@ -230,8 +237,8 @@ class _Triton(Rule):
             return found, FULL if total == case.max_batch else PREFERRED, None
         if exceeded or not delay:
             return found, DUE if delay else FREE, None
-        self.wanted = next((size for size in preferred if size > total), preferred[0]) - sizes
-        if not self.saturated and sizes and sizes not in preferred:
+        self.wanted = next((size for size in preferred if size > total), preferred[0]) - staged
+        if not self.saturated and staged and staged not in preferred:
             return found, FREE, None
         return [], FREE, self.queue.next_deadline(oldest + delay)
 
@@ -242,6 +249,7 @@ class _Triton(Rule):
         oldest = min(self.host.reached[request] for request in requests)
         payload.oldest = min(payload.oldest, oldest) if payload.members else oldest
         payload.members.extend(requests)
+        payload.items += sum(map(self.host.items, requests))
         payload.why = why
         if payload.staged:
             return
@@ -257,8 +265,12 @@ class _Triton(Rule):
 
     # The instances.
 
-    def _fetcher(self, instance: int) -> _Fetcher:
-        return _Fetcher(self, instance)
+    def _woken(self, instance: int, now: int) -> None:
+        """An idle instance wakes for a staged payload, if another instance has not been faster."""
+        if self.staged:
+            self._fetch(instance, now, self.since[instance])
+        else:
+            self.idle.append(instance)
 
     def _fetch(self, instance: int, now: int, since: int) -> None:
         """Takes the first staged payload, merges into it what is overdue and fits, and starts it."""
@@ -269,28 +281,14 @@ class _Triton(Rule):
             while self.staged and now - self.staged[0].oldest > case.max_delay:
                 behind = self.staged[0]
                 behind.closed = True
-                if len(payload.members) + len(behind.members) > case.max_batch:
+                if payload.items + behind.items > case.max_batch:
                     behind.why = FROZEN
                     break
                 self.staged.popleft()
                 self.consumers += 1
                 payload.members += behind.members
+                payload.items += behind.items
                 payload.why = MERGED
         start = now + case.gap - case.gap * 7 // 10 + case.gap_per_next * len(payload.members)
         self.host.run(instance, payload.members, payload.why, start, start if since == now else since)
         self._notify(now)
-
-
-class _Fetcher:
-    """An idle instance that wakes for a staged payload."""
-
-    def __init__(self, rule: _Triton, instance: int) -> None:
-        self.rule, self.instance = rule, instance
-
-    def __call__(self, now: int) -> None:
-        """Takes the first payload, if another instance has not been faster."""
-        rule = self.rule
-        if rule.staged:
-            rule._fetch(self.instance, now, rule.since[self.instance])
-        else:
-            rule.idle.append(self.instance)

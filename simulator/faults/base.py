@@ -16,8 +16,8 @@ from simpy import Event
 from simulator.component import Component
 
 if TYPE_CHECKING:
-    from simulator.case import CasePool
     from simulator.machines import Machine
+    from simulator.parts import CasePool
     from simulator.pool import PoolRun
     from simulator.recording import ReplicaRecord
     from simulator.replica import Replica

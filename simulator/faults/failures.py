@@ -9,8 +9,8 @@ from simulator.machines import machines_for
 from simulator.quantities import Duration, PositiveDuration
 
 if TYPE_CHECKING:
-    from simulator.case import CasePool
     from simulator.machines import Machine
+    from simulator.parts import CasePool
     from simulator.replica import Replica
 
 

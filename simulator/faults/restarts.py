@@ -8,7 +8,7 @@ from simulator.faults.base import Fault, Process, Site
 from simulator.quantities import Duration, PositiveDuration
 
 if TYPE_CHECKING:
-    from simulator.case import CasePool
+    from simulator.parts import CasePool
     from simulator.replica import Replica
 
 

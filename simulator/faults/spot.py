@@ -12,8 +12,8 @@ from simulator.machines import machines_for
 from simulator.quantities import SECOND, Duration, PositiveDuration, Rate, Share
 
 if TYPE_CHECKING:
-    from simulator.case import CasePool
     from simulator.machines import Machine
+    from simulator.parts import CasePool
 
 
 def _some(share: float) -> float:

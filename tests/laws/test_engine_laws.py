@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from choices import any_of, cases, choices, instances, is_duration, open_arrivals, pools
+from choices import TOKENS, any_of, cases, choices, instances, is_duration, open_arrivals, pools
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from laws_of import fingerprint, may_strand, obeys_the_laws
 
 from simulator.arrivals import Arrivals, Replay
 from simulator.autoscaling import Autoscaler, Fixed
-from simulator.batching import Batching, Dynamic, NoBatching
-from simulator.case import Case, CaseStage, CaseWorkload
+from simulator.batching import Batching, Dynamic, NoBatching, Policy, Scheduler
+from simulator.case import Case
 from simulator.component import Component
+from simulator.discipline import Discipline, FirstCome, Priority
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
 from simulator.faults import Fault
+from simulator.parts import CaseStage, CaseWorkload
 from simulator.recording import (
     BATCH_COLUMNS,
     CAUSES,
@@ -30,9 +32,22 @@ from simulator.recording import (
 )
 from simulator.service import Deterministic, Service
 from simulator.sharing import Separate, Sharing
+from simulator.sizes import ReplayedSizes, Sizes
 from simulator.speed import Constant, Speed
+from simulator.streams import Draws
 
-FAMILIES: list[type[Component]] = [Arrivals, Autoscaler, Balancer, Batching, Fault, Service, Sharing, Speed]
+FAMILIES: list[type[Component]] = [
+    Arrivals,
+    Autoscaler,
+    Balancer,
+    Batching,
+    Discipline,
+    Fault,
+    Service,
+    Sharing,
+    Sizes,
+    Speed,
+]
 FIELDS = {
     Arrivals: "arrivals",
     Autoscaler: "autoscaler",
@@ -41,12 +56,15 @@ FIELDS = {
     Fault: "faults",
     Service: "service",
     Sharing: "sharing",
+    Discipline: "discipline",
+    Sizes: "sizes",
     Speed: "speed",
 }
 EVERY_CHOICE = [
     pytest.param(family, choice, id=f"{family.family}-{choice.model_fields['kind'].default}")
     for family in FAMILIES
     for choice in choices(family)
+    if choice is not ReplayedSizes  # of one replay: cases draw it beside
 ]
 
 
@@ -102,17 +120,11 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
         assert busy == case.pools[0].replicas * case.pools[0].instances
 
 
+ONE_QUEUE: dict[str, Any] = {"balancer": CentralQueue(), "batching": NoBatching(), "discipline": FirstCome()}
+
+
 @settings(max_examples=60)
-@given(
-    cases(
-        plain=True,
-        balancer=CentralQueue(),
-        autoscaler=Fixed(),
-        batching=NoBatching(),
-        speed=Constant(),
-        sharing=Separate(),
-    )
-)
+@given(cases(plain=True, autoscaler=Fixed(), speed=Constant(), sharing=Separate(), **ONE_QUEUE))
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
     case = one_pool(without_timeouts(case))
@@ -143,8 +155,6 @@ def test_time_has_no_unit(case: Case, factor: int) -> None:
 @settings(max_examples=30)
 @given(any_of(Arrivals), st.integers(1, 400), st.integers(401, 900))
 def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: int, far: int) -> None:
-    from simulator.streams import Draws
-
     def drawn(until: int) -> np.ndarray:
         return np.concatenate([np.empty(0, np.int64), *arrivals.stamps(Draws(3, 1), "load", until * 10**6)])
 
@@ -174,12 +184,53 @@ def test_no_batching_is_batches_of_one(case: Case) -> None:
         assert repr(short.replicas) == repr(long.replicas)
 
 
+@settings(max_examples=80)
+@given(cases(plain=True))
+def test_no_batch_holds_more_than_it_may(case: Case) -> None:
+    """By items and by the total of sizes, unless it is a single request."""
+    run, draws = simulate(case, 0), Draws(case.seed, 0)
+    items, tokens = np.ones((2, len(run.arrived)), dtype=np.int64)
+    for number, load in enumerate(case.workloads):
+        own = np.flatnonzero(run.workload == number)
+        tokens[own] = load.size(TOKENS).draw(draws, load.name, TOKENS, 0, len(own))
+        if load.items is not None:
+            items[own] = load.items.draw(draws, load.name, "/items", 0, len(own))
+    most = int(items.max(initial=1))
+    for stage, visits in zip(case.stages, run.visits, strict=True):
+        batching = case.pools[stage.pool].batching
+        total = batching.total() if isinstance(batching, Policy) else None
+        for batch in np.unique(visits.batch_of[visits.batch_of >= 0]):
+            members = visits.attempt[visits.batch_of == batch]
+            if len(members) == 1:
+                continue
+            assert items[members].sum() <= batching.most(most)
+            if total is not None:
+                largest = int(tokens[members].max())
+                sizes = np.full(len(members), largest) if total.padded else tokens[members]
+                assert (items[members] * sizes).sum() <= total.most
+
+
+@settings(max_examples=100)
+@given(cases(discipline=FirstCome()))
+def test_equal_priorities_are_first_come_first_served(case: Case) -> None:
+    """The line that keeps an order does, to the nanosecond, what the plain line does."""
+    workloads = tuple(dataclasses.replace(item, priority=2) for item in case.workloads)
+    pools = tuple(
+        item if isinstance(item.batching, Scheduler) else dataclasses.replace(item, discipline=Priority())
+        for item in case.pools
+    )
+    plain = dataclasses.replace(case, workloads=workloads)
+    ordered = dataclasses.replace(plain, pools=pools)
+    assert fingerprint(simulate(plain, 0)) == fingerprint(simulate(ordered, 0))
+
+
 @settings(max_examples=50)
 @given(any_of(Service), st.integers(0, 2**32))
 def test_the_work_of_one_is_the_same_on_the_tape(law: Any, seed: int) -> None:
-    drawn = law.draw(np.random.default_rng(seed).random(50))
-    work = law.work()
-    assert law.works_alone(drawn).tolist() == [work(1, one) for one in drawn.tolist()]
+    random = np.random.default_rng(seed)
+    drawn, items, units = law.draw(random.random(50)), random.integers(1, 17, 50), random.integers(0, 10**6, 50)
+    work, columns = law.work(), zip(items.tolist(), drawn.tolist(), units.tolist(), strict=True)
+    assert law.works_alone(drawn, items, units).tolist() == [work(*one) for one in columns]
 
 
 @settings(max_examples=30)
@@ -220,7 +271,7 @@ def replayed(case: Case) -> Case:
         own = run.arrived[run.workload == number]
         times = own if len(own) > 1 else np.array([0, 5 * 10**6])
         workloads.append(dataclasses.replace(item, arrivals=Replay(times=times)))
-    exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms"})
+    exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms", "size": TOKENS, "per_unit": "0.2ms"})
     pools_ = tuple(
         dataclasses.replace(item, batching=item.batching if item.batching.scale_free else NoBatching())
         for item in case.pools
@@ -232,15 +283,14 @@ def replayed(case: Case) -> Case:
 def slow_workload(item: CaseWorkload, factor: int) -> CaseWorkload:
     assert isinstance(item.arrivals, Replay)
     times = Replay(times=item.arrivals.times * factor)
-    timeout = None if item.timeout is None else item.timeout * factor
-    return dataclasses.replace(item, arrivals=times, timeout=timeout, reply=item.reply * factor)
+    timeout, deadline = (None if span is None else span * factor for span in (item.timeout, item.deadline))
+    return dataclasses.replace(item, arrivals=times, timeout=timeout, deadline=deadline, reply=item.reply * factor)
 
 
 def slow_stage(item: CaseStage, factor: int) -> CaseStage:
     assert isinstance(item.service, Deterministic)
-    service = item.service.model_copy(
-        update={"setup": item.service.setup * factor, "per_request": item.service.per_request * factor}
-    )
+    times = {name: getattr(item.service, name) * factor for name in ("setup", "per_request", "per_unit")}
+    service = item.service.model_copy(update=times)
     ways = {name: getattr(item, name) * factor for name in ("network", "transfer", "overhead")}
     return dataclasses.replace(item, service=service, **ways)
 

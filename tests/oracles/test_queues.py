@@ -12,11 +12,11 @@ import pytest
 from cases import case, dynamic, poisson, pool, takes
 from exact import Simulated, agrees, exponential, means, quantiles
 
-from simulator.arrivals import Deterministic, Gamma
+from simulator.arrivals import Deterministic, Gamma, Poisson
 from simulator.batching import Batching
 from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, LeastWorkLeft, PowerOfD, PowerOfTwo, Random
 from simulator.service import Law, Lognormal
-from simulator.theory import MD1, MMC, GreedyBatches, gm1_mean_wait, mg1_mean_wait
+from simulator.theory import MD1, MMC, GreedyBatches, gm1_mean_wait, group_arrivals_latency, mg1_mean_wait
 
 
 def queue(
@@ -99,6 +99,17 @@ def test_m_g_1() -> None:
     law = Lognormal.model_validate({"per_request": "1s", "cv": 1.0})
     found = queue(0.7, law, seconds=60_000)
     agrees(means(found.wait), mg1_mean_wait(0.7, 1, 2.0), 0.03)
+
+
+def test_requests_that_come_in_groups() -> None:
+    """M^X/M/1: pairs, 0.2 of them a second; the mean number present is 1, so each takes 2.5."""
+    exact = group_arrivals_latency(0.2, 2, 1.0)
+    assert exact * 0.4 == pytest.approx(1.0)
+    arrivals = Poisson.model_validate({"rate": "0.4/s", "group": 2})
+    found = Simulated(case(arrivals, pool(exponential("1s")), seconds=40_000, warmup=2000, seed=7))
+    agrees(means(found.latency), exact)
+    present = [float(part.sum()) / 38_000 for part in found.latency]
+    agrees(present, 1.0)
 
 
 def test_d_m_1() -> None:

@@ -1,0 +1,90 @@
+"""What requests bring to a stage on average, and so how long its batches take and how many it can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.batching import Policy
+
+if TYPE_CHECKING:
+    from simulator.case import Case
+    from simulator.parts import CaseWorkload
+    from simulator.streams import Floats
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A size that the items at a stage have: equally likely values, ascending, each with its share."""
+
+    values: Floats
+    shares: Floats
+    mean: float
+
+    def largest(self, items: float) -> float:
+        """Mean of the largest of so many items."""
+        below = np.concatenate([[0.0], np.cumsum(self.shares)])
+        return float(self.values @ np.diff((below / below[-1]) ** items))
+
+    def units(self, items: float, padded: bool) -> float:
+        """Mean sum over so many items, each counted with the largest of them where they are padded."""
+        return items * (self.largest(items) if padded else self.mean)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The requests of some workloads at one stage."""
+
+    case: Case
+    stage: int
+    workloads: Sequence[CaseWorkload]
+
+    def _weights(self) -> Floats:
+        rates = np.array([self.case.rate(item) if len(self.workloads) > 1 else 1.0 for item in self.workloads])
+        known = np.isfinite(rates).all() and rates.sum() > 0
+        return rates / rates.sum() if known else np.full(len(rates), 1 / len(rates))
+
+    def items(self) -> float:
+        """Mean items of a request."""
+        found = [1.0 if item.items is None else item.items.average() for item in self.workloads]
+        return float(self._weights() @ found)
+
+    def sizes(self, name: str) -> Sizes:
+        """A size of the items."""
+        laws, shares = [item.size(name) for item in self.workloads], self._weights()
+        shares = shares * [1.0 if item.items is None else item.items.average() for item in self.workloads]
+        shares = shares / shares.sum()
+        parts = [law.spread() for law in laws]
+        values, counts = np.concatenate(parts), [len(part) for part in parts]
+        order = np.argsort(values, kind="stable")
+        each = np.repeat(shares / counts, counts)[order]
+        return Sizes(values[order], each, float(shares @ [law.average() for law in laws]))
+
+    def work(self, items: Sequence[float]) -> list[float]:
+        """Mean work of batches of so many items, in nanoseconds."""
+        case, law = self.case, self.case.stages[self.stage].service
+        padded = case.pools[case.stages[self.stage].pool].batching.cost
+        counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
+        units = [0.0] * len(counts)
+        if law.reads is not None:
+            sizes = self.sizes(law.reads)
+            units = [sizes.units(count, True) for count in counts] if law.pads else [sizes.mean * one for one in items]
+        return [max(law.mean(count, total), 1.0) for count, total in zip(counts, units, strict=True)]
+
+    def longest(self) -> float:
+        """Mean work of the largest batch, in nanoseconds."""
+        return self.work(self.batches()[-1:])[0]
+
+    def batches(self) -> list[float]:
+        """How many items a batch may have, from one request to the most."""
+        batching = self.case.pools[self.case.stages[self.stage].pool].batching
+        least = self.items()
+        found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]
+        total = batching.total() if isinstance(batching, Policy) else None
+        if total is None:
+            return found
+        sizes = self.sizes(total.size)
+        return [found[0], *(count for count in found[1:] if sizes.units(count, total.padded) <= total.most)]
