@@ -74,7 +74,7 @@ def _figures(result: Result) -> Sheet:
         ("service times", result.level),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
     ]
-    title = f"{result.case.title}: {result.window}, {len(result.replications)} replications"
+    title = f"{result.case.title}: {result.window}, {len(result.runs)} replications"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
 
 
@@ -136,7 +136,7 @@ def result_data(result: Result) -> dict[str, Any]:
         "case": result.case.key(),
         "title": result.case.title,
         "window": result.window,
-        "replications": len(result.replications),
+        "replications": len(result.runs),
         "requests": result.requests,
         "stability": result.stability,
         "overloaded": [asdict(spell) for spell in result.spells],
@@ -206,7 +206,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
         )
     current = comparison.current
     assert current.result is not None
-    counts = sorted({len(option.result.replications) for option in comparison.simulated if option.result})
+    counts = sorted({len(option.result.runs) for option in comparison.simulated if option.result})
     title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",

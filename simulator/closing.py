@@ -18,7 +18,6 @@ from simulator.recording import (
     IN_SYSTEM,
     REJECTED,
     SIZE,
-    STAGE_CAUSES,
     START,
     TIMED_OUT,
     Log,
@@ -134,13 +133,19 @@ class _Closing:
             sent[held] = [self.sent[row] for row in rows[held].tolist()]
         free, start, end = (self._column(stage.pool, rows, column) for column in (IDLE_SINCE, START, END))
         turn = np.clip(free, sent, start)
-        stamps = np.stack([came, passed, passed + stage.transfer, joined, sent, turn, start, end])
+        spent, limit = {}, self.limit[attempts]
+        before = np.minimum(came, limit)
+        for cause, stamp in enumerate((passed, passed + stage.transfer, joined, sent, turn, start, end)):
+            after = np.minimum(stamp, limit)
+            if (lasted := after - before).any():
+                spent[cause] = lasted
+            before = after
         return Visits(
             attempt=attempts,
             batch_of=self.batch_of[rows],
             routed=self.routed[rows],
             came=came,
-            causes=np.diff(np.minimum(stamps, self.limit[attempts]), axis=0),
+            spent=spent,
             critical=np.ones(len(rows), dtype=bool),
         )
 
@@ -166,9 +171,7 @@ class _Closing:
 
 
 _EMPTY = np.empty(0, dtype=np.int64)
-_NONE = Visits(
-    _EMPTY, _EMPTY, _EMPTY.astype(np.uint8), _EMPTY, np.empty((len(STAGE_CAUSES), 0), np.int64), _EMPTY.astype(bool)
-)
+_NONE = Visits(_EMPTY, _EMPTY, _EMPTY.astype(np.uint8), _EMPTY, {}, _EMPTY.astype(bool))
 
 
 def _critical(case: Case, stages: tuple[int, ...], ends: dict[int, Integers], last: Integers) -> np.ndarray:

@@ -103,10 +103,18 @@ class Visits:
     """The balancer's reason code."""
     came: Integers
     """When it set out for the stage, in nanoseconds."""
-    causes: Integers
-    """One row per cause of `STAGE_CAUSES`, one column per visit: nanoseconds."""
+    spent: dict[int, Integers]
+    """By position in `STAGE_CAUSES`: nanoseconds of each visit; nothing where no visit spent any."""
     critical: npt.NDArray[np.bool_]
     """Whether the attempt's latency passes through it: of visits side by side, through the one that ends last."""
+
+    @property
+    def causes(self) -> Integers:
+        """One row per cause of `STAGE_CAUSES`, one column per visit: nanoseconds."""
+        found = np.zeros((len(STAGE_CAUSES), len(self.came)), dtype=np.int64)
+        for cause, spent in self.spent.items():
+            found[cause] = spent
+        return found
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,8 @@ class Replication:
         total = np.zeros((len(CAUSES), len(self.arrived)), dtype=np.int64)
         for visits in self.visits:
             requests = self.request(visits.attempt[visits.critical])
-            for cause, spent in enumerate(visits.causes[:, visits.critical]):
-                np.add.at(total[cause], requests, spent)
+            for cause, spent in visits.spent.items():
+                np.add.at(total[cause], requests, spent[visits.critical])
         np.add.at(total[NETWORK], self.request(np.arange(len(self.replies))), self.replies)
         total[-1] = self.latency - total.sum(axis=0)
         return total
