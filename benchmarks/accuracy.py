@@ -1,12 +1,13 @@
-"""The engine against exact formulas, system by system: writes docs/accuracy.md.
+"""The engine against exact formulas and measured systems: writes docs/accuracy.md.
 
-    PYTHONPATH=tests python benchmarks/accuracy.py       a minute or two
+    PYTHONPATH=tests python benchmarks/accuracy.py [--measured FOLDER]      a few minutes
 
 The systems are those of tests/oracles, with the same cases (tests/cases.py) and statistics (tests/exact.py).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from cases import case, dynamic, poisson, pool, takes
 from exact import REPLICATIONS, Simulated, exponential, means, quantiles
+from measured import tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma
 from simulator.clients import Impatience
@@ -54,7 +56,8 @@ The tests in `tests/oracles` assert the same on every change.
 |---|---|---|---|---|---|
 """
 TAIL = """
-Made by `PYTHONPATH=tests python benchmarks/accuracy.py`, with fixed seeds: a second run writes the same bytes.
+Made by `PYTHONPATH=tests python benchmarks/accuracy.py --measured FOLDER`, with fixed seeds: a second run writes the
+same bytes. The folder holds the public measurements that the tests read; without it the tables below stay as they are.
 
 Not in the table because they are no single number: request by request, to the nanosecond, the engine gives the
 latencies of the recursions of Lindley and of Kiefer and Wolfowitz (`tests/oracles/test_recursions.py`); waits stay
@@ -63,12 +66,13 @@ below Kingman's bound (`tests/oracles/test_finite.py`); least work left serves e
 (`tests/oracles/test_ciw.py`). Whether the stated intervals hold the exact value 95 times in 100 is on
 [its own page](coverage.md).
 
-## Against measured systems
+"""
+MEASURED = "## Against measured systems\n"
+INTRODUCTION = f"""{MEASURED}
+Measured → simulated, and the signed error, good and bad. Nothing is fitted to the rows that are compared unless their
+name says so. Latencies are in milliseconds. The tests in `tests/test_measured_*.py` assert what is promised of these
+figures; the measurements are public and not part of the repository.
 
-Not compared yet. No measurement of a running inference server stands beside a simulation of it in this repository: not
-Triton, not TorchServe, not vLLM, nor a Kubernetes autoscaler. Shipped profiles are measured or published service times;
-what the simulated queues, batches and balancers make of them rests on the formulas above and on the documented rules of
-each product.
 """
 
 
@@ -214,13 +218,24 @@ def services() -> Iterator[Row]:
         yield Row(name, "mean batch", chain.mean_batch(), found.batches())
 
 
+def measured(data: Path | None) -> str:
+    """The tables of measured systems; without their data those that the page has."""
+    if data is None:
+        page = PAGE.read_text()
+        return page[page.index(MEASURED) :]
+    return INTRODUCTION + tables(data).rstrip() + "\n"
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--measured", type=Path, metavar="FOLDER", help="Public measurements to compare with as well.")
     rows = []
+    wanted = parser.parse_args()
     for part in (queues, renewals, limits, services):
         for row in part():
             print(row, flush=True)
             rows.append(row)
-    PAGE.write_text(HEAD + "".join(f"{row}\n" for row in rows) + TAIL)
+    PAGE.write_text(HEAD + "".join(f"{row}\n" for row in rows) + TAIL + measured(wanted.measured))
     wrong = [row for row in rows if not row.right]
     for row in wrong:
         print(f"wrong, or too noisy to tell: {row}", file=sys.stderr)

@@ -103,7 +103,7 @@ def tail(results: Sequence[tuple[str, Result]]) -> Chart:
     legend = alt.Legend(orient="bottom-left", labelLimit=400)
     rows = []
     for label, sample in found:
-        shares = np.geomspace(0.99, max(10 / len(sample), 1e-6), TAIL_POINTS)
+        shares = np.geomspace(0.99, min(max(10 / len(sample), 1e-6), 0.99), TAIL_POINTS)
         for beyond, value in zip(shares.tolist(), sample.quantiles((1 - shares).tolist()), strict=True):
             if np.isfinite(value) and value > 0:
                 rows.append({"option": label, "latency": value * factor, "beyond": beyond})

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from calibration.profile import find_profile, load_profile
 from scenarios.settings import apply_settings
 from scenarios.traces import read_trace
-from scenarios.yamlfile import read_yaml
+from scenarios.yamlfile import format_yaml, read_yaml
 from simulator.case import Case, CasePool, CaseStage, CaseWorkload
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
@@ -84,6 +84,11 @@ def validate(data: Any, file: str | None = None) -> Scenario:
         path, problem = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise InputError(f"{problem}{more}", file=file, path=path) from None
+
+
+def format_scenario(scenario: Scenario) -> str:
+    """The YAML text that `load` reads back: what was given, with units; what was left to its default stays out."""
+    return format_yaml(scenario.model_dump(mode="json", exclude_unset=True))
 
 
 @functools.cache

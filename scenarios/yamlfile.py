@@ -1,12 +1,14 @@
-"""YAML and JSON text into plain data, safely: bounded in size, depth and expansion."""
+"""YAML and JSON text into plain data, safely (bounded in size, depth and expansion), and plain data into YAML text."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import SafeRepresenter
 
 from simulator.errors import InputError
 
@@ -45,6 +47,28 @@ def parse_yaml(text: str, *, file: str | Path | None = None, path: str | None = 
     except ValueError as error:
         raise InputError(str(error), file=file, path=path, fix="write the values out") from None
     return data
+
+
+class _Representer(SafeRepresenter):
+    """Quotes the words that ruamel.yaml writes plainly and cannot read back from within brackets or braces."""
+
+    def represent_str(self, data: str) -> Any:
+        quote = '"' if data[:1] in (":", "?") or "\x85" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=quote)
+
+
+_Representer.add_representer(str, _Representer.represent_str)
+
+
+def format_yaml(data: Any) -> str:
+    """The YAML 1.2 text that `parse_yaml` reads back: in the order given, innermost lists and mappings on one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel annotates the default alone
+    yaml.width = 120
+    text = io.StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
 
 
 def _weigh(node: Any, depth: int, known: dict[int, int], open_nodes: set[int]) -> int:

@@ -73,7 +73,7 @@ class CaseWorkload:
     @property
     def answers_back(self) -> bool:
         """Whether what its clients send depends on the answers."""
-        return self.retries is not None or self.arrivals.closed
+        return self.retries is not None or self.arrivals.answered
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from simulator.arrivals import Closed
+from simulator.arrivals import Answered
 from simulator.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
 from simulator.component import Record
 from simulator.quantities import Duration, PositiveDuration, Share
@@ -75,7 +75,8 @@ class _Workload:
     def __init__(self, number: int, case: CaseWorkload, tape: Tape) -> None:
         self.number, self.case = number, case
         self.followed = case.answers_back
-        self.closed = case.arrivals if isinstance(case.arrivals, Closed) else None
+        self.answered = case.arrivals if isinstance(case.arrivals, Answered) else None
+        self.following = self.answered.following(tape.draws, case.name) if self.answered else None
         self.waits = case.retries.waits() if case.retries else []
         self.share = None if case.retries is None or case.retries.budget is None else case.retries.budget
         self.earned = 0 if self.share is None else int(self.share * _TOKEN)
@@ -100,8 +101,8 @@ class _Workload:
         return whole - int(whole * self.case.retries.jitter * self._jitter(attempt, index // _CHUNK)[index % _CHUNK])
 
     def _draw_thoughts(self, chunk: int) -> list[int]:
-        assert self.closed is not None
-        found: list[int] = self.closed.thoughts(self._draws, self.case.name, chunk * _CHUNK, _CHUNK).tolist()
+        assert self.answered is not None
+        found: list[int] = self.answered.thoughts(self._draws, self.case.name, chunk * _CHUNK, _CHUNK).tolist()
         return found
 
     def _draw_jitter(self, attempt: int, chunk: int) -> list[float]:
@@ -148,8 +149,7 @@ class Clients:
         workload = self.workloads[self.tape.workload[row]]
         if workload.followed and self.open[row]:
             self.open[row] = 0
-            if workload.closed is not None:
-                self._think(workload, row, now)
+            self._think(workload, row, now)
 
     def failed(self, visit: int, now: int) -> None:
         """A visit was refused, or the client of its attempt has given up."""
@@ -162,29 +162,28 @@ class Clients:
         if attempt <= len(workload.waits) and (workload.share is None or workload.tokens >= _TOKEN):
             if workload.share is not None:
                 workload.tokens -= _TOKEN
-            time = now + workload.wait(self.tape.index[row], attempt)
-            self._at(time, RETRY, row, functools.partial(self._again, workload, row, attempt))
-        elif workload.closed is not None:
+            index = self.tape.index[row]
+            time = now + workload.wait(index, attempt)
+            self._at(time, RETRY, row, functools.partial(self._again, workload, index, attempt, row))
+        elif workload.case.arrivals.closed:
             self._think(workload, row, now, _PAUSE)
 
     def _think(self, workload: _Workload, row: int, now: int, least: int = 0) -> None:
-        assert workload.closed is not None
-        index = self.tape.index[row] + workload.closed.users
+        """Who has an answer thinks, and sends the next request if there is one."""
+        index = workload.following(self.tape.index[row]) if workload.following else None
+        if index is None:
+            return
         time = now + max(workload.thought(index), least)
         if time < self.until:
-            self._at(time, ARRIVAL, row, functools.partial(self._again, workload, row, 0))
+            self._at(time, ARRIVAL, row, functools.partial(self._again, workload, index, 0, row))
 
     def _at(self, time: int, rank: int, row: int, what: Callable[[int], None]) -> None:
         self.coming += 1
         heappush(self.clock.agenda, (time, place(rank, 0, row), 0, what))
 
-    def _again(self, workload: _Workload, before: int, attempt: int, now: int) -> None:
-        """A further row: the next attempt at a request, or (attempt 0) the next request of the same user."""
+    def _again(self, workload: _Workload, index: int, attempt: int, before: int, now: int) -> None:
+        """The next attempt at the request of row `before`, or (attempt 0) another request after it."""
         self.coming -= 1
-        index = self.tape.index[before]
-        if not attempt:
-            assert workload.closed is not None
-            index += workload.closed.users
         row = self.tape.append(workload.number, index, attempt, now)
         count = len(workload.case.stages)
         self.origin.extend([self.origin[before] if attempt else row] * count)

@@ -53,6 +53,8 @@ class Clock(simpy.Environment):
                 else:
                     self._control(now, what)
             arrive(row, time)
+        if times:
+            self._now = max(self._now, times[-1])
 
     def run_until(self, time: int) -> None:
         """Runs all that is due by `time`."""

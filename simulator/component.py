@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    SerializationInfo,
     ValidationError,
     model_validator,
 )
@@ -95,9 +96,7 @@ class Component(Record):
             return handler(source)
         return core_schema.no_info_plain_validator_function(
             cls._pick,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value, info: value.model_dump(mode=info.mode), info_arg=True
-            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(_write, info_arg=True),
         )
 
     @classmethod
@@ -109,6 +108,12 @@ class Component(Record):
         options = [handler(choice.__pydantic_core_schema__) for choice in cls.choices.values()]
         names = sorted(cls.choices)
         return {"title": cls.family, "anyOf": [{"type": "string", "enum": names}, *options]}
+
+
+def _write(value: Component, info: SerializationInfo) -> dict[str, Any]:
+    """The kind first, and always: it is what a choice made in Python was picked by."""
+    fields = value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
+    return {"kind": type(value).model_fields["kind"].default, **fields}
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def _let_arrive(clock: Clock, tape: Tape, pools: list[PoolRun], flow: Flow) -> N
     if flow.clients is not None:
         arrive = flow.clients.send
     elif len(case.workloads) == len(case.stages) == 1 and not case.stages[0].way:
-        arrive = pools[0].arrive if pools[0].admission is not None else pools[0].route
+        arrive = pools[0].entrance()
     else:
         arrive = flow.enter
     for times, rows in tape.blocks():

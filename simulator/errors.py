@@ -70,11 +70,14 @@ def _rebuild(problem: str, file: str | None, path: str | None, fix: str | None) 
     return InputError(problem, file=file, path=path, fix=fix)
 
 
+_MOST_LISTED = 100
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The fix for a wrong name: the closest match, then what is known."""
+    """The fix for a wrong name: the closest match, then what is known, if that fits into a line."""
     names = sorted(known)
     if not names:
         return "there is none to choose from"
     close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
-    listed = ", ".join(names)
-    return f"did you mean {close[0]!r}? (known: {listed})" if close else f"known: {listed}"
+    listed = f"known: {', '.join(names)}" if len(names) <= _MOST_LISTED else f"{len(names)} are known"
+    return f"did you mean {close[0]!r}? ({listed})" if close else listed

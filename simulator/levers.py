@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SerializeAsAny
 
+from simulator.batching import Scheduler
 from simulator.case import Case, CasePool
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
@@ -108,7 +109,8 @@ _Change = tuple[str, float | str, float | str, Unit, CasePool]
 def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
     """The levers of a pool; `known` is the largest batch whose time is known, if there is one."""
     yield from _replicas(pool)
-    if not pool.balancer.shared_queue and pool.autoscaler.bounds(pool.replicas)[1] > 1:
+    joinable = not pool.balancer.shared_queue and not isinstance(pool.batching, Scheduler)
+    if joinable and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool, known)
     if pool.limits is not None:

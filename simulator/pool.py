@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulator.clients import Clients
@@ -12,6 +13,7 @@ from simulator.limits import Admission
 from simulator.line import Instance, Line
 from simulator.recording import Log
 from simulator.replica import line_of
+from simulator.solo import SoloLine, SoloLog
 from simulator.tape import Tape
 
 if TYPE_CHECKING:
@@ -71,13 +73,13 @@ class PoolRun:
         case = tape.case
         self.clock, self.agenda, self.number, self.case = clock, clock.agenda, number, case.pools[number]
         self.tape, self.patience = tape, patience
-        self.log = Log()
         self.routed = tape.routed
         self.stages = case.stages_of(number)
         self.works = {stage: case.stages[stage].service.work() for stage in self.stages}
         """By stage: the function (batch size, what the oldest request drew) -> nanoseconds."""
         self.seats = case.seats(number)
         self.alone = case.alone(number)
+        self.log = SoloLog(tape, self.seats) if self.alone else Log()
         self.admission: Admission | None = None
         """The limits at work, if there are any."""
         self.clients: Clients | None = None
@@ -117,6 +119,13 @@ class PoolRun:
         if flow.clients is not None or any(flow.next[stage] for stage in self.stages):
             self.flow = flow
         self.told = self.shared is None or self.flow is not None or self.admission is not None
+
+    def entrance(self) -> Callable[[int, int], None]:
+        """What visits that come to this pool only are handed to: the shortest way that does the same."""
+        if self.admission is not None:
+            return self.arrive
+        always = self.case.autoscaler.period() is None
+        return self.shared.arrive if always and isinstance(self.shared, SoloLine) else self.route
 
     def arrive(self, request: int, now: int) -> None:
         """A request reaches the pool."""

@@ -84,7 +84,10 @@ def parse_price(text: object) -> float:
     match = re.fullmatch(rf"\s*\$\s*{_NUMBER}\s*/\s*h\s*", text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is not a price per hour; write it such as $3.5/h")
-    return float(match.group(1))
+    price = float(match.group(1))
+    if price > 1e9:
+        raise ValueError(f"{text!r} is out of range: a price is at most $1e9/h")
+    return price
 
 
 def parse_bandwidth(text: object) -> float:
@@ -132,7 +135,11 @@ def _plain(number: Decimal) -> str:
 
 def format_duration(nanoseconds: int) -> str:
     """The exact text that `parse_duration` reads back."""
-    return _exact(nanoseconds, {unit: NANOSECONDS[unit] for unit in ("ns", "us", "ms", "s", "m", "h")})
+    return (
+        "0s"
+        if not nanoseconds
+        else _exact(nanoseconds, {unit: NANOSECONDS[unit] for unit in ("ns", "us", "ms", "s", "m", "h")})
+    )
 
 
 def format_memory(size: int) -> str:

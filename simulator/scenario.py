@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from simulator.arrivals import Arrivals, Closed
+from simulator.arrivals import Answered, Arrivals, Diurnal
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.clients import Impatience, Retries
@@ -73,7 +73,7 @@ class Workload(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Workload:
-        if self.impatience is not None and (self.retries is not None or isinstance(self.arrivals, Closed)):
+        if self.impatience is not None and (self.retries is not None or isinstance(self.arrivals, Answered)):
             raise ValueError("impatience: clients who leave the queue do not come back; use timeout here")
         return self
 
@@ -247,4 +247,18 @@ class Scenario(Record):
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"
                 raise ValueError(f"{wrong}; {suggestion(slo.workload, self.workloads)}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Scenario:
+        """A run begins at one moment, however the clocks of its users call it."""
+        first: Diurnal | None = None
+        for name, workload in self.workloads.items():
+            arrivals = workload.arrivals
+            if not isinstance(arrivals, Diurnal) or not arrivals.begin.dated:
+                continue
+            first = first or arrivals
+            if arrivals.begin.instant(arrivals.zone) != first.begin.instant(first.zone):
+                wrong = f"workloads.{name}.arrivals.begin: {arrivals.begin} in {arrivals.zone} is not when another"
+                raise ValueError(f"{wrong} workload begins, {first.begin} in {first.zone}; give the same moment")
         return self

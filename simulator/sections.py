@@ -84,7 +84,7 @@ def _around(parts: Sequence[Sample], sections: Sequence[Sample], q: float) -> Es
     """The quantile of all, with the spread of the sections'."""
     whole, doubt = _measured(Sample.joined(parts), q)
     if not all(map(len, sections)):
-        return Estimate(whole, reason="insufficient run length: a section holds no request")
+        return Estimate(whole, reason="insufficient run length: a section holds no requests")
     found = [_measured(section, q) for section in sections]
     return around(whole, [value for value, _ in found], doubt=doubt, doubts=[by for _, by in found])
 
@@ -126,9 +126,11 @@ def paired_difference(first: Sequence[Sample], second: Sequence[Sample], q: floa
     """
     if len(first) != len(second):
         raise ValueError(f"replications must pair up: {len(first)} and {len(second)}")
+    if not all(map(len, (*first, *second))):
+        return Difference(reason="a replication holds no requests")
     pairs = [(Sample.joined(first), Sample.joined(second)), *zip(way.of(first), way.of(second), strict=True)]
     if not all(len(sample) for pair in pairs for sample in pair):
-        return Difference(reason="a section holds no request")
+        return Difference(reason="insufficient run length: a section holds no requests")
     found = [(_measured(before, q), _measured(after, q)) for before, after in pairs]
     differences = [after - before for (before, _), (after, _) in found]
     if not all(map(isfinite, differences)):

@@ -1,7 +1,7 @@
-"""Lines and instances of pools that serve one request at a time, whose clients never leave the queue.
+"""Lines and instances of pools that serve one visit at a time, whose clients never leave the queue.
 
 Nobody needs to be asked whom to serve: the same happens as in `simulator.line` under a batching policy that takes one
-at a time, in a third of the steps. The work of each request stands on the tape.
+at a time, in a third of the steps. The work of each visit stands on the tape, so only starts are written down.
 """
 
 from __future__ import annotations
@@ -9,14 +9,50 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from simulator.batching.base import ALONE
 from simulator.line import NOBODY, Instance, Line
-from simulator.recording import BATCH_ROW
+from simulator.recording import BATCH_COLUMNS, END, IDLE_SINCE, INSTANCE, REASON, SIZE, SLOT, START, Log
+from simulator.streams import Integers
 
 if TYPE_CHECKING:
     from simulator.replica import Replica
+    from simulator.tape import Tape
 
-_pack = BATCH_ROW.pack
+
+class SoloLog(Log):
+    """What such a pool writes down: visits, when they were started, and by which instance."""
+
+    def __init__(self, tape: Tape, seats: int) -> None:
+        super().__init__()
+        self.works, self.seats = tape.works, seats
+        self.starts: list[int] = []
+        self.numbers: list[int] = []
+
+    def flush(self) -> None:
+        """Turns the latest served visits into a compact block."""
+        self._settle()
+        super().flush()
+
+    def batch_rows(self, first: int = 0) -> Integers:
+        """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
+        self._settle()
+        return super().batch_rows(first)
+
+    def _settle(self) -> None:
+        """Writes the rows of the batches that were started since it was last called."""
+        count = len(self.starts)
+        if not count:
+            return
+        rows = np.empty((count, BATCH_COLUMNS), dtype=np.int64)
+        rows[:, START] = rows[:, IDLE_SINCE] = self.starts
+        rows[:, END] = rows[:, START] + np.frombuffer(self.works, dtype=np.int64)[self.served[-count:]]
+        rows[:, SLOT], rows[:, INSTANCE] = np.divmod(self.numbers, self.seats)
+        rows[:, SIZE], rows[:, REASON] = 1, ALONE
+        self.batches += rows.tobytes()
+        self.starts.clear()
+        self.numbers.clear()
 
 
 class SoloLine(Line):
@@ -24,46 +60,57 @@ class SoloLine(Line):
 
     __slots__ = ()
 
+    def arrive(self, visit: int, now: int) -> None:
+        """A visit comes to a line that always has instances."""
+        if self.idle:
+            self._take(visit, now)
+        else:
+            self.waiting.append(visit)
+
     def consider(self, now: int) -> None:
         """Serves the one visit that waits on the first idle instance."""
+        self._take(self.waiting.popleft(), now)
+
+    def _take(self, visit: int, now: int) -> None:
         instance = self.pool.instances[heappop(self.idle)]
         assert isinstance(instance, SoloInstance)
-        instance.take(self.waiting.popleft(), now)
+        instance.take(visit, now)
 
 
 class SoloInstance(Instance):
     """An instance that serves one visit at a time."""
 
-    __slots__ = ("push", "works")
+    __slots__ = ("notes", "waiting", "works")
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         super().__init__(replica, index, line)
-        self.works = self.pool.tape.works
-        self.push = self.pool.log.served.append, self.pool.log.batches.extend
+        log = self.pool.log
+        assert isinstance(log, SoloLog)
+        self.notes = log.served.append, log.starts.append, log.numbers.append
+        self.works, self.waiting = self.pool.tape.works, line.waiting
 
     def take(self, visit: int, now: int) -> None:
         """Serves a visit."""
-        note_visit, note_batch = self.push
+        note_visit, note_start, note_number = self.notes
         note_visit(visit)
+        note_start(now)
+        note_number(self.number)
         self.members = [visit]
         end = now + self.works[visit]
         if self.pool.taken is not None:
             self.pool.taken(self.slot, self.members, end)
-        note_batch(_pack(self.slot, self.line.idle_since, now, end, 1, ALONE, self.index))
         heappush(self.agenda, (end, self.place, 0, self.finish))
 
     def _finish(self, now: int) -> None:
         """The visit has been served."""
         if self.pool.told:
             self.release(now)
-        else:
+        waiting = self.waiting
+        if self.replica.record.drained is not None and (self.line.slot < 0 or not waiting):
             self.members = NOBODY
-        line = self.line
-        waiting = line.waiting
-        if self.replica.record.drained is not None and (line.slot < 0 or not waiting):
             self.replica.leave(now)
         elif waiting:
-            line.idle_since = now
             self.take(waiting.popleft(), now)
         else:
-            line.free(self, now)
+            self.members = NOBODY
+            heappush(self.line.idle, self.number)

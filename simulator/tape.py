@@ -182,9 +182,20 @@ class Tape:
             columns.append(drawn)
         if any(self._alone):
             columns.append(stage.service.works_alone(drawn) if alone else np.zeros(count, dtype=np.int64))
-        used = self.case.pools[stage.pool].balancer.uniforms()
-        columns += [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(len(self.routing))]
-        return columns
+        balancer = self.case.pools[stage.pool].balancer
+        used = balancer.uniforms()
+        routing = [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(len(self.routing))]
+        if balancer.keyed:
+            routing[0] = self._keys(number, entity, np.arange(first, first + count))
+        return columns + routing
+
+    def _keys(self, number: int, entity: str, requests: Integers) -> Floats:
+        """The uniform numbers that stand for the requests' keys: one a session, whatever is tried again."""
+        sessions = self.case.workloads[number].arrivals.session(requests)
+        first = int(sessions.min())
+        drawn = self.draws.uniform("routing-0", entity, first, int(sessions.max()) - first + 1)
+        found: Floats = drawn[sessions - first]
+        return found
 
 
 def _merge(sources: list[Iterator[_Stretch]]) -> Iterator[_Stretch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from pydantic import BeforeValidator, PlainSerializer
 from pydantic.fields import FieldInfo
 
+from calibration.profile import shipped_profiles
+from scenarios.load import LIBRARY
 from simulator import quantities
-from simulator.arrivals import Process
-from simulator.arrivals.scheduled import parse_moment, parse_time_of_day, parse_zone
+from simulator.arrivals import Process, calendar
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, Scheduler
 from simulator.case import Case, CasePool, CaseStage, CaseWorkload
@@ -24,21 +26,39 @@ from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.dispatch import Balancer
 from simulator.limits import Limits
-from simulator.scenario import InstanceType
+from simulator.scenario import InstanceType, Model, Run
 from simulator.service import Law
 from simulator.speed import Speed
 
 MILLISECOND = 10**6
-PARSERS: dict[Any, st.SearchStrategy[str]] = {
-    quantities.parse_rate: st.integers(1, 400).map(lambda n: f"{n}/s"),
-    quantities.parse_rate_or_zero: st.integers(0, 400).map(lambda n: f"{n}/s"),
-    parse_time_of_day: st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
-    parse_moment: st.sampled_from(["Mon 00:00", "Wed 09:30", "Sun 23:59"]),
-    parse_zone: st.sampled_from(["+00:00", "+05:30", "-08:00"]),
-    quantities.parse_duration: st.integers(0, 80).map(lambda n: f"{n}ms"),
-    quantities.parse_share: st.integers(0, 100).map(lambda n: f"{n}%"),
-}
+
+
+def parser(quantity: Any) -> Any:
+    """The function by which a quantity is known: the one that reads it."""
+    return next(mark.func for mark in typing.get_args(quantity)[1:] if isinstance(mark, BeforeValidator))
+
+
+NAMES = ("a", "1e3", "null", "c7a.large", "2026-03-29", "No_9")
+"""Among them some that YAML could take for something else."""
+TEXT = st.characters(exclude_categories=("Cc", "Cs"))
+EITHER = st.booleans()
+DURATION = st.integers(0, 80).map(lambda n: f"{n}ms")
 POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
+QUANTITIES: dict[Any, st.SearchStrategy[Any]] = {
+    parser(calendar.Moment): st.sampled_from(["Mon 00:00", "Wed 09:30Z", "2026-03-29 01:59", "2026-10-25 00:59Z"]),
+    parser(calendar.TimeOfDay): st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
+    parser(calendar.Zone): st.sampled_from(["+00:00", "-08:00", "Europe/Berlin", "Asia/Kolkata"]),
+    parser(quantities.Bandwidth): st.integers(1, 40).map(lambda n: f"{n}Gbit/s"),
+    parser(quantities.Duration): DURATION,
+    parser(quantities.Memory): st.integers(1, 64).map(lambda n: f"{n}GiB"),
+    parser(quantities.PositiveDuration): POSITIVE_DURATION,
+    parser(quantities.Precision): st.integers(1, 50).map(lambda n: f"{n}%"),
+    parser(quantities.Price): st.integers(0, 500).map(lambda n: f"${n / 100}/h"),
+    parser(quantities.Rate): st.integers(1, 400).map(lambda n: f"{n}/s"),
+    parser(quantities.RateOrZero): st.integers(0, 400).map(lambda n: f"{n}/s"),
+    parser(quantities.Share): st.integers(0, 100).map(lambda n: f"{n}%"),
+    parser(quantities.Warmup): st.one_of(st.just("auto"), DURATION),
+}
 
 
 def choices(family: type[Component]) -> list[type[Component]]:
@@ -52,22 +72,51 @@ def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
         return SPECIAL[choice]()
-    fields = {name: _field(field) for name, field in choice.model_fields.items() if name != "kind"}
-    return st.fixed_dictionaries(fields).map(lambda data: _valid(choice, data)).filter(lambda made: made is not None)
+    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, data))
+    return made.filter(lambda found: found is not None)
 
 
-def _valid(choice: type[Component], data: dict[str, Any]) -> Component | None:
+def valid(record: type[Record], data: dict[str, Any]) -> Any:
+    """The record, or None where its fields contradict each other, such as a maximum below its minimum."""
     try:
-        return choice.model_validate(data)
+        return record.model_validate(data)
     except ValueError:
-        return None  # fields that contradict each other, such as a maximum below its minimum
+        return None
 
 
-def _field(field: FieldInfo) -> st.SearchStrategy[Any]:
-    for mark in field.metadata:
-        if isinstance(mark, BeforeValidator):
-            return PARSERS.get(mark.func, POSITIVE_DURATION)
-    return _plain(field.annotation, field.metadata)
+def fields(record: type[Record], but: tuple[str, ...] = ()) -> dict[str, st.SearchStrategy[Any]]:
+    """What users may write in each field of a record or a choice, its kind and some others apart."""
+    given = {name: values for name, values in GIVEN.get(record, {}).items() if name not in but}
+    left = {name: field for name, field in record.model_fields.items() if name not in ("kind", *but, *given)}
+    return given | {name: _plain(field.annotation, field.metadata) for name, field in left.items()}
+
+
+@functools.cache
+def written(record: type[Record], but: tuple[str, ...] = ()) -> st.SearchStrategy[Any]:
+    """What users may write for a record or a choice: now and then they leave out what may be left out."""
+    found = fields(record, but)
+    parts = [(name, field.is_required(), found[name]) for name, field in record.model_fields.items() if name in found]
+    kind = {"kind": record.model_fields["kind"].default} if issubclass(record, Component) else {}
+
+    @st.composite
+    def data(draw: st.DrawFn) -> dict[str, Any]:
+        return kind | {name: draw(values) for name, needed, values in parts if needed or draw(EITHER)}
+
+    if not kind:
+        return data()
+    made = data().filter(lambda found: valid(record, found) is not None)
+    return made.map(lambda found: found if len(found) > 1 else found["kind"])
+
+
+@st.composite
+def any_written(draw: st.DrawFn, family: type[Component]) -> Any:
+    """What users may write for a choice of a family, of those that are registered when it is drawn."""
+    return draw(_one_of(tuple(family.choices.values())))
+
+
+@functools.cache
+def _one_of(registered: tuple[type[Component], ...]) -> st.SearchStrategy[Any]:
+    return st.one_of(*(written(choice) for choice in registered if choice not in SPECIAL))
 
 
 def is_duration(field: FieldInfo) -> bool:
@@ -78,6 +127,11 @@ def is_duration(field: FieldInfo) -> bool:
 
 
 def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
+    for mark in marks:
+        if isinstance(mark, BeforeValidator):
+            if mark.func not in QUANTITIES:
+                raise NotImplementedError(f"nothing is known of what {mark.func} reads: add it to tests/choices.py")
+            return QUANTITIES[mark.func]
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return st.sampled_from(typing.get_args(annotation))
@@ -86,23 +140,25 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
     if annotation is type(None):
         return st.none()
     if origin is Annotated:
-        marks = [
-            mark
-            for part in annotation.__metadata__
-            for mark in (part.metadata if isinstance(part, FieldInfo) else [part])
-        ]
-        for mark in marks:
-            if isinstance(mark, BeforeValidator):
-                return PARSERS.get(mark.func, POSITIVE_DURATION)
-        return _plain(annotation.__origin__, marks)
+        parts = [mark.metadata if isinstance(mark, FieldInfo) else [mark] for mark in annotation.__metadata__]
+        return _plain(annotation.__origin__, [mark for part in parts for mark in part])
     if origin is tuple:
-        part = typing.get_args(annotation)[0]
-        fewest = max((mark.min_length for mark in marks if isinstance(mark, at.MinLen)), default=0)
-        if isinstance(part, type) and issubclass(part, Record):
-            return st.lists(_plain(part, []), min_size=fewest, max_size=fewest + 3)
-        return st.lists(_plain(part, []), min_size=fewest, max_size=4, unique=True).map(sorted).map(tuple)
+        return _tuple(typing.get_args(annotation)[0], marks)
+    if isinstance(annotation, type) and issubclass(annotation, Component):
+        return any_written(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Record):
-        return st.fixed_dictionaries({name: _field(field) for name, field in annotation.model_fields.items()})
+        return written(annotation)
+    return _scalar(annotation, marks)
+
+
+def _tuple(part: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
+    fewest = max((mark.min_length for mark in marks if isinstance(mark, at.MinLen)), default=0)
+    if isinstance(part, type) and issubclass(part, Record):
+        return st.lists(_plain(part, []), min_size=fewest, max_size=fewest + 3)
+    return st.lists(_plain(part, []), min_size=fewest, max_size=4, unique=True).map(sorted)
+
+
+def _scalar(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
     low: Any = 0
     high: Any = float("inf")
     for mark in marks:
@@ -112,6 +168,9 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
             low = mark.gt
         elif isinstance(mark, at.Le):
             high = mark.le
+    if annotation is str:
+        fewest = max((mark.min_length for mark in marks if isinstance(mark, at.MinLen)), default=0)
+        return st.text(TEXT, min_size=fewest, max_size=fewest + 8)
     if annotation is int:
         return st.integers(int(low), int(min(low + 12, high)))
     if annotation is float:
@@ -145,22 +204,36 @@ def _tables() -> st.SearchStrategy[Any]:
     return st.builds(build, st.lists(st.integers(1, 9), min_size=2, max_size=5), st.just(16))
 
 
-def _speeds(kind: str, field: str, lasts: str) -> st.SearchStrategy[Any]:
-    choice = Component.families["speed"].choices[kind]
+def _speeds(lasts: str) -> st.SearchStrategy[Any]:
     stays = st.lists(st.tuples(st.sampled_from([0, 0.3, 1, 2]), POSITIVE_DURATION), min_size=1, max_size=4)
-    return stays.map(
-        lambda found: choice.model_validate(
-            {field: [{"speed": speed, lasts: stay} for speed, stay in [(1, "10ms"), *found]]}
-        )
-    )
+    return stays.map(lambda found: [{"speed": speed, lasts: stay} for speed, stay in [(1, "10ms"), *found]])
+
+
+def _choice(family: str, kind: str) -> type[Component]:
+    return Component.families[family].choices[kind]
 
 
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
-    Component.families["arrivals"].choices["replay"]: _replays,
-    Component.families["service"].choices["table"]: _tables,
-    Component.families["speed"].choices["trace"]: lambda: _speeds("trace", "course", "lasts"),
-    Component.families["speed"].choices["markov"]: lambda: _speeds("markov", "states", "mean"),
+    _choice("arrivals", "replay"): _replays,
+    _choice("service", "table"): _tables,
 }
+"""Choices by value, which nobody writes."""
+GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
+    Limits: {"shed": st.dictionaries(st.sampled_from(NAMES), st.integers(0, 5), max_size=2)},
+    Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
+    _choice("arrivals", "trace"): {
+        "file": st.just(str(LIBRARY / "evening-rush.csv.gz")),
+        "start": st.sampled_from(["0s", "7.5m"]),
+        "until": st.sampled_from([None, "10m"]),
+        "format": st.just("csv"),
+        "column": st.sampled_from([None, "timestamp_s"]),
+    },
+    _choice("service", "profile"): {"profile": st.sampled_from(sorted(shipped_profiles()))},
+    _choice("speed", "trace"): {"course": _speeds("lasts")},
+    _choice("speed", "markov"): {"states": _speeds("mean")},
+}
+"""Fields that know more than their bounds."""
 MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
 
 
@@ -171,7 +244,7 @@ def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
 
 def open_arrivals() -> st.SearchStrategy[Any]:
     """Random arrivals that do not depend on the answers."""
-    return any_of(Component.families["arrivals"]).filter(lambda found: not found.closed)
+    return any_of(Component.families["arrivals"]).filter(lambda found: not found.answered)
 
 
 @st.composite
@@ -210,7 +283,7 @@ def impatience() -> st.SearchStrategy[Impatience]:
 
 def _willing(**fields: Any) -> CaseWorkload:
     """Clients who come back do not leave the queue."""
-    if fields["retries"] is not None or fields["arrivals"].closed:
+    if fields["retries"] is not None or fields["arrivals"].answered:
         fields["impatience"] = None
     return CaseWorkload(**fields)
 

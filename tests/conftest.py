@@ -9,6 +9,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("laws_of")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Examples are derived, not random: a test that passes today passes tomorrow. No deadline: machines differ in speed.

@@ -33,6 +33,7 @@ PROCESSES: list[dict[str, Any]] = [
     {"kind": "piecewise", "steps": RAMPS, "repeat": True},
     {"kind": "spike", "rate": "10/s", "peak": "90/s", "at": "3s", "duration": "1s", "ramp_up": "2s", "ramp_down": "4s"},
     {"kind": "diurnal", "mean": "50/s", "peak_to_mean": 3, "peak_at": "11:15", "begin": "Fri 12:00"},
+    {"kind": "diurnal", "mean": "50/s", "begin": "2026-10-25 01:59+02:00", "zone": "Europe/Berlin"},
     {"kind": "bursty", "states": STATES},
 ]
 RANDOM_GAPS = [fields for fields in PROCESSES if "cv" in fields]
@@ -179,7 +180,7 @@ def test_a_week_rests_at_its_end() -> None:
     assert made({**fields, "begin": "Sat 00:00"}).mean_rate(48 * HOUR) == pytest.approx(25)
     assert made(fields).mean_rate(168 * HOUR) == pytest.approx(100 * 5.5 / 7)
     # Friday 20:00 in UTC is Saturday in Tokyo.
-    tokyo = made({**fields, "begin": "Fri 20:00", "zone": "+09:00"})
+    tokyo = made({**fields, "begin": "Fri 20:00Z", "zone": "+09:00"})
     assert tokyo.mean_rate(4 * HOUR) == pytest.approx(made({**fields, "begin": "Sat 05:00"}).mean_rate(4 * HOUR))
     stamps = drawn(tokyo, 600)
     assert np.array_equal(stamps, drawn(made({**fields, "begin": "Sat 05:00"}), 600))
@@ -237,8 +238,17 @@ def test_a_rare_request_does_not_overflow() -> None:
         ({"kind": "spike", "rate": "0/s", "peak": "1/s", "at": "40000d", "duration": "1s"}, "more than 100 years"),
         ({"kind": "diurnal", "mean": "1/s", "peak_at": "24:00"}, "'24:00' is not a time of day"),
         ({"kind": "diurnal", "mean": "1/s", "peak_at": 840}, "840 is not a time of day"),
-        ({"kind": "diurnal", "mean": "1/s", "begin": "Funday 10:00"}, "'Funday 10:00' is not a moment of the week"),
-        ({"kind": "diurnal", "mean": "1/s", "zone": "Europe/Berlin"}, "'Europe/Berlin' is not an offset from UTC"),
+        ({"kind": "diurnal", "mean": "1/s", "begin": "Fun 10:00"}, "'Fun 10:00' is not a moment; write it such as Mon"),
+        ({"kind": "diurnal", "mean": "1/s", "begin": "2026-03-29"}, "'2026-03-29' is not a moment"),
+        ({"kind": "diurnal", "mean": "1/s", "begin": "2026-02-29 10:00"}, "2026-02-29 is not a date from 1970 to 2999"),
+        ({"kind": "diurnal", "mean": "1/s", "begin": "1969-12-31 10:00"}, "1969-12-31 is not a date from 1970 to 2999"),
+        ({"kind": "diurnal", "mean": "1/s", "zone": "Europe/Berlin"}, "zone Europe/Berlin needs a date in begin"),
+        (
+            {"kind": "diurnal", "mean": "1/s", "zone": "Berlin"},
+            "'Berlin' is not a zone; did you mean 'Europe/Berlin'? (",
+        ),
+        ({"kind": "diurnal", "mean": "1/s", "zone": "+15:00"}, "'+15:00' is not a zone; write such as +02:00"),
+        ({"kind": "diurnal", "mean": "1/s", "zone": "/etc/passwd"}, "'/etc/passwd' is not a zone"),
         ({"kind": "diurnal", "mean": "1/s", "peak_to_mean": 0.9}, "greater than or equal to 1"),
         ({"kind": "bursty", "states": STATES[:1]}, "should have at least 2 items"),
         ({"kind": "bursty", "states": [{"rate": "0/s", "mean": "1s"}] * 2}, "every state has rate 0/s"),
@@ -260,4 +270,4 @@ def test_it_is_written_as_it_is_read(fields: dict[str, Any]) -> None:
 def test_bursts_are_stationary_and_schedules_are_not() -> None:
     assert Bursty.stationary
     steady = {kind for kind, choice in Arrivals.choices.items() if getattr(choice, "stationary", False)}
-    assert steady == {"poisson", "deterministic", "gamma", "weibull", "lognormal", "bursty", "closed"}
+    assert steady == {"poisson", "deterministic", "gamma", "weibull", "lognormal", "bursty", "closed", "sessions"}

@@ -194,6 +194,14 @@ def test_validate_names_the_case(small: str) -> None:
     assert first.stdout != second.stdout
 
 
+def test_validate_prints_the_scenario_with_its_settings(small: str, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(headroom("validate", small, "--set", "pools.boxes.replicas=5", "--yaml").stdout)
+    assert "replicas: 5" in changed.read_text()
+    key = headroom("validate", small, "--set", "pools.boxes.replicas=5").stdout.partition("case")[2]
+    assert headroom("validate", str(changed)).stdout == f"{changed}: valid; case{key}"
+
+
 def test_schema_is_json_and_accepts_what_the_loader_accepts() -> None:
     schema = json.loads(headroom("schema").stdout)
     assert {"workloads", "models", "pools"} <= set(schema["required"])
@@ -228,12 +236,22 @@ def test_a_plugin_adds_a_choice_that_parallel_runs_know(small: str, tmp_path: Pa
 
 def test_an_interrupt_exits_130(small: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", "from ui.cli import main; main()", "run", small, "--until", "100h"],
+        [
+            sys.executable,
+            "-c",
+            "from ui.cli import main; print('ready', flush=True); main()",
+            "run",
+            small,
+            "--until",
+            "100h",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(4)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"  # importing may take long on a busy machine
+    time.sleep(2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

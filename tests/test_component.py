@@ -51,6 +51,12 @@ def test_it_is_written_back_as_it_is_read() -> None:
     assert Bowl.model_validate(written) == bowl
 
 
+def test_what_was_left_to_its_default_can_stay_out_and_the_kind_cannot() -> None:
+    bowl = Bowl(fruit=Apple(grams=7))
+    assert bowl.model_dump(mode="json", exclude_unset=True) == {"fruit": {"kind": "apple", "grams": 7}}
+    assert Bowl().model_dump(exclude_unset=True) == {}
+
+
 @pytest.mark.parametrize(
     ("data", "path", "words"),
     [

@@ -18,6 +18,7 @@ from cases import Serving, case, dynamic, poisson, pool, replay, takes
 
 from simulator.arrivals import Closed
 from simulator.autoscaling import TargetTracking
+from simulator.batching import Mosec
 from simulator.case import Case, CasePool
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.engine import simulate
@@ -346,6 +347,14 @@ def test_every_choice_without_a_lever_is_left_alone() -> None:
 
 
 # Accounts.
+
+
+def test_the_queues_of_a_servers_replicas_are_not_joined() -> None:
+    """Each replica's server holds its own: a central queue is no way to relieve it."""
+    built = case(poisson(10), pool(exponential("10ms"), 2, balancer("random"), Mosec(max_batch=4)), seconds=10)
+    assert "balancer" not in [lever.what for lever in levers(built)]
+    built = case(poisson(10), pool(exponential("10ms"), 2, balancer("random"), dynamic(4)), seconds=10)
+    assert "balancer" in [lever.what for lever in levers(built)]
 
 
 def test_the_account_of_a_pool_worked_by_hand() -> None:

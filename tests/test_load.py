@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from scenarios.load import Files, Loaded, catalogue, library, load, resolve, validate
+from scenarios.load import Files, Loaded, catalogue, format_scenario, library, load, resolve, validate
 from scenarios.settings import apply_settings
-from scenarios.yamlfile import parse_yaml
+from scenarios.yamlfile import format_yaml, parse_yaml
 from simulator.arrivals import Replay
 from simulator.errors import InputError
 from simulator.scenario import Scenario
@@ -174,6 +174,28 @@ def test_settings_reach_keys_that_hold_dots() -> None:
 def test_values_of_settings_are_yaml() -> None:
     assert parse_yaml("{kind: dynamic, max_batch: 8}") == {"kind": "dynamic", "max_batch": 8}
     assert parse_yaml("no") == "no", "YAML 1.2: no is a word"
+
+
+WORDS = st.one_of(
+    st.text(max_size=6), st.text(":?-#,[]{}'\"! \n\t\x85\xa0&*%@`|>=<~\\a1.eE+", max_size=6), st.just("long and " * 30)
+)
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), WORDS)
+
+
+@settings(max_examples=300)
+@given(st.recursive(LEAVES, lambda part: st.one_of(st.lists(part), st.dictionaries(WORDS, part)), max_leaves=6))
+def test_yaml_is_read_as_it_was_written(data: Any) -> None:
+    assert repr(parse_yaml(format_yaml(data))) == repr(data), "the same values of the same types in the same order"
+
+
+def test_a_scenario_is_written_as_users_write_it(tmp_path: Path) -> None:
+    text = GOOD.replace("20ms, cv: 0.5}", "20ms, cv: 0.5, setup: 0s}")
+    written = format_scenario(load(saved(tmp_path, text), ["pools.boxes.balancer=power_of_two"]).scenario)
+    assert "c7a.medium: {kind: lognormal, setup: 0s, per_request: 20ms, cv: 0.5}" in written
+    assert "  boxes:\n    instance: c7a.medium\n    replicas: 2\n    balancer: {kind: power_of_two}\n" in written
+    assert "arrivals: {kind: poisson, rate: 10/s}" in written
+    assert "slos: [p99(latency)<500ms]" in written
+    assert "timeout" not in written, "what was left to its default stays out"
 
 
 def test_files_are_found_beside_the_scenario_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

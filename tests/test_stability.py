@@ -12,6 +12,7 @@ from cases import case, poisson, pool, replay, takes
 
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case
+from simulator.clients import Retries
 from simulator.component import temporary_choices
 from simulator.dispatch import NEXT, Balancer, CentralQueue, Picker, View
 from simulator.replications import run_case
@@ -121,3 +122,19 @@ def test_services_that_vary_more_need_longer_runs() -> None:
     )
     assert plain == pytest.approx(0.1 / (1 - 0.8**0.5) ** 2)
     assert 3.5 < varied / plain < 7
+
+
+def test_attempts_load_a_pool_as_requests_do() -> None:
+    """Each takes 100 ms, but its client gives up after 50 ms: 6 requests a second are 24 attempts, where 10 fit."""
+    arrivals = replay(*np.arange(0, 200, 1 / 6).tolist())
+    once = case(arrivals, pool(takes("0s", "100ms")), seconds=200, timeout=0.05, cancels=False)
+    again = dataclasses.replace(once.workloads[0], retries=Retries(limit=3))
+    assert run_case(once).stability == "stable"
+    found = run_case(dataclasses.replace(once, workloads=(again,)))
+    assert [(spell.start, spell.end) for spell in found.spells] == [(0, 200)]
+
+
+def test_a_pool_that_nobody_comes_to_is_not_overloaded() -> None:
+    one = case(replay(0, 1, 2), pool(takes("0s", "100ms")), pool(takes("0s", "1s"), name="spare"), seconds=4)
+    alone = dataclasses.replace(one, workloads=(dataclasses.replace(one.workloads[0], stages=(0,)),))
+    assert run_case(alone).stability == "stable"

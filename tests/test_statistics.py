@@ -151,3 +151,10 @@ def test_joined_sections_are_covered_about_as_often_as_promised() -> None:
 def test_pairs_must_match() -> None:
     with pytest.raises(ValueError, match="must pair up: 2 and 3"):
         paired_difference(normal_parts(2, 5), normal_parts(3, 5), 0.5, Sections())
+
+
+def test_nothing_differs_from_nothing() -> None:
+    none = [Sample.of(np.empty(0)), Sample.of(np.ones(5))]
+    for one, other in ((none, normal_parts(2, 5)), (normal_parts(2, 5), none)):
+        found = paired_difference(one, other, 0.5, Sections()).estimate()
+        assert (found.value, found.reason) == (None, "a replication holds no requests")

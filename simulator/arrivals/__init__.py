@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from simulator.arrivals.base import BLOCK, Arrivals, Process
 from simulator.arrivals.bursty import Bursty, Phase
-from simulator.arrivals.closed import Closed
+from simulator.arrivals.closed import Answered, Closed, Sessions
 from simulator.arrivals.renewal import Deterministic, Gamma, Lognormal, Poisson, Weibull
 from simulator.arrivals.replay import Replay, Trace
 from simulator.arrivals.scheduled import Diurnal, Piecewise, Spike, Step
 
 __all__ = [
     "BLOCK",
+    "Answered",
     "Arrivals",
     "Bursty",
     "Closed",
@@ -27,6 +28,7 @@ __all__ = [
     "Poisson",
     "Process",
     "Replay",
+    "Sessions",
     "Spike",
     "Step",
     "Trace",

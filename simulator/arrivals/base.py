@@ -37,8 +37,10 @@ class Process(Arrivals):
 
     stationary: ClassVar[bool]
     """Whether the law of the process stays the same for ever, so that a steady state can exist."""
+    answered: ClassVar[bool] = False
+    """Whether some requests wait for the answers to others."""
     closed: ClassVar[bool] = False
-    """Whether the next request waits for the answer to the last, so that no load is too high."""
+    """Whether all do but the first of each user, so that no load is too high."""
 
     def resolve(self, sources: Sources) -> Process:
         """Itself: nothing is left to look up."""
@@ -51,6 +53,10 @@ class Process(Arrivals):
     @abstractmethod
     def mean_rate(self, until: int) -> float:
         """Requests per second that are expected before `until` and before the process ends."""
+
+    def session(self, numbers: Integers) -> Integers:
+        """The session that each request belongs to, by the requests' numbers; each its own unless overridden."""
+        return numbers
 
     def span(self) -> int | None:
         """Nanoseconds after which nothing arrives any more, or None."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
+from simulator.arrivals.calendar import DAY, MINUTE, Moment, TimeOfDay, Zone, named, parse_begin, weeks
 from simulator.arrivals.varying import Scheduled, Stretches
 from simulator.component import Record
 from simulator.quantities import SECOND, Duration, PositiveDuration, Rate, RateOrZero
 
-MINUTE = 60 * SECOND
-DAY = 1440 * MINUTE
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _LONGEST = 36_525 * DAY
 
 
@@ -113,57 +110,6 @@ class Spike(Scheduled):
         return self.model_copy(update={"rate": self.rate * factor, "peak": self.peak * factor})
 
 
-def parse_time_of_day(text: object) -> int:
-    """Minutes after midnight of a text such as `14:30`. Raises ValueError."""
-    match = re.fullmatch(r"\s*(\d{1,2}):(\d\d)\s*", text) if isinstance(text, str) else None
-    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
-        raise ValueError(f"{text!r} is not a time of day; write it such as 14:30, in quotes")
-    return int(match[1]) * 60 + int(match[2])
-
-
-def parse_moment(text: object) -> int:
-    """Minutes after Monday 00:00 of a text such as `Sat 14:30`. Raises ValueError."""
-    day, _, clock = text.strip().partition(" ") if isinstance(text, str) else ("", "", "")
-    if day.capitalize() not in DAYS:
-        raise ValueError(f"{text!r} is not a moment of the week; write it such as Mon 09:00")
-    return DAYS.index(day.capitalize()) * 1440 + parse_time_of_day(clock)
-
-
-def parse_zone(text: object) -> int:
-    """Minutes east of UTC of a text such as `+05:30`. Raises ValueError."""
-    match = re.fullmatch(r"\s*([+-])(\d\d):(\d\d)\s*", text) if isinstance(text, str) else None
-    if match is None or int(match[2]) > 14 or int(match[3]) > 59:
-        raise ValueError(f"{text!r} is not an offset from UTC; write it such as +02:00, in quotes")
-    return (int(match[2]) * 60 + int(match[3])) * (-1 if match[1] == "-" else 1)
-
-
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def _moment(minutes: int) -> str:
-    return f"{DAYS[minutes // 1440]} {_clock(minutes % 1440)}"
-
-
-def _zone(minutes: int) -> str:
-    return f"{'-' if minutes < 0 else '+'}{_clock(abs(minutes))}"
-
-
-def _written(example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "examples": [example]})
-
-
-TimeOfDay = Annotated[
-    int, BeforeValidator(parse_time_of_day), PlainSerializer(_clock, return_type=str), _written("14:30")
-]
-"""Minutes after midnight; written as `14:30`."""
-MomentOfWeek = Annotated[
-    int, BeforeValidator(parse_moment), PlainSerializer(_moment, return_type=str), _written("Mon 09:00")
-]
-"""Minutes after Monday 00:00; written as `Mon 09:00`."""
-Zone = Annotated[int, BeforeValidator(parse_zone), PlainSerializer(_zone, return_type=str), _written("+02:00")]
-"""Minutes east of UTC; written as `+02:00`."""
-
 _KNOTS = np.arange(0, 1441, 30)  # minutes after the peak
 
 
@@ -183,11 +129,22 @@ class Diurnal(Scheduled):
     """Time of day, in `zone`, of the highest rate."""
     weekend: float = Field(1.0, ge=0, le=10, allow_inf_nan=False)
     """Rates on Saturday and Sunday, as a multiple of a working day's."""
-    begin: MomentOfWeek = 0
-    """Moment, in UTC, at which the simulation begins."""
-    zone: Zone = 0
-    """The users' offset from UTC. It stays the same: give the one that holds in the time simulated."""
+    begin: Moment = parse_begin("Mon 00:00Z")
+    """When the simulation begins: `Mon 09:00` or `2026-03-29 09:00` on the clocks of `zone`; with `Z` or an offset such
+    as `+02:00` at its end, on those."""
+    zone: Zone = "+00:00"
+    """Where the users' clocks are: an offset from UTC, or a name such as `Europe/Berlin`, where clocks change.
+
+    A name needs a date in `begin`. The rules are those of the tzdata package.
+    """
     stationary: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if named(self.zone) and not self.begin.dated:
+            raise ValueError(f"zone {self.zone} needs a date in begin, such as 2026-03-29 09:00: its clocks may change")
+        self.begin.instant(self.zone)
+        return self
 
     def schedule(self) -> Stretches:
         """A week of half hours, from Monday 00:00 in `zone`."""
@@ -198,9 +155,9 @@ class Diurnal(Scheduled):
         free = [(first * self.weekend, last * self.weekend) for first, last in ends]
         return Stretches.of(lengths * 7, ends * 5 + free * 2)
 
-    def phase(self) -> int:
-        """From Monday 00:00 in `zone`."""
-        return (self.begin + self.zone) * MINUTE % (7 * DAY)
+    def pieces(self, until: int) -> list[tuple[int, int, int]]:
+        """As the clocks of `zone` go."""
+        return weeks(self.zone, self.begin.instant(self.zone), until)
 
     def scaled(self, factor: float) -> Self:
         """The same curve at `factor` times the rate."""

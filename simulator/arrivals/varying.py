@@ -124,31 +124,33 @@ class Scheduled(Varying):
         """Whether the schedule begins again at its end; otherwise nothing arrives any more."""
         return True
 
-    def phase(self) -> int:
-        """How far into the schedule the simulation begins, in nanoseconds."""
-        return 0
+    def pieces(self, until: int) -> list[tuple[int, int, int]]:
+        """Pieces of the time until then: (begin, end, how far into the schedule it begins), in nanoseconds."""
+        return [(0, until, 0)]
 
     def stretches(self, draws: Draws, entity: str, until: int) -> Iterator[Stretches]:
         """Period after period."""
-        one, phase = self.schedule(), self.phase()
-        period, high = one.end, until + phase
-        periods = -(-high // period) if self.repeats() else 1
+        one = self.schedule()
         at_once = -(-_LEAST // len(one.begin))
-        for first in range(phase // period, periods, at_once):
-            shifts = np.arange(first, min(periods, first + at_once), dtype=np.int64) * period
-            part = one.later(shifts).between(phase, high)
-            yield Stretches(part.begin - phase, part.length, part.rate, part.slope)
+        for begin, end, phase in self.pieces(until):
+            high = phase + end - begin
+            periods = -(-high // one.end) if self.repeats() else 1
+            for first in range(phase // one.end, periods, at_once):
+                shifts = np.arange(first, min(periods, first + at_once), dtype=np.int64) * one.end
+                part = one.later(shifts).between(phase, high)
+                yield Stretches(part.begin - phase + begin, part.length, part.rate, part.slope)
 
     def mean_rate(self, until: int) -> float:
         """Integral of the rate over the time in which requests come."""
         span = min(until, self.span() or until)
-        one, phase = self.schedule(), self.phase()
+        one = self.schedule()
 
         def expected(moment: int) -> float:
             whole, rest = divmod(moment, one.end) if self.repeats() else (0, moment)
             return float(whole * one.expected().sum() + one.between(0, rest).expected().sum())
 
-        return (expected(phase + span) - expected(phase)) * SECOND / span
+        pieces = self.pieces(span)
+        return sum(expected(phase + end - begin) - expected(phase) for begin, end, phase in pieces) * SECOND / span
 
     def span(self) -> int | None:
         """Where the schedule ends, unless it repeats."""

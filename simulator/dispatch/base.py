@@ -91,6 +91,8 @@ class Balancer(Component):
     """Which replica a request goes to."""
 
     family: ClassVar[str] = "balancer"
+    keyed: ClassVar[bool] = False
+    """Whether the first uniform number of a request stands for its key, which all requests of a session share."""
     shared_queue: ClassVar[bool] = False
     """Whether requests wait in one queue of the pool instead of being sent to a replica on arrival."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +59,10 @@ def mixed(numbers: npt.ArrayLike) -> Hashes:
 class Keyed(LoadAware):
     """A balancer that goes by a key of the request, such as a session, a user or a prompt's prefix.
 
-    Each request's key is drawn independently.
+    Each request's key is drawn independently, but all requests of a session or of a user in a closed loop have one.
     """
+
+    keyed: ClassVar[bool] = True
 
     keys: int = Field(1000, ge=1, le=1_000_000)
     """How many different keys there are."""

@@ -16,7 +16,7 @@ from scenarios.compare import compare as compare_strategies
 from scenarios.decision import sentence, winner
 from scenarios.explanation import reading
 from scenarios.files import make_folder, write_folder
-from scenarios.load import Loaded, catalogue, library, load
+from scenarios.load import Loaded, catalogue, format_scenario, library, load
 from scenarios.strategies import STRATEGIES
 from scenarios.traces import binned_share
 from scenarios.wording import in_seconds, say
@@ -133,13 +133,16 @@ def validate(
     source: options.Source,
     settings: options.Settings = None,
     plugin: options.Plugins = None,
+    yaml: Annotated[
+        bool, typer.Option("--yaml", help="Print the scenario instead, with every setting in its place.")
+    ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> int:
     """Check a scenario and everything that it names; say what it resolves to."""
     loaded = load_scenario(source, settings, None, None, None, None, None, plugin)
     case = resolve(loaded, quiet)
-    sys.stdout.write(f"{source}: valid; case {case.key()}\n")
+    sys.stdout.write(format_scenario(loaded.scenario) if yaml else f"{source}: valid; case {case.key()}\n")
     return 0
 
 

@@ -1,0 +1,135 @@
+"""Random whole scenarios, as users would write them: derived from the fields of `Scenario` and its records.
+
+Written here is only what one part must know of another: names, and what fits into what.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from choices import NAMES, any_written, valid, written
+from hypothesis import assume, note
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from scenarios.load import Files, Loaded, validate
+from scenarios.yamlfile import format_yaml
+from simulator.autoscaling import Autoscaler
+from simulator.errors import InputError
+from simulator.scenario import InstanceType, Model, Pool, Run, Scenario, Stage, Workload
+from simulator.service import Service
+
+FILES = Files(Path())
+MACHINES = NAMES[:2]
+_AUTOSCALER: TypeAdapter[Autoscaler] = TypeAdapter(Autoscaler)
+_HEAD = (
+    "# Saved as FILE, `headroom run FILE` simulates this, `python tests/laws_of.py FILE` holds it against the laws.\n"
+)
+
+
+class Written:
+    """A scenario as plain data, and by value."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        """Raises InputError."""
+        self.data = data
+        self.loaded = Loaded(validate(data), FILES, "scenario.yaml")
+        self.case = self.loaded.case()
+
+    def __repr__(self) -> str:
+        return "..."  # it is noted
+
+    def yaml(self) -> str:
+        """The text that users would save."""
+        return format_yaml(self.data)
+
+
+class _Note:
+    """What is shown of the simplest scenario that fails: made only then."""
+
+    def __init__(self, found: Written) -> None:
+        self.found = found
+
+    def __repr__(self) -> str:
+        return _HEAD + self.found.yaml()
+
+
+def named(parts: list[Any]) -> dict[str, Any]:
+    """Parts with names, by their order."""
+    return dict(zip(NAMES, parts, strict=False))
+
+
+@st.composite
+def objectives(draw: st.DrawFn, workloads: list[str]) -> str:
+    """A line of any of the four forms, of all workloads or one, at all times or in every window."""
+    duration, share = f"{draw(st.integers(1, 500))}ms", f"{draw(st.integers(0, 1000)) / 10}%"
+    heads = (f"mean(latency)<={duration}", f"p99.9(latency)<{duration}", f"rate(errors)<{share}")
+    head = draw(st.sampled_from((*heads, f"attainment(latency<{duration})>={share}")))
+    of = draw(st.sampled_from(["", *(f" per class={name}" for name in workloads)]))
+    return head + of + draw(st.sampled_from(["", f" over {duration}"]))
+
+
+@st.composite
+def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
+    """A pool on one machine, with as many replicas as its autoscaler allows."""
+    pool = {"instance": machine, **draw(_POOL)}
+    if "autoscaler" in pool:
+        replicas = pool.get("replicas", 1)
+        low, high = _AUTOSCALER.validate_python(pool["autoscaler"]).bounds(replicas)
+        if not low <= replicas <= high:
+            pool["replicas"] = min(max(low, replicas), high)
+    return pool
+
+
+@st.composite
+def stages(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stage that names no pool yet, and its pool; of the other machine it may say how long it takes, or not."""
+    machine, *others = draw(st.permutations(MACHINES))
+    services = {name: draw(_SERVICE) for name in (machine, *others) if name == machine or draw(st.booleans())}
+    return {"service": services, **draw(_STAGE)}, draw(pools(machine))
+
+
+_INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Service)
+_STAGE, _POOL, _MODEL = (
+    written(Stage, ("name", "pool", "service", "after")),
+    written(Pool, ("instance",)),
+    written(Model, ("stages",)),
+)
+_MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
+_WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+_WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)
+_REST = written(Scenario, ("workloads", "models", "pools", "instances", "slos", "run", "seed"))
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Written:
+    """A valid scenario, a fraction of a second long; the simplest that fails is shown as YAML."""
+    parts: dict[str, Any] = {"workloads": {}, "models": {}, "pools": {}}
+    for name, steps in named(draw(_MODELS)).items():
+        parts["models"][name] = {**draw(_MODEL), "stages": []}
+        for number, (stage, pool) in enumerate(steps):
+            shared = [known for known, other in parts["pools"].items() if other["instance"] in stage["service"]]
+            chosen = draw(st.sampled_from([NAMES[len(parts["pools"])], *shared]))
+            parts["pools"].setdefault(chosen, pool)
+            earlier = st.lists(st.sampled_from(NAMES[: max(number, 1)]), unique=True, max_size=number)
+            after = draw(st.one_of(st.none(), earlier))
+            waits = {} if after is None else {"after": sorted(after)}
+            parts["models"][name]["stages"].append({"name": NAMES[number], "pool": chosen, **stage, **waits})
+    for name, workload in named(draw(_WORKLOADS)).items():
+        parts["workloads"][name] = {"model": draw(st.sampled_from(list(parts["models"]))), **workload}
+    for pool in parts["pools"].values():
+        shed = (pool.get("limits") or {}).get("shed", {})
+        for name in shed.keys() - parts["workloads"].keys():
+            del shed[name]
+    parts["instances"] = {name: draw(_INSTANCE) for name in MACHINES}
+    parts["slos"] = draw(st.lists(objectives(list(parts["workloads"])), max_size=3))
+    parts["run"] = {"duration": "500ms", **draw(_RUN)}
+    parts["seed"] = draw(st.integers(0, 2**63 - 1))
+    data = {**draw(_REST), **parts}
+    try:
+        made = Written(data)
+    except InputError:
+        assume(False)  # parts that contradict each other, such as a batch that is larger than any that was measured
+    note(_Note(made))  # an object is shown by its repr, which is made only when it is
+    return made
