@@ -31,12 +31,11 @@ class Control:
         self.pool = pool
         self.desired = pool.case.replicas
         self._last = 0
-        self._read = 0
-        """Rows of the batch log read so far."""
         self._open = np.empty((0, BATCH_COLUMNS), dtype=np.int64)
         """Batches that were running when the log was last read."""
         self._arrivals = 0
         self._serving = 0.0
+        pool.log.watched = True
 
     def process(self, period: int) -> Generator[simpy.Event, Any, Any]:
         """A SimPy process."""
@@ -56,7 +55,7 @@ class Control:
     def _observe(self, now: int) -> Observation:
         pool = self.pool
         present = pool.present()
-        arrivals = pool.log.taken() + pool.dropped + len(pool.log.rejected) + pool.waiting()
+        arrivals = pool.log.ended() + pool.waiting()
         serving = sum(
             (now if record.stopped is None else record.stopped) - record.ready
             for record in pool.log.replicas
@@ -76,9 +75,7 @@ class Control:
 
     def _busy(self, now: int) -> int:
         """Nanoseconds of service since the last look, over all replicas."""
-        fresh = self.pool.log.batch_rows(self._read)
-        self._read += len(fresh)
-        running = np.concatenate([self._open, fresh])
+        running = np.concatenate([self._open, self.pool.log.news()])
         spent = np.minimum(running[:, END], now) - np.maximum(running[:, START], self._last)
         self._open = running[running[:, END] > now]
         return int(np.maximum(spent, 0).sum())  # a batch may start a little after it was taken

@@ -146,7 +146,7 @@ class Desk(Line):
         if patience is None or not patience.over(request, now):
             return False
         self.held -= 1
-        self.pool.dropped += 1
+        self.pool.log.dropped.append(request)
         self.pool.lose(request, self.slot)
         return True
 

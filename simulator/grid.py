@@ -39,30 +39,29 @@ class Grid:
         """When the first slice begins that does not begin before `start`."""
         return int(self.edges[np.searchsorted(self.edges, start)])
 
-    def count(self, times: Integers, weights: Floats | Integers | None = None) -> Floats:
-        """By bin: how many times fall into it, or what they weigh; those beyond the end count nowhere."""
-        places = np.searchsorted(self.bins, times, side="right") - 1
+    def places(self, times: Integers) -> Integers:
+        """The bin of each time; one past the last beyond the end."""
+        return np.searchsorted(self.bins, times, side="right") - 1
+
+    def by_bin(self, places: Integers, weights: Floats | Integers | None = None) -> Floats:
+        """How many times fall into each bin, or what they weigh; those beyond the end count nowhere."""
         return np.bincount(places, weights, len(self.bins))[: len(self.bins) - 1].astype(np.float64)
 
-    def overlaps(self, begins: Integers, ends: Integers) -> Floats:
-        """By slice: nanoseconds of it that lie between begins and ends, added up."""
-        edges = self.edges
-        found = np.zeros(len(edges) - 1)
-        inside = (begins < edges[-1]) & (ends > begins)
-        begins, ends = begins[inside], ends[inside]
-        places = np.searchsorted(edges, begins, side="right") - 1
-        while len(begins):
-            stop = edges[places + 1]
-            found += np.bincount(places, np.minimum(ends, stop) - begins, len(found))
-            going = (ends > stop) & (places + 1 < len(found))
-            begins, ends, places = stop[going], ends[going], places[going] + 1
+    def by_slice(self, places: Integers, weights: Floats | Integers | None = None) -> Floats:
+        """The same by slice; `places` are bins."""
+        found: Floats = self.by_bin(places, weights).reshape(-1, BINS).sum(axis=1)
         return found
 
-
-def by_slice(bins: Floats) -> Floats:
-    """What bins hold, added up by slice."""
-    found: Floats = bins.reshape(-1, BINS).sum(axis=1)
-    return found
+    def overlaps(self, begins: Integers, ends: Integers, places: Integers) -> Floats:
+        """By slice: nanoseconds of it that lie between begins, which fall into these bins, and ends; added up."""
+        edges, slices = self.edges, places // BINS
+        found = np.zeros(len(edges))
+        while len(begins):
+            stop = edges[np.minimum(slices + 1, len(edges) - 1)]
+            found += np.bincount(slices, np.maximum(np.minimum(ends, stop) - begins, 0), len(found))
+            going = np.flatnonzero((ends > stop) & (slices + 1 < len(found)))
+            begins, ends, slices = stop[going], ends[going], slices[going] + 1
+        return found[:-1]
 
 
 @functools.lru_cache(64)

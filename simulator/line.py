@@ -97,7 +97,7 @@ class Line:
         assert pool.patience is not None
         while waiting and pool.patience.over(waiting[0], now):
             request = waiting.popleft()
-            pool.dropped += 1
+            pool.log.dropped.append(request)
             pool.lose(request, self.slot)
         if self.slot >= 0 and not self.present():
             pool.replicas[self.slot].leave(now)

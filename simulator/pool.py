@@ -46,7 +46,6 @@ class PoolRun:
         "changed",
         "clients",
         "clock",
-        "dropped",
         "fleet",
         "flow",
         "held",
@@ -88,8 +87,6 @@ class PoolRun:
         """Who must hear of visits that have ended, if anybody."""
         self.told = True
         """Whether anybody must hear of a finished batch: a balancer, the flow, limits."""
-        self.dropped = 0
-        """Visits whose client had given up before their turn came."""
         self.held: list[int] = []
         """Visits that wait because no replica is ready."""
         self.fleet = Fleet(self)

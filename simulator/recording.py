@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,36 +50,81 @@ class ScalingRecord:
     reason: str
 
 
+class Entries(NamedTuple):
+    """What a log held."""
+
+    batches: Integers
+    """Rows of BATCH_COLUMNS numbers, in the order in which batches were taken."""
+    served: Integers
+    """The visits in them, in the same order."""
+    held: Integers
+    """Rows of (visit, when it was sent on), of those that found no replica ready."""
+    rejected: Integers
+    """Rows of (visit, when), of those that the pool refused."""
+    dropped: Integers
+    """Visits that were taken out of a queue because their clients had given up."""
+
+
 @dataclass
 class Log:
-    """What a pool writes down while the clock runs."""
+    """What a pool writes down while the clock runs. Each visit that comes is served, rejected or dropped once."""
 
     batches: bytearray = field(default_factory=bytearray)
-    """Rows packed by `BATCH_ROW`, in the order in which batches were taken."""
+    """Rows packed by `BATCH_ROW`."""
     served: list[int] = field(default_factory=list)
-    """Visits in the order in which they were taken into batches; the latest only, see `flush`."""
-    flushed: list[Integers] = field(default_factory=list)
-    """The earlier ones."""
+    """As in `Entries`, like those below; of these four the latest only, see `flush`."""
     held: list[tuple[int, int]] = field(default_factory=list)
-    """(visit, when it was sent on) of those that found no replica ready."""
     rejected: list[tuple[int, int]] = field(default_factory=list)
-    """(visit, when) of those that the pool refused."""
+    dropped: list[int] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
+    watched: bool = False
+    """Whether somebody asks for the news."""
+    _blocks: dict[str, list[Integers]] = field(default_factory=lambda: {name: [] for name in Entries._fields[1:]})
+    _ended: int = 0
+    _told: int = 0
+    _untold: list[Integers] = field(default_factory=list)
 
-    def taken(self) -> int:
-        """Visits taken into batches so far."""
-        return sum(len(block) for block in self.flushed) + len(self.served)
+    def ended(self) -> int:
+        """Visits that have been taken into batches, rejected or dropped so far."""
+        return self._ended + len(self.served) + len(self.rejected) + len(self.dropped)
 
     def flush(self) -> None:
-        """Turns the latest served visits into a compact block."""
-        self.flushed.append(np.array(self.served, dtype=np.int64))
-        self.served.clear()
+        """Turns the latest visits into compact blocks."""
+        self._ended = self.ended()
+        for name, blocks in self._blocks.items():
+            if latest := getattr(self, name):
+                blocks.append(np.array(latest, dtype=np.int64))
+                latest.clear()
+
+    def take(self) -> Entries:
+        """Everything that was written; the log is empty afterwards."""
+        self.flush()
+        rows = self.batch_rows()
+        if self.watched:
+            self._untold.append(rows[self._told :])
+        del self.batches[:]
+        self._told = 0
+        found = {name: np.concatenate(blocks) if blocks else _NOTHING[name] for name, blocks in self._blocks.items()}
+        for blocks in self._blocks.values():
+            blocks.clear()
+        return Entries(rows, **found)
+
+    def news(self) -> Integers:
+        """The batches that were taken since this was asked last."""
+        fresh = self.batch_rows(self._told)
+        self._told += len(fresh)
+        fresh = np.concatenate([*self._untold, fresh])
+        self._untold.clear()
+        return fresh
 
     def batch_rows(self, first: int = 0) -> Integers:
-        """The batches from row `first` on, as rows of BATCH_COLUMNS numbers."""
-        rows = np.frombuffer(memoryview(self.batches)[first * BATCH_ROW.size :], dtype=np.int64)
-        return rows.reshape(-1, BATCH_COLUMNS).copy()  # a view would forbid the log to grow
+        """The batches from row `first` on."""
+        # A copy: a view would forbid the log to grow.
+        return np.frombuffer(self.batches[first * BATCH_ROW.size :], dtype=np.int64).reshape(-1, BATCH_COLUMNS)
+
+
+_NOTHING = {name: np.empty((0, 2) if name in ("held", "rejected") else 0, np.int64) for name in Entries._fields[1:]}
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,13 @@ _INSTANCES = {Desk: Seat, MixedLine: Instance, SoloLine: SoloInstance, Line: Ser
 class Replica:
     """A slot of a pool: one replica after another, each with its instances of the model."""
 
-    __slots__ = ("instances", "line", "pace", "pool", "record", "slot")
+    __slots__ = ("course", "instances", "line", "pace", "pool", "record", "slot")
 
     def __init__(self, pool: PoolRun, slot: int, record: ReplicaRecord) -> None:
         self.pool, self.slot, self.record = pool, slot, record
-        self.pace = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
+        self.course = pool.case.speed.start(pool.tape.draws, f"{pool.case.name}/{slot}")
+        """Its speed over time."""
+        self.pace = None if self.course is None else self.course.end
         """The function (start, work) -> end; None where work takes as long as it says."""
         self.line = pool.shared or line_of(pool, slot)
         lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]

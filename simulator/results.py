@@ -200,6 +200,11 @@ class Result:
         return sum(map(len, self.samples()))
 
     @cached_property
+    def error(self) -> float:
+        """By which share of itself a latency may be off: nothing where records were kept."""
+        return max(part.error for part in self.samples())
+
+    @cached_property
     def errors(self) -> Estimate:
         """Share of requests that were not answered in time."""
         parts = self.samples()

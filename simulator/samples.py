@@ -204,6 +204,17 @@ def exact(edges: Integers, arrived: Integers, latency: Integers, answered: npt.N
     return [Exact(part) for part in np.split(seconds, np.searchsorted(arrived, edges))[1:-1]]
 
 
+def count(
+    cells: Sequence[Binned], edges: Integers, arrived: Integers, latency: Integers, answered: npt.NDArray[np.bool_]
+) -> None:
+    """Adds requests in order of arrival, by slice of time, to what was counted."""
+    places = np.searchsorted(arrived, edges)
+    for slice_ in np.flatnonzero(np.diff(places)).tolist():
+        part = slice(*places[slice_ : slice_ + 2])
+        fast = latency[part][answered[part]]
+        cells[slice_].add(fast, part.stop - part.start - len(fast))
+
+
 class Sample:
     """Requests of one replication, or of several, in order of arrival."""
 

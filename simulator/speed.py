@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -52,6 +52,12 @@ class Pace:
         last = bisect_left(done, goal) - 1
         return edges[last] - (done[last] - goal) // parts[last]
 
+    def forget(self, now: int) -> None:
+        """No work will start before `now`."""
+        past = bisect_right(self.edges, now) - 1
+        if past > 0:
+            del self.edges[:past], self.done[:past], self.parts[:past]
+
     def _extend(self) -> None:
         length, parts = next(self.steps)
         self.parts.append(parts)
@@ -76,9 +82,9 @@ class Speed(Component):
         """Whether the speed varies in the same way at all times."""
         return True
 
-    def start(self, draws: Draws, entity: str) -> Callable[[int, int], int] | None:
-        """The function (start, work) -> end of one replica slot; None where work takes as long as it says."""
-        return Pace(self.steps(draws, entity)).end
+    def start(self, draws: Draws, entity: str) -> Pace | None:
+        """The speed of one replica slot at work; None where work takes as long as it says."""
+        return Pace(self.steps(draws, entity))
 
 
 class Constant(Speed):
@@ -96,7 +102,7 @@ class Constant(Speed):
         """The speed itself."""
         return self.speed
 
-    def start(self, draws: Draws, entity: str) -> Callable[[int, int], int] | None:
+    def start(self, draws: Draws, entity: str) -> Pace | None:
         """Nothing to work out at the speed that service times were measured at."""
         return None if _parts(self.speed) == UNIT else super().start(draws, entity)
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.case import Case
-from simulator.grid import Grid, by_slice
+from simulator.grid import Grid
 from simulator.quantities import format_duration
-from simulator.recording import CAUSES, COMPLETED, NETWORK, STAGE_CAUSES, ReplicaRecord, Replication
-from simulator.samples import Cell, Sample, exact
+from simulator.recording import CAUSES, COMPLETED, NETWORK, STAGE_CAUSES, START, ReplicaRecord, Replication
+from simulator.samples import Binned, Cell, Sample, count, exact
 from simulator.streams import Floats, Integers
 from simulator.usage import PoolTally, StageTally
 
@@ -35,10 +35,11 @@ class Tally:
         slices, bins = len(grid.edges) - 1, len(grid.bins) - 1
         self.records: Replication | None = None
         """What it was made of, if that was kept."""
-        self.latencies: list[Sequence[Cell]] = []
+        self.latencies: Sequence[Sequence[Cell]] = []
         """By workload and slice of arrival."""
-        self.windowed: dict[tuple[int, int], list[Sequence[Cell]]] = {}
-        """By start and length of an objective's windows: by workload and window."""
+        self.windowed: dict[int, tuple[Integers, Sequence[Sequence[Cell]]]] = {}
+        """By length of an objective's windows, where they are counted: their edges, and by workload and window."""
+        self._counted: list[tuple[Integers, list[list[Binned]]]] = []
         self.arrived = np.zeros((len(case.workloads), bins))
         """By workload and bin: requests."""
         self.spent = np.zeros(bins)
@@ -68,33 +69,59 @@ class Tally:
         tally.replicas = tuple(record.replicas for record in run.pools)
         return tally
 
+    @classmethod
+    def counting(cls, case: Case, number: int) -> Tally:
+        """Empty: of a replication whose records are not kept."""
+        tally = cls(case, number, Grid.of(case))
+        bounds = sorted({slo.bound for slo in case.slos if slo.bound is not None})
+
+        def counted(edges: Integers) -> list[list[Binned]]:
+            cells = [[Binned(bounds) for _ in edges[1:]] for _ in case.workloads]
+            tally._counted.append((edges, cells))
+            return cells
+
+        tally.latencies = counted(tally.grid.edges)
+        if case.warmup is not None or not case.stationary():
+            for length in {slo.window for slo in case.slos if slo.window is not None}:
+                edges = np.arange(case.warmup or 0, case.duration + 1, length)
+                if len(edges) - 1 <= MOST_WINDOWS:
+                    tally.windowed[length] = edges, counted(edges)
+        return tally
+
+    def note(self, run: Replication) -> None:
+        """More requests, whose latencies are counted."""
+        for workload, part in enumerate(self.add(run)):
+            for edges, cells in self._counted:
+                count(cells[workload], edges, *part)
+
     def add(self, run: Replication) -> list[Arrivals]:
         """More requests; gives them back by workload."""
-        grid, ends, count = self.grid, run.arrived + run.latency, len(self.answers)
-        done = run.outcome == COMPLETED
-        slices = np.searchsorted(grid.edges, run.arrived, side="right") - 1
-        self.spent += grid.count(run.arrived, run.latency)
-        self.answers += by_slice(grid.count(ends[done]))
-        self.present += grid.overlaps(run.arrived, ends)
-        self.answered += np.bincount(slices[done], run.latency[done], count)
-        requests = run.request(np.arange(len(run.replies)))
+        grid, ends, done = self.grid, run.arrived + run.latency, run.outcome == COMPLETED
+        places = grid.places(run.arrived)
+        self.spent += grid.by_bin(places, run.latency)
+        self.answers += grid.by_slice(grid.places(ends[done]))
+        self.present += grid.overlaps(run.arrived, ends, places)
+        self.answered += grid.by_slice(places[done], run.latency[done])
+        requests = run.request(np.flatnonzero(run.replies))
         known = done[requests]
-        self.replies += np.bincount(slices[requests[known]], run.replies[known], count)
+        self.replies += grid.by_slice(places[requests[known]], run.replies[run.replies > 0][known])
         for stage, visits in zip(self.stages, run.visits, strict=True):
             requests = run.request(visits.attempt)
-            stage.add(grid, visits, slices[requests], done[requests])
+            stage.add(grid, visits, places[requests], done[requests])
         self.requests += len(run.arrived)
         self.attempts += len(run.replies)
         parts = _by_workload(run, len(self.arrived))
-        for arrived, part in zip(self.arrived, parts, strict=True):
-            arrived += grid.count(part[0])
+        for number, arrived in enumerate(self.arrived):
+            arrived += grid.by_bin(places[_of(run, number, len(parts))])
         return parts
 
     def serve(self, pool: int, batches: Integers, stages: Integers) -> None:
         """More batches of a pool, which begin with visits to these stages."""
-        self.pools[pool].add(self.grid, batches)
-        for stage in np.unique(stages).tolist():
-            self.stages[stage].serve(self.grid, batches[stages == stage])
+        places = self.grid.places(batches[:, START])
+        self.pools[pool].add(self.grid, batches, places)
+        for stage in np.flatnonzero(np.bincount(stages)).tolist():
+            own = stages == stage
+            self.stages[stage].serve(self.grid, batches[own], places[own])
 
     def sample(self, workload: int | None, begin: int) -> Sample:
         """The requests of a workload, or of all, that came from slice `begin` on."""
@@ -104,19 +131,23 @@ class Tally:
     def windows(self, workload: int | None, length: int, start: int) -> tuple[list[Sample], str]:
         """The requests that came in each whole window of a length, the first at `start`; and why not, if so."""
         edges = np.arange(start, self.grid.edges[-1] + 1, length)
-        cells: list[Sequence[Cell]]
+        cells: Sequence[Sequence[Cell]]
         if self.records is not None:
             cells = [exact(edges, *part) for part in _by_workload(self.records, len(self.arrived))]
         elif len(edges) - 1 > MOST_WINDOWS:
-            told = f"{len(edges) - 1:,} windows of {format_duration(length)}, more than {MOST_WINDOWS:,}"
-            return [], f"records are off, and {told}, are not counted"
+            told = f"{len(edges) - 1:,} windows of {format_duration(length)} are too many to be counted"
+            return [], f"records are off, and {told}; keep records, or ask for longer windows"
         else:
-            cells = self.windowed.get((start, length), [])
-        if not cells:
-            told = "a warm-up that is given as a time, and the objectives that were given while simulating"
-            return [], f"records are off, and windows are counted for {told}, only"
+            counted, cells = self.windowed.get(length, (edges[:0], []))
+            if not np.array_equal(counted, edges):
+                told = f"windows of {format_duration(length)} were not counted"
+                return [], f"records are off, and {told}; keep records, or give the warm-up as a time"
         chosen = cells if workload is None else [cells[workload]]
         return [Sample([part]) for part in zip(*chosen, strict=True)], ""
+
+    def buckets(self) -> int:
+        """Buckets in which latencies were counted, of four bytes each."""
+        return sum(len(cell.counts) for _, cells in self._counted for row in cells for cell in row)
 
     def causes(self, begin: int) -> Floats:
         """By cause: nanoseconds of the requests that came from slice `begin` on and were answered in time."""
@@ -132,6 +163,11 @@ class Tally:
 def _by_workload(run: Replication, workloads: int) -> list[Arrivals]:
     parts = []
     for number in range(workloads):
-        own = slice(None) if workloads == 1 else np.flatnonzero(run.workload == number)
+        own = _of(run, number, workloads)
         parts.append((run.arrived[own], run.latency[own], run.outcome[own] == COMPLETED))
     return parts
+
+
+def _of(run: Replication, workload: int, workloads: int) -> slice | Integers:
+    """Where the requests of a workload are."""
+    return slice(None) if workloads == 1 else np.flatnonzero(run.workload == workload)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.case import Case
-from simulator.grid import Grid, by_slice
+from simulator.grid import Grid
 from simulator.recording import END, SIZE, STAGE_CAUSES, START, Visits
 from simulator.streams import Integers
 
@@ -28,26 +28,26 @@ class StageTally:
         self.batches, self.sizes, self.ratios, self.squares = np.zeros((4, slices))
         """By when they began: batches, visits in them, and their times over those expected, as they are and squared."""
 
-    def add(self, grid: Grid, visits: Visits, slices: Integers, answered: npt.NDArray[np.bool_]) -> None:
-        """More visits, of requests that came in these slices."""
-        count, whole = len(self.came), np.zeros(len(visits.came), np.int64)
+    def add(self, grid: Grid, visits: Visits, places: Integers, answered: npt.NDArray[np.bool_]) -> None:
+        """More visits, of requests that came in these bins."""
+        whole = np.zeros(len(visits.came), np.int64)
         chosen = answered & visits.critical
         for cause, spent in visits.spent.items():
-            self.spent[cause] += np.bincount(slices, spent, count)
-            self.answered[cause] += np.bincount(slices[chosen], spent[chosen], count)
+            self.spent[cause] += grid.by_slice(places, spent)
+            self.answered[cause] += grid.by_slice(places[chosen], spent[chosen])
             whole += spent
         left = visits.came + whole
-        self.came += by_slice(grid.count(np.minimum(visits.came + self.way, left)))
-        self.left += by_slice(grid.count(left))
+        self.came += grid.by_slice(grid.places(np.minimum(visits.came + self.way, left)))
+        self.left += grid.by_slice(grid.places(left))
 
-    def serve(self, grid: Grid, batches: Integers) -> None:
-        """More batches."""
-        begins, sizes = batches[:, START], batches[:, SIZE]
-        ratios = (batches[:, END] - begins) / self.expected[sizes]
-        self.batches += by_slice(grid.count(begins))
-        self.sizes += by_slice(grid.count(begins, sizes))
-        self.ratios += by_slice(grid.count(begins, ratios))
-        self.squares += by_slice(grid.count(begins, ratios**2))
+    def serve(self, grid: Grid, batches: Integers, places: Integers) -> None:
+        """More batches, which began in these bins."""
+        sizes = batches[:, SIZE]
+        ratios = (batches[:, END] - batches[:, START]) / self.expected[sizes]
+        self.batches += grid.by_slice(places)
+        self.sizes += grid.by_slice(places, sizes)
+        self.ratios += grid.by_slice(places, ratios)
+        self.squares += grid.by_slice(places, ratios**2)
 
 
 class PoolTally:
@@ -62,12 +62,12 @@ class PoolTally:
         self.largest = 0
         """The largest batch there was."""
 
-    def add(self, grid: Grid, batches: Integers) -> None:
-        """More batches."""
-        begins, sizes = batches[:, START], batches[:, SIZE]
-        self.busy += grid.overlaps(begins, batches[:, END])
-        self.batches += by_slice(grid.count(begins))
-        self.full += by_slice(grid.count(begins[sizes >= self.most]))
-        self.visits += grid.count(begins, sizes)
-        self.squares += grid.count(begins, sizes**2)
+    def add(self, grid: Grid, batches: Integers, places: Integers) -> None:
+        """More batches, which began in these bins."""
+        sizes = batches[:, SIZE]
+        self.busy += grid.overlaps(batches[:, START], batches[:, END], places)
+        self.batches += grid.by_slice(places)
+        self.full += grid.by_slice(places[sizes >= self.most])
+        self.visits += grid.by_bin(places, sizes)
+        self.squares += grid.by_bin(places, sizes**2)
         self.largest = max(self.largest, int(sizes.max(initial=0)))
