@@ -74,8 +74,12 @@ def _figures(result: Result) -> Sheet:
         ("service times", result.level),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
     ]
-    title = f"{result.case.title}: {result.window}, {len(result.runs)} replications"
+    title = f"{result.case.title}: {result.window}, {len(result.runs)} replications{_counted(result)}"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
+
+
+def _counted(result: Result) -> str:
+    return f", latencies to within {result.error:.1%}" if result.error else ""
 
 
 def load_text(result: Result) -> str:
@@ -138,6 +142,7 @@ def result_data(result: Result) -> dict[str, Any]:
         "window": result.window,
         "replications": len(result.runs),
         "requests": result.requests,
+        "latency_error": result.error,
         "stability": result.stability,
         "overloaded": [asdict(spell) for spell in result.spells],
         "precision": [asdict(item) for item in precision(result)],
@@ -207,7 +212,8 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     current = comparison.current
     assert current.result is not None
     counts = sorted({len(option.result.runs) for option in comparison.simulated if option.result})
-    title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications"
+    counted = _counted(current.result)
+    title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications{counted}"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
         "per 1,000 requests", "service times",
