@@ -54,14 +54,15 @@ class Grid:
 
     def overlaps(self, begins: Integers, ends: Integers, places: Integers) -> Floats:
         """By slice: nanoseconds of it that lie between begins, which fall into these bins, and ends; added up."""
-        edges, slices = self.edges, places // BINS
-        found = np.zeros(len(edges))
-        while len(begins):
-            stop = edges[np.minimum(slices + 1, len(edges) - 1)]
-            found += np.bincount(slices, np.maximum(np.minimum(ends, stop) - begins, 0), len(found))
-            going = np.flatnonzero((ends > stop) & (slices + 1 < len(found)))
-            begins, ends, slices = stop[going], ends[going], slices[going] + 1
-        return found[:-1]
+        edges = self.edges
+        begins, ends = np.minimum(begins, edges[-1]), np.minimum(ends, edges[-1])
+        first, last = places // BINS, np.searchsorted(edges, ends, side="right") - 1
+        # All slices from the first up to the last are covered, but for what lies before the beginning in the first.
+        covered = np.cumsum(np.bincount(first, minlength=len(edges)) - np.bincount(last, minlength=len(edges)))[:-1]
+        before = np.bincount(first, begins - edges[first], len(edges))[:-1]
+        beyond = np.bincount(last, ends - edges[last], len(edges))[:-1]
+        found: Floats = covered * np.diff(edges) - before + beyond
+        return found
 
 
 @functools.lru_cache(64)
