@@ -20,10 +20,13 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from simulator.statistics import CONFIDENCE, Estimate, Gate, mean_of, steady_quantile
+from simulator.grid import BINS, SLICES
+from simulator.samples import Sample
+from simulator.sections import steady_quantile
+from simulator.statistics import CONFIDENCE, Estimate, Gate, mean_of
 from simulator.streams import Floats
 from simulator.theory import MMC
-from simulator.warmup import truncation
+from simulator.warmup import BATCH, truncation
 
 REPLICATIONS = 10
 REQUESTS = 25_000
@@ -92,9 +95,19 @@ def latencies(system: MMC, runs: int, requests: int, seed: int) -> Floats:
     return np.ascontiguousarray(found.T)
 
 
+def deleted(parts: Floats) -> int | None:
+    """How many requests at the start are deleted, where as many come in each stretch of time."""
+    runs, requests = parts.shape
+    bins = SLICES * BINS
+    places = np.arange(requests) * bins // requests
+    counts = np.bincount(places, np.full(requests, float(runs)), bins)
+    cut = truncation(counts, np.bincount(places, parts.sum(axis=0), bins), BATCH * runs)
+    return None if cut is None else int(np.searchsorted(places, cut))
+
+
 def estimates(parts: list[Floats], system: MMC) -> Iterator[Estimate]:
     """What the product states of one macro-replication: each quantile, then the mean."""
-    cut = truncation(parts)
+    cut = deleted(np.array(parts))
     if cut is None:
         yield from (Estimate(None, reason="no steady state") for _ in range(len(QUANTILES) + 1))
         return
@@ -102,7 +115,8 @@ def estimates(parts: list[Floats], system: MMC) -> Iterator[Estimate]:
     seconds = len(kept[0]) / system.arrival_rate
     capacity = system.servers * system.service_rate
     gate = Gate(max(1 / system.service_rate, 1 / (capacity * (1 - sqrt(system.arrival_rate / capacity)) ** 2)))
-    yield from (steady_quantile(kept, q, seconds, gate) for q in QUANTILES)
+    samples = [Sample.of(part) for part in kept]
+    yield from (steady_quantile(samples, q, seconds, gate) for q in QUANTILES)
     means = mean_of([float(part.mean()) for part in kept])
     yield means if not gate.too_short(seconds) else Estimate(means.value, reason="too short")
 

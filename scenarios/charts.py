@@ -12,6 +12,7 @@ from scenarios.compare import Comparison, Option
 from scenarios.wording import in_seconds, spread
 from simulator.quantities import SECOND
 from simulator.results import Result
+from simulator.samples import Sample
 from simulator.slo import Slo
 from simulator.timeline import latency_timeline, pool_timeline
 
@@ -95,15 +96,15 @@ def _named(comparison: Comparison) -> list[Option]:
 
 def tail(results: Sequence[tuple[str, Result]]) -> Chart:
     """Share of requests slower than a latency, both on log axes: where the tail is, and how long."""
-    ordered = [(label, np.sort(np.concatenate(result.latencies()))) for label, result in results]
-    ordered = [(label, found) for label, found in ordered if len(found)]
-    factor, unit = _unit(min((float(found[len(found) // 2]) for _, found in ordered), default=0.0))
-    labels = [label for label, _ in ordered]
+    found = [(label, Sample.joined(result.samples())) for label, result in results]
+    found = [(label, sample) for label, sample in found if len(sample)]
+    factor, unit = _unit(min((sample.quantile(0.5) for _, sample in found), default=0.0))
+    labels = [label for label, _ in found]
     legend = alt.Legend(orient="bottom-left", labelLimit=400)
     rows = []
-    for label, found in ordered:
-        for beyond in np.geomspace(0.99, min(max(10 / len(found), 1e-6), 0.99), TAIL_POINTS):
-            value = found[min(int((1 - beyond) * len(found)), len(found) - 1)]
+    for label, sample in found:
+        shares = np.geomspace(0.99, min(max(10 / len(sample), 1e-6), 0.99), TAIL_POINTS)
+        for beyond, value in zip(shares.tolist(), sample.quantiles((1 - shares).tolist()), strict=True):
             if np.isfinite(value) and value > 0:
                 rows.append({"option": label, "latency": value * factor, "beyond": beyond})
     chart = (
@@ -129,11 +130,11 @@ def tail(results: Sequence[tuple[str, Result]]) -> Chart:
 
 def timeline(result: Result) -> Chart:
     """Load, latency and replicas over the time of the first replication, on one axis."""
-    rows = latency_timeline(result.replications[0], result.case.duration)
+    rows = latency_timeline(result.tallies[0])
     slowest = max((float(row["p90"]) for row in rows if row["p90"] is not None), default=0.0)
     factor, unit = _unit(slowest / 1e3)
     rows = [{**row, **{name: _times(row[name], factor / 1e3) for name in ("p50", "p90")}} for row in rows]
-    replicas = pool_timeline(result.replications[0], result.case)
+    replicas = pool_timeline(result.tallies[0], result.case)
     whole = alt.Scale(nice=False)
     time = alt.X("time:Q", title="", axis=alt.Axis(labels=False), scale=whole)
     wide = alt.Axis(minExtent=45)  # the same for every panel, so that their times stand above each other

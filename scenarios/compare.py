@@ -12,25 +12,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
 
+import numpy as np
+
 from scenarios.load import Loaded
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
 from simulator.precision import settled
-from simulator.quantities import SECOND
 from simulator.replications import Known, run_case
 from simulator.results import Result
 from simulator.scenario import Scenario
-from simulator.statistics import (
-    CONFIDENCE,
-    Difference,
-    Estimate,
-    Sections,
-    holm,
-    paired_difference,
-    quantile,
-    sections_for,
-)
+from simulator.sections import Difference, Sections, paired_difference, sections_for
+from simulator.statistics import CONFIDENCE, Estimate, holm
 
 CURRENT = "current"
 MOST_TRIED = 12
@@ -229,13 +222,26 @@ def latency_difference(first: Result, second: Result, q: float) -> Difference:
     for result in (first, second):
         if result.refusal or result.shortness:
             return Difference(reason=result.refusal or result.shortness)
-    start, count = max(first.start, second.start), min(len(first.replications), len(second.replications))
-    one, two = (result.latencies(start=start)[:count] for result in (first, second))
+    pair = _in_step(first, second)
+    if pair is None:
+        return Difference(reason="records are off, and the two were counted in other slices of time")
+    count = min(len(first.runs), len(second.runs))
+    one, two = (result.samples()[:count] for result in pair)
     way = Sections()
     if first.steady:
-        seconds = (first.case.duration - start) / SECOND
-        ways = [sections_for(part, q, seconds, result.gate) for part, result in ((one, first), (two, second))]
+        gates = zip((one, two), (first.gate, second.gate), strict=True)
+        ways = [sections_for(part, q, pair[0].seconds, gate) for part, gate in gates]
         way, reason = max(ways, key=lambda found: (bool(found[1]), -found[0].pieces, found[0].joined))
         if reason:
             return Difference(reason=reason)
-    return paired_difference(one, two, lambda part: quantile(part, q), way)
+    return paired_difference(one, two, q, way)
+
+
+def _in_step(first: Result, second: Result) -> tuple[Result, Result] | None:
+    """Two results as measured from the same moment on in the same slices of time; None where that was not counted."""
+    start, grids = max(first.start, second.start), [result.tallies[0].grid for result in (first, second)]
+    if first.start != second.start or not np.array_equal(grids[0].edges, grids[1].edges):
+        first, second = (Result(replace(result.case, warmup=start), result.runs) for result in (first, second))
+        grids = [result.tallies[0].grid for result in (first, second)]
+    one, two = (grid.edges[grid.edges >= start] for grid in grids)
+    return (first, second) if np.array_equal(one, two) and one[0] == start else None

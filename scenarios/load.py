@@ -150,6 +150,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         warmup=scenario.run.warmup,
         replications=scenario.run.replications,
         seed=scenario.seed,
+        records=None if scenario.run.records == "auto" else scenario.run.records,
         precision=scenario.run.precision,
     )
     check(case)

@@ -60,7 +60,7 @@ def _figures(result: Result) -> Sheet:
         ("service times", result.level),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
     ]
-    title = f"{result.case.title}: {result.window}, {len(result.replications)} replications"
+    title = f"{result.case.title}: {result.window}, {len(result.runs)} replications{_counted(result)}"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
 
 
@@ -68,6 +68,10 @@ def _missed(result: Result) -> str:
     """What became of the requests that were not answered in time, such as `1.20% failed, 0.50% timed out`."""
     shares = {name: share for name, share in result.outcomes.items() if share and name != OUTCOMES[COMPLETED]}
     return ", ".join(f"{say(share, in_percent)} {name}" for name, share in shares.items())
+
+
+def _counted(result: Result) -> str:
+    return f", latencies to within {result.error:.1%}" if result.error else ""
 
 
 def load_text(result: Result) -> str:
@@ -136,8 +140,9 @@ def result_data(result: Result) -> dict[str, Any]:
         "case": result.case.key(),
         "title": result.case.title,
         "window": result.window,
-        "replications": len(result.replications),
+        "replications": len(result.runs),
         "requests": result.requests,
+        "latency_error": result.error,
         "stability": result.stability,
         "overloaded": [asdict(spell) for spell in result.spells],
         "precision": [asdict(item) for item in precision(result)],
@@ -208,8 +213,9 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
         )
     current = comparison.current
     assert current.result is not None
-    counts = sorted({len(option.result.replications) for option in comparison.simulated if option.result})
-    title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications"
+    counts = sorted({len(option.result.runs) for option in comparison.simulated if option.result})
+    counted = _counted(current.result)
+    title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications{counted}"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
         "per 1,000 requests", "service times",

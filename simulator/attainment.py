@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from simulator.quantities import SECOND, format_duration
+from simulator.samples import Sample
+from simulator.sections import FEWEST_SECTIONS
 from simulator.slo import Slo
-from simulator.statistics import FEWEST_SECTIONS, Estimate, mean_of, quantile
-from simulator.streams import Floats
+from simulator.statistics import Estimate, around
 
 if TYPE_CHECKING:
     from simulator.results import Result
@@ -33,6 +33,9 @@ class Verdict:
 
 def judge(result: Result, slo: Slo) -> Verdict:
     """Met or missed only when the whole interval is on one side of the target."""
+    if slo.bound is not None and not all(part.knows(slo.bound) for part in result.samples()):
+        reason = "records are off, and only the bounds of objectives that were given while simulating are counted"
+        return Verdict(slo, Estimate(None, reason=reason), None)
     if result.refusal and slo.measure != "errors":
         return Verdict(slo, Estimate(None, reason=result.refusal), False)
     estimate = _measure(result, slo)
@@ -53,8 +56,8 @@ def _misses_throughout(result: Result, slo: Slo) -> int:
     about one half (runs too short for an interval start empty, so they flatter the figure), and all of six with
     less than 2.5 %.
     """
-    parts = [part for part in result.latencies(slo.workload) if len(part)]
-    if slo.window is not None or len(parts) < SETTLING or any(slo.holds(_value(slo, part)) for part in parts):
+    parts = [part for part in result.samples(slo.workload) if len(part)]
+    if slo.window is not None or len(parts) < SETTLING or any(slo.holds(_least(slo, part)) for part in parts):
         return 0
     return len(parts)
 
@@ -66,8 +69,8 @@ def _measure(result: Result, slo: Slo) -> Estimate:
         return result.percentile(slo.quantile or 0.0, slo.workload).scaled(SECOND)
     if slo.measure == "mean":
         return result.mean(slo.workload).scaled(SECOND)
-    parts = result.latencies(slo.workload)
-    estimate = result.share([_hits(slo, part) for part in parts])
+    parts = result.samples(slo.workload)
+    estimate = result.share([_hits(slo, part) for part in parts], list(map(len, parts)))
     if slo.measure != "attainment" or not result.steady or slo.target == 1 or not estimate.sure:
         return estimate
     # The same question as a percentile's, so it takes as many requests.
@@ -75,35 +78,39 @@ def _measure(result: Result, slo: Slo) -> Estimate:
     return Estimate(estimate.value, reason=reason) if reason else estimate
 
 
-def _hits(slo: Slo, seconds: Floats) -> np.ndarray:
+def _hits(slo: Slo, sample: Sample) -> int:
     """The requests that count for a share: the missed ones, or those within the bound."""
-    if slo.measure == "errors":
-        return np.isinf(seconds)
-    return seconds * SECOND < (slo.bound or 0)
+    return sample.missed if slo.measure == "errors" else sample.below(slo.bound or 0)
 
 
-def _value(slo: Slo, seconds: Floats) -> float:
+def _value(slo: Slo, sample: Sample) -> float:
     if slo.measure == "percentile":
-        return quantile(seconds, slo.quantile or 0.0) * SECOND
+        return sample.quantile(slo.quantile or 0.0) * SECOND
     if slo.measure == "mean":
-        return float(seconds.mean()) * SECOND
-    return float(_hits(slo, seconds).mean())
+        return sample.mean() * SECOND
+    return _hits(slo, sample) / len(sample)
+
+
+def _least(slo: Slo, sample: Sample) -> float:
+    """The value, or the least that it may be where it is not exact."""
+    return _value(slo, sample) * (1 - sample.error if slo.measure == "percentile" else 1)
 
 
 def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
     """The worst whole window of each replication, averaged over replications."""
-    case, worst = result.case, []
-    count = (case.duration - result.start) // length
-    if count < 1:
+    worst, doubts = [], []
+    if (result.case.duration - result.start) // length < 1:
         return Estimate(None, reason=f"the measured time holds no whole window of {format_duration(length)}")
-    for run, seconds in zip(result.replications, result.latencies(slo.workload), strict=True):
-        arrived = run.arrived[result.measured(run, slo.workload)]
-        edges = np.searchsorted(arrived, result.start + length * np.arange(count + 1))
-        windows = [part for part in np.split(seconds, edges)[1:-1] if len(part)]
+    for run in result.tallies:
+        windows, reason = run.windows(result.place(slo.workload), length, result.start)
+        windows = [window for window in windows if len(window)]
         if not windows:
-            return Estimate(None, reason="no requests")
+            return Estimate(None, reason=reason or "no requests")
         if slo.measure == "percentile" and (fewest := min(map(len, windows))) * (1 - (slo.quantile or 0)) < 10:
             return Estimate(None, reason=f"insufficient: a window holds only {fewest} requests")
-        values = [_value(slo, part) for part in windows]
+        values = [_value(slo, window) for window in windows]
         worst.append(min(values) if slo.measure == "attainment" else max(values))
-    return Estimate(mean_of(worst).value, reason=result.shortness) if result.shortness else mean_of(worst)
+        doubts.append(windows[0].error * worst[-1] if slo.measure == "percentile" and isfinite(worst[-1]) else 0.0)
+    doubt = sum(doubts) / len(doubts)
+    estimate = around(sum(worst) / len(worst), worst, doubt=doubt, doubts=doubts)
+    return Estimate(estimate.value, reason=result.shortness) if result.shortness else estimate

@@ -25,6 +25,10 @@ SEMANTICS_VERSION = 3
 """Raised whenever the same case may give other results."""
 
 
+MOST_RECORDS = 1_000_000
+"""Requests of a replication whose records are kept unless the case says otherwise."""
+
+
 @dataclass(frozen=True)
 class Case:
     """Everything a run depends on, but for the replication number."""
@@ -39,6 +43,8 @@ class Case:
     """Nanoseconds at the start that are not counted; None finds them where a steady state can exist."""
     replications: int
     seed: int
+    records: bool | None = None
+    """Whether what became of each request is kept, or only what they came to; None keeps up to MOST_RECORDS."""
     precision: float | None = None
     """Share of a figure that half of its interval may come to: replications are added until it does."""
 
@@ -47,6 +53,15 @@ class Case:
         content = {"schema": SCHEMA_VERSION, "semantics": SEMANTICS_VERSION, "case": _plain(self)}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def keeps_records(self) -> bool:
+        """Whether what became of each request is kept."""
+        return self.requests() <= MOST_RECORDS if self.records is None else self.records
+
+    def requests(self) -> float:
+        """Requests of one replication that are expected; of closed loops the most that there can be."""
+        spans = [min(self.duration, item.arrivals.span() or self.duration) for item in self.workloads]
+        return sum(self.rate(item) * span / SECOND for item, span in zip(self.workloads, spans, strict=True))
 
     def stages_of(self, pool: int) -> list[int]:
         """The stages that a pool serves."""

@@ -6,7 +6,6 @@ Only workloads with retries or closed loops are followed; the others cost nothin
 from __future__ import annotations
 
 import functools
-from array import array
 from collections import deque
 from collections.abc import Callable
 from heapq import heappush
@@ -118,20 +117,9 @@ class Clients:
     def __init__(self, clock: Clock, tape: Tape, case: Case, flow: Flow) -> None:
         self.clock, self.tape, self.flow, self.until = clock, tape, flow, case.duration
         self.workloads = [_Workload(number, item, tape) for number, item in enumerate(case.workloads)]
-        self.origin = array("q")
-        """By row: the first row of the request's first attempt."""
-        self.attempt = array("B")
-        self.open = bytearray()
-        """By first row: whether its client still waits for an answer."""
+        self.attempt, self.open = tape.attempt, tape.open
         self.coming = 0
         """Attempts that are sure to follow: retries and users who think."""
-
-    def make_room(self) -> None:
-        """Lengthens the columns by the first attempts that the tape has given out."""
-        start, count = len(self.origin), len(self.tape.arrived) - len(self.origin)
-        self.origin.extend(map(self.tape.first, range(start, start + count)))
-        self.attempt.frombytes(bytes(count))
-        self.open += b"\x01" * count
 
     def send(self, row: int, now: int) -> None:
         """An attempt is sent."""
@@ -143,7 +131,7 @@ class Clients:
                 workload.queue.append(row)
                 if not workload.armed:
                     self._arm(workload)
-        self.flow.begin(row, place(ARRIVAL, 0, row), now)
+        self.flow.begin(row, place(ARRIVAL, 0, self.tape.number[row]), now)
 
     def answered(self, row: int, now: int) -> None:
         """The answer to an attempt has come."""
@@ -163,9 +151,10 @@ class Clients:
         if attempt <= len(workload.waits) and (workload.share is None or workload.tokens >= _TOKEN):
             if workload.share is not None:
                 workload.tokens -= _TOKEN
-            index = self.tape.index[row]
-            time = now + workload.wait(index, attempt)
-            self._at(time, RETRY, row, functools.partial(self._again, workload, index, attempt, row))
+            tape, index = self.tape, self.tape.index[row]
+            tape.again[row] = 1
+            again = functools.partial(self._send, workload, index, attempt, tape.origin[row])
+            self._at(now + workload.wait(index, attempt), RETRY, row, again)
         elif workload.case.arrivals.closed:
             self._think(workload, row, now, _PAUSE)
 
@@ -176,21 +165,16 @@ class Clients:
             return
         time = now + max(workload.thought(index), least)
         if time < self.until:
-            self._at(time, ARRIVAL, row, functools.partial(self._again, workload, index, 0, row))
+            self._at(time, ARRIVAL, row, functools.partial(self._send, workload, index, 0, None))
 
     def _at(self, time: int, rank: int, row: int, what: Callable[[int], None]) -> None:
         self.coming += 1
-        heappush(self.clock.agenda, (time, place(rank, 0, row), 0, what))
+        heappush(self.clock.agenda, (time, place(rank, 0, self.tape.number[row]), 0, what))
 
-    def _again(self, workload: _Workload, index: int, attempt: int, before: int, now: int) -> None:
-        """The next attempt at the request of row `before`, or (attempt 0) another request after it."""
+    def _send(self, workload: _Workload, index: int, attempt: int, origin: int | None, now: int) -> None:
+        """The next attempt at a request, or (attempt 0) the next request after one."""
         self.coming -= 1
-        row = self.tape.append(workload.number, index, attempt, now)
-        count = len(workload.case.stages)
-        self.origin.extend([self.origin[before] if attempt else row] * count)
-        self.attempt.extend([attempt] * count)
-        self.open += b"\x01" * count
-        self.send(row, now)
+        self.send(self.tape.append(workload.number, index, attempt, origin, now), now)
 
     def _arm(self, workload: _Workload) -> None:
         """Sets the timer to the next client who may give up."""

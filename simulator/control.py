@@ -30,9 +30,12 @@ class Control:
         self.pool = pool
         self._last = 0
         self._read = 0
-        """Rows of the batch log that need not be read again: all those batches had ended."""
+        """Number of the first batch that must be read again: those before had ended."""
+        self._worked = 0
+        """Nanoseconds in which devices that instances share had something to do, until the last look."""
         self._arrivals = 0
         self._serving = 0.0
+        pool.log.since = 0
 
     def process(self, period: int) -> Generator[simpy.Event, Any, Any]:
         """A SimPy process."""
@@ -51,7 +54,7 @@ class Control:
     def _observe(self, now: int) -> Observation:
         pool = self.pool
         present = pool.present()
-        arrivals = pool.log.taken() + pool.dropped + len(pool.log.rejected) + pool.waiting()
+        arrivals = pool.log.ended() + pool.waiting()
         serving = sum(
             (now if record.stopped is None else record.stopped) - record.ready
             for record in pool.log.replicas
@@ -71,7 +74,13 @@ class Control:
 
     def _busy(self, now: int) -> int:
         """Nanoseconds of service since the last look, over all replicas."""
-        rows = self.pool.log.batch_rows(self._read)
+        pool = self.pool
+        if pool.case.sharing.common:
+            worked = sum(replica.device.worked(now) for replica in pool.replicas if replica.device is not None)
+            busy, self._worked = worked - self._worked, worked
+            return busy
+        rows = pool.log.batch_rows(self._read)
         running = rows[:, END] > now
-        self._read += int(running.argmax()) if running.any() else len(rows)
-        return busy_time(rows, self._last, now, self.pool.case.sharing.common)
+        self._read = self._read + int(running.argmax()) if running.any() else pool.log.batch_count()
+        pool.log.since = now
+        return busy_time(rows, self._last, now)

@@ -138,7 +138,7 @@ class Desk(Line):
         if patience is None or not patience.over(request, now):
             return False
         del self.held[request]
-        self.pool.dropped += 1
+        self.pool.log.dropped.append(request)
         self.pool.lose(request, self.slot)
         return True
 

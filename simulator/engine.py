@@ -15,11 +15,13 @@ from simulator.clock import Clock
 from simulator.closing import close
 from simulator.control import Control, scraping
 from simulator.flow import Flow
+from simulator.ledger import Ledger
 from simulator.limits import Admission
 from simulator.patience import Patience
 from simulator.per_request import PerRequestPool
 from simulator.pool import PoolRun
 from simulator.recording import Replication
+from simulator.tally import Tally
 from simulator.tape import Tape
 
 _CHECK_EVERY = 256  # looking whether all have left costs a look at every replica
@@ -27,30 +29,55 @@ _CHECK_EVERY = 256  # looking whether all have left costs a look at every replic
 
 def simulate(case: Case, replication: int) -> Replication:
     """Runs one replication: requests arrive for `case.duration`, and are followed until the last has left."""
-    clock, tape = Clock(), Tape(case, replication)
-    pools = _pools(case, clock, tape)
-    flow = Flow(clock, tape, case, pools)
-    if any(workload.answers_back for workload in case.workloads):
-        flow.clients = Clients(clock, tape, case, flow)
-    for pool in pools:
-        pool.join(flow)
-        if (period := pool.case.autoscaler.period()) is not None:
-            clock.process(Control(pool).process(period))
-        if (reading := pool.case.balancer.scraping()) is not None:
-            clock.process(scraping(pool, *reading))
-    _let_arrive(clock, tape, pools, flow)
-    clock.run_until(case.duration)
-    clients = flow.clients
-    while clock.agenda and (
-        flow.travelling
-        or (clients is not None and clients.coming)
-        or any(pool.present() > pool.stranded() for pool in pools)
-    ):
-        for _ in range(min(_CHECK_EVERY, len(clock.agenda))):
-            if clock.agenda:  # a death may have taken much off it
-                clock.step()
-    origin = None if clients is None else clients.origin
-    return close(case, replication, tape, [pool.log for pool in pools], int(clock.now), origin)
+    run = _Run(case, replication)
+    run.through()
+    return close(case, replication, run.tape, [pool.log for pool in run.pools], int(run.clock.now))
+
+
+def count(case: Case, replication: int) -> Tally:
+    """The same, of which only what it came to is kept: memory does not grow with the number of requests."""
+    run = _Run(case, replication)
+    ledger = Ledger(case, replication, run.tape, run.pools, run.flow)
+    run.through()
+    return ledger.finish(int(run.clock.now))
+
+
+def outcome(case: Case, replication: int) -> Replication | Tally:
+    """One replication, with records where the case keeps them."""
+    return simulate(case, replication) if case.keeps_records() else count(case, replication)
+
+
+class _Run:
+    """The clock, the tape and the pools of one replication."""
+
+    def __init__(self, case: Case, replication: int) -> None:
+        self.case = case
+        self.clock = clock = Clock()
+        self.tape = tape = Tape(case, replication)
+        self.pools = pools = _pools(case, clock, tape)
+        self.flow = flow = Flow(clock, tape, case, pools)
+        if tape.answers_back:
+            flow.clients = Clients(clock, tape, case, flow)
+        for pool in pools:
+            pool.join(flow)
+            if (period := pool.case.autoscaler.period()) is not None:
+                clock.process(Control(pool).process(period))
+            if (reading := pool.case.balancer.scraping()) is not None:
+                clock.process(scraping(pool, *reading))
+
+    def through(self) -> None:
+        """Lets every request come, and runs until the last has left."""
+        clock, clients = self.clock, self.flow.clients
+        _let_arrive(clock, self.tape, self.pools, self.flow)
+        clock.run_until(self.case.duration)
+        while clock.agenda and (
+            self.flow.travelling
+            or (clients is not None and clients.coming)
+            or any(pool.present() > pool.stranded() for pool in self.pools)
+        ):
+            for _ in range(min(_CHECK_EVERY, len(clock.agenda))):
+                if clock.agenda:  # a death may have taken much off it
+                    clock.step()
 
 
 def _pools(case: Case, clock: Clock, tape: Tape) -> list[PoolRun]:
@@ -82,6 +109,4 @@ def _let_arrive(clock: Clock, tape: Tape, pools: list[PoolRun], flow: Flow) -> N
     for times, rows in tape.blocks():
         for pool in pools:
             pool.log.flush()
-        if flow.clients is not None:
-            flow.clients.make_room()
         clock.run_through(times, rows, arrive)

@@ -2,6 +2,7 @@
 
     HeadroomError
     ├── InputError          something the user wrote: one line, exit code 2
+    ├── NotKeptError        asked of a run whose records were not kept: exit code 1
     └── MeasurementError    the machine could not do what was asked: exit code 1
 
 Statistical trouble is not an exception: it is a value (`statistics.Estimate.reason`).
@@ -23,6 +24,10 @@ class HeadroomError(Exception):
 
 class MeasurementError(HeadroomError):
     """A measurement could not be made here."""
+
+
+class NotKeptError(HeadroomError):
+    """The records of requests would be needed, and were not kept."""
 
 
 class InputError(HeadroomError):

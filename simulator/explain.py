@@ -12,25 +12,15 @@ from dataclasses import dataclass
 from math import inf, isinf
 
 import numpy as np
-import numpy.typing as npt
 
-from simulator.batching import FULL
 from simulator.levers import Lever, levers
 from simulator.quantities import SECOND
-from simulator.recording import COMPLETED, REASON, SIZE, STAGE_CAUSES, START, Replication
+from simulator.recording import STAGE_CAUSES
 from simulator.replications import Known, replicate
 from simulator.results import Result
-from simulator.statistics import (
-    CONFIDENCE,
-    Difference,
-    Estimate,
-    Sections,
-    mean_of,
-    paired_difference,
-    quantile,
-    sections_for,
-)
-from simulator.streams import Floats, Integers
+from simulator.samples import Sample
+from simulator.sections import Difference, Sections, paired_difference, sections_for
+from simulator.statistics import CONFIDENCE, Estimate, mean_of
 from simulator.summary import PoolSummary
 
 WAITING = ("cold start", "queue", "batch wait")
@@ -60,27 +50,18 @@ def pool_accounts(result: Result) -> tuple[PoolAccount, ...]:
 
 
 def _account(result: Result, number: int, summary: PoolSummary) -> PoolAccount:
-    largest = result.case.pools[number].batching.largest()
-    waited, batches, full, answered = 0, 0, 0, 0
-    total = np.zeros(len(STAGE_CAUSES))
-    for run in result.replications:
-        measured = result.measured(run)
-        counted = measured & (run.outcome == COMPLETED)
-        answered += int(counted.sum())
+    begin, largest = result.begin, result.case.pools[number].batching.largest()
+    waited, batches, full, total = 0.0, 0.0, 0.0, np.zeros(len(STAGE_CAUSES))
+    for run in result.tallies:
         for stage in result.case.stages_of(number):
-            visits = run.visits[stage]
-            request = run.request(visits.attempt)
-            total += visits.causes[:, counted[request] & visits.critical].sum(axis=1)
-            waits = visits.causes[[STAGE_CAUSES.index(cause) for cause in WAITING]]
-            waited += int(waits[:, measured[request]].sum())
-        rows = run.pools[number].batches
-        rows = rows[(rows[:, START] >= result.start) & (rows[:, START] < result.case.duration)]
-        batches += len(rows)
-        full += int(_full(rows, largest).sum())
-    seconds = (total / max(answered, 1) / SECOND).tolist()
+            total += run.stages[stage].answered[:, begin:].sum(axis=1)
+            waited += sum(float(run.stages[stage].spent[STAGE_CAUSES.index(cause), begin:].sum()) for cause in WAITING)
+        batches += float(run.pools[number].batches[begin:].sum())
+        full += float(run.pools[number].full[begin:].sum())
+    seconds = (total / max(result.answered, 1) / SECOND).tolist()
     return PoolAccount(
         summary=summary,
-        waiting=waited / SECOND / (result.seconds * len(result.replications)),
+        waiting=waited / SECOND / (result.seconds * len(result.runs)),
         largest=largest,
         full=full / max(batches, 1),
         causes=dict(zip(STAGE_CAUSES, seconds, strict=True)),
@@ -177,41 +158,28 @@ def explain(result: Result, jobs: int = 1, progress: Progress | None = None, kno
     for lever in levers(result.case):
         if _never_bound(result, lever):
             continue
-        parts = []
-        for run in replicate(lever.case, range(len(result.replications)), jobs, known):
-            parts.append(_seconds(run, result.start))
+        parts: list[Sample] = []
+        for run in replicate(lever.case, range(len(result.runs)), jobs, known):
+            parts += Result(lever.case, [run]).samples(begin=result.begin)
             if progress is not None:
-                progress(f"{lever.what} of {lever.pool}", len(parts), len(result.replications))
+                progress(f"{lever.what} of {lever.pool}", len(parts), len(result.runs))
         tried.append((bench.relief(lever, parts), parts))
     tried.sort(key=lambda one: one[0].rank)
     clear = len(tried) < 2 or bench.clear(tried[0][1], [parts for _, parts in tried[1:]])
     return Explanation(result, q, bench.tail, bench.missed, tuple(relief for relief, _ in tried), clear, bench.reason)
 
 
-def _seconds(run: Replication, start: int) -> Floats:
-    found: Floats = np.where(run.outcome == COMPLETED, run.latency / SECOND, inf)[run.arrived >= start]
-    return found
-
-
-def _full(rows: Integers, largest: int) -> npt.NDArray[np.bool_]:
-    """Which batches could take no more."""
-    found: npt.NDArray[np.bool_] = (rows[:, SIZE] >= largest) | (rows[:, REASON] == FULL)
-    return found
-
-
 def _never_bound(result: Result, lever: Lever) -> bool:
     """Whether the runs never came to a constraint, so that they would be the same without it."""
     number = [pool.name for pool in result.case.pools].index(lever.pool)
-    records = [run.pools[number] for run in result.replications]
     if lever.what in ("largest batch", "largest total"):
-        largest = result.case.pools[number].batching.largest()
-        return not any(_full(one.batches, largest).any() for one in records)
+        return not any(run.pools[number].filled for run in result.tallies)
     if lever.what == "batching delay":
         cause = STAGE_CAUSES.index("batch wait")
         stages = result.case.stages_of(number)
-        return not any(run.visits[stage].causes[cause].any() for run in result.replications for stage in stages)
+        return not any(run.stages[stage].spent[cause].any() for run in result.tallies for stage in stages)
     if lever.what == "cold start":
-        return not any(record.launched > 0 for one in records for record in one.replicas)
+        return not any(record.launched > 0 for run in result.tallies for record in run.lives[number].replicas)
     return False
 
 
@@ -220,18 +188,18 @@ class _Bench:
 
     def __init__(self, result: Result, q: float) -> None:
         self.q = q
-        self.parts = result.latencies()
+        self.parts = result.samples()
         self.tail, self.missed = self._tail(self.parts), _missed(self.parts)
         self.way, self.reason = Sections(), ""
         if result.steady and not result.refusal:  # what is refused a steady state is still a window, and said to be one
             self.way, self.reason = sections_for(self.parts, q, result.seconds, result.gate)
             self.reason = result.shortness or self.reason
 
-    def _tail(self, parts: list[Floats]) -> float:
-        together = np.concatenate(parts)
-        return quantile(together, self.q) if len(together) else inf
+    def _tail(self, parts: list[Sample]) -> float:
+        together = Sample.joined(parts)
+        return together.quantile(self.q) if len(together) else inf
 
-    def relief(self, lever: Lever, parts: list[Floats]) -> Relief:
+    def relief(self, lever: Lever, parts: list[Sample]) -> Relief:
         missed = mean_of(
             [_missed([after]) - _missed([before]) for before, after in zip(self.parts, parts, strict=True)]
         )
@@ -240,12 +208,12 @@ class _Bench:
             change = Estimate(tail - self.tail, reason=change.reason)
         return Relief(lever, tail, _missed(parts), change, missed)
 
-    def clear(self, best: list[Floats], others: list[list[Floats]]) -> bool:
+    def clear(self, best: list[Sample], others: list[list[Sample]]) -> bool:
         """Whether the best is better than each of the others; Bonferroni's intervals, as they are a family."""
         confidence = 1 - (1 - CONFIDENCE) / len(others)
         return all(self._worse(best, other, confidence) for other in others)
 
-    def _worse(self, best: list[Floats], other: list[Floats], confidence: float) -> bool:
+    def _worse(self, best: list[Sample], other: list[Sample], confidence: float) -> bool:
         if isinf(self._tail(best)):
             more = [_missed([after]) - _missed([before]) for before, after in zip(best, other, strict=True)]
             estimate = Difference(sum(more) / len(more), tuple(more)).estimate(confidence)
@@ -255,12 +223,12 @@ class _Bench:
             estimate = self._difference(best, other).estimate(confidence)
         return estimate.low is not None and estimate.low > 0
 
-    def _difference(self, first: list[Floats], second: list[Floats]) -> Difference:
+    def _difference(self, first: list[Sample], second: list[Sample]) -> Difference:
         if self.reason:
             return Difference(reason=self.reason)
-        return paired_difference(first, second, lambda part: quantile(part, self.q), self.way)
+        return paired_difference(first, second, self.q, self.way)
 
 
-def _missed(parts: list[Floats]) -> float:
+def _missed(parts: list[Sample]) -> float:
     count = sum(map(len, parts))
-    return sum(int(np.isinf(part).sum()) for part in parts) / count if count else 0.0
+    return sum(part.missed for part in parts) / count if count else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from heapq import heappush
 from typing import TYPE_CHECKING
@@ -93,6 +93,13 @@ class Flow:
         if left:
             self.pending[key] = left
         return not left
+
+    def forget(self, rows: Iterable[int]) -> None:
+        """Rows will be used again: nothing of what they waited for will come."""
+        if self.pending:
+            for row in rows:
+                self.pending.pop(row, None)
+                self.pending.pop(~row, None)
 
     def _later(self, time: int, place: int, what: Callable[[int], None]) -> None:
         self.travelling += 1

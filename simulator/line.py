@@ -104,7 +104,7 @@ class Line:
         assert pool.patience is not None
         while waiting and pool.patience.over(waiting[0], now):
             request = waiting.popleft()
-            pool.dropped += 1
+            pool.log.dropped.append(request)
             pool.lose(request, self.slot)
         if self.slot >= 0 and not self.present():
             pool.replicas[self.slot].leave(now)
@@ -158,7 +158,7 @@ class Instance:
         self.place = place(COMPLETION, pool.number, replica.slot, index)
         self.hands_on = place(HAND_OFF, pool.number, replica.slot, index)
         self.finish = self._finish
-        self.pace = replica.pace
+        self.pace = None if replica.pace is None else replica.pace.end
 
     def serve(self, members: list[int], cost: int, why: int, start: int, since: int) -> None:
         """Serves a batch from `start` on, now or later; it could have served since `since`."""

@@ -91,7 +91,7 @@ class OrderedLine(Line):
         """Takes out the visits whose clients have given up, wherever they wait."""
         for queue in self.queues.values():
             for visit in queue.expired(now):
-                self.pool.dropped += 1
+                self.pool.log.dropped.append(visit)
                 self.pool.lose(visit, self.slot)
         if self.slot >= 0 and not self.present():
             self.pool.replicas[self.slot].leave(now)

@@ -58,6 +58,11 @@ class PerRequestPool(PoolRun):
         if not self.view.outstanding[slot]:
             self._rest(slot, now)
 
+    def lost(self, running: list[int], waiting: list[int], slot: int, now: int) -> None:
+        """A replica has died; so may the one that a request launched, and the request with it."""
+        self.bound.pop(slot, None)
+        super().lost(running, waiting, slot, now)
+
     def dismiss(self, slot: int) -> None:
         """A replica takes no more requests."""
         self.idle.pop(slot, None)
@@ -89,6 +94,8 @@ class PerRequestPool(PoolRun):
         line.waiting.append(request)
         if line.idle:
             line.consider(now)
+            if not self.view.outstanding[slot]:  # its client had given up on the way
+                self._rest(slot, now)
 
     def _rest(self, slot: int, now: int) -> None:
         """A replica is free: it takes the next of those who wait, or becomes idle."""
@@ -97,7 +104,7 @@ class PerRequestPool(PoolRun):
             if self.patience is None or not self.patience.over(request, now):
                 self._send(request, slot, RECENT, now)
                 return
-            self.dropped += 1
+            self.log.dropped.append(request)
             self.lose(request, -1)
         self.idle[slot] = now
         self._arm()

@@ -39,7 +39,6 @@ class PoolRun:
         "clients",
         "clock",
         "costs",
-        "dropped",
         "fleet",
         "flow",
         "gathered",
@@ -81,8 +80,6 @@ class PoolRun:
         """Who must hear of visits that have ended, if anybody."""
         self.told = True
         """Whether anybody must hear of a finished batch: a balancer, the flow, limits."""
-        self.dropped = 0
-        """Visits that left a queue unserved: their client had given up, or their replica died."""
         self.held: deque[int] = deque()
         """Visits that wait because no replica is ready."""
         self.gathered: list[Line] | None = None
@@ -224,7 +221,7 @@ class PoolRun:
 
     def lost(self, running: list[int], waiting: list[int], slot: int, now: int) -> None:
         """A replica has died with what it ran and with what waited for it alone."""
-        self.dropped += len(waiting)
+        self.log.dropped += waiting
         visits = running + waiting
         self.log.lost += [(visit, now) for visit in visits]
         if self.shared is None and visits:

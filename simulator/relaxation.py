@@ -9,11 +9,11 @@ import numpy as np
 
 from simulator.case import Case
 from simulator.faults import Fault
+from simulator.grid import BINS
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
-from simulator.recording import END, SIZE, START, Replication
 from simulator.statistics import RELAXATIONS
-from simulator.streams import Floats, Integers
+from simulator.tally import Tally
 
 FAILURES = 10
 """Failures that a section must see on average."""
@@ -21,8 +21,8 @@ PLAIN = 1.5
 """A variability below this is that of Poisson arrivals and exponential service, but for noise in its estimate."""
 
 
-def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
-    """Seconds in which the slowest pool forgets; `start` is where measuring starts, in nanoseconds.
+def relaxation(case: Case, runs: Sequence[Tally], begin: int) -> float:
+    """Seconds in which the slowest pool forgets; `begin` is the slice in which measuring starts.
 
     That of M/M/1 at a line's capacity, 1 / (capacity x (1 - sqrt(load))^2), times the variability where it is
     larger (heavy traffic: a queue relaxes as fast as the variance of what comes and goes lets it), and at least
@@ -32,7 +32,7 @@ def relaxation(case: Case, runs: Sequence[Replication], start: int) -> float:
     """
     return max(
         max(
-            _pool(case, number, pool, runs, start),
+            _pool(case, number, pool, runs, begin),
             pool.autoscaler.memory() / SECOND,
             *(_memory(pool, fault) for fault in pool.faults),
         )
@@ -46,7 +46,7 @@ def _memory(pool: CasePool, fault: Fault) -> float:
     return max(lasts, between * FAILURES / RELAXATIONS) / SECOND
 
 
-def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], start: int) -> float:
+def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Tally], begin: int) -> float:
     stages = case.stages_of(number)
     batch = max(map(case.full_batch, stages)) / SECOND
     load = case.load(number)
@@ -55,41 +55,33 @@ def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Replication], 
         return max(batch, max(given_up, default=0) / SECOND)
     replicas = pool.replicas if pool.balancer.shared_queue else 1
     slowest = min(case.capacity(stage, replicas) for stage in stages)
-    return max(batch, variability(case, number, runs, start) / (slowest * (1 - sqrt(load)) ** 2))
+    return max(batch, variability(case, number, runs, begin) / (slowest * (1 - sqrt(load)) ** 2))
 
 
-def variability(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
+def variability(case: Case, number: int, runs: Sequence[Tally], begin: int) -> float:
     """Variance of arrivals and services of a pool, over that of M/M/1; 1 where it is no larger."""
-    found = (max(1.0, _dispersion(case, number, runs, start)) + _spread_of_service(case, number, runs, start)) / 2
+    found = (max(1.0, _dispersion(case, number, runs, begin)) + _spread_of_service(case, number, runs, begin)) / 2
     return found if found > PLAIN else 1.0
 
 
-def _dispersion(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
+def _dispersion(case: Case, number: int, runs: Sequence[Tally], begin: int) -> float:
     """Variance over mean of the arrivals in the longest time that the gate may come to; 1 for Poisson arrivals."""
-    edges = np.linspace(start, case.duration, RELAXATIONS + 1)
-    comes = np.array([number in case.pools_of(item) for item in case.workloads])
-    counts = np.concatenate([np.histogram(run.arrived[comes[run.workload]], edges)[0] for run in runs])
+    comes = [number in case.pools_of(item) for item in case.workloads]
+    bins = np.stack([run.arrived[comes, begin * BINS :].sum(axis=0) for run in runs])
+    each = bins.shape[1] // RELAXATIONS
+    counts = bins[:, : bins.shape[1] // each * each].reshape(-1, each).sum(axis=1)
     mean = float(counts.mean())
     return float(counts.var()) / mean if mean else 1.0
 
 
-def _spread_of_service(case: Case, number: int, runs: Sequence[Replication], start: int) -> float:
+def _spread_of_service(case: Case, number: int, runs: Sequence[Tally], begin: int) -> float:
     """Squared coefficient of variation of a batch's time, given its stage and size, times the mean size."""
-    parts = [_ratios(case, number, stage, run, start) for run in runs for stage in case.stages_of(number)]
-    ratio, sizes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    if not len(ratio):
+    stages = [run.stages[stage] for run in runs for stage in case.stages_of(number)]
+    batches, sizes, ratios, squares = (
+        sum(float(getattr(stage, name)[begin:].sum()) for stage in stages)
+        for name in ("batches", "sizes", "ratios", "squares")
+    )
+    if not batches:
         return 1.0
-    return float(ratio.var() / ratio.mean() ** 2 * sizes.mean()) if ratio.mean() > 0 else 0.0
-
-
-def _ratios(case: Case, number: int, stage: int, run: Replication, start: int) -> tuple[Floats, Integers]:
-    """The times of a stage's batches over those that the law expects of their sizes, and the sizes."""
-    taken = run.visits[stage].batch_of
-    rows = run.pools[number].batches[np.unique(taken[taken >= 0])]
-    rows = rows[rows[:, START] >= start]
-    sizes, places = np.unique(rows[:, SIZE], return_inverse=True)
-    demand = case.demand(stage)
-    each = demand.items()
-    most = max(case.pools[number].batching.most(each), 1.0)  # many requests in one batch bring few items each
-    expected = np.array(demand.work([min(each * int(size), most) for size in sizes]))[places]
-    return (rows[:, END] - rows[:, START]) / np.maximum(expected, 1.0), rows[:, SIZE]
+    mean = ratios / batches
+    return max(0.0, squares / batches / mean**2 - 1) * sizes / batches if mean > 0 else 0.0

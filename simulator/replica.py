@@ -64,14 +64,13 @@ class Replica:
         self.life = -1
         """How many replicas have had the slot before."""
         self.entity = f"{pool.case.name}/{slot}"
-        pace = pool.case.speed.start(pool.tape.draws, self.entity)
-        self.pace = None if pace is None else pace.end
-        """The function (start, work) -> end; None where work takes as long as it says."""
+        self.pace = pool.case.speed.start(pool.tape.draws, self.entity)
+        """Its speed over time; None where work takes as long as it says."""
         self.device: Device | None = None
         """What its instances share, if they do."""
         if (shares := pool.case.sharing.shares(pool.seats)) is not None:
-            pace = pace or Pace(Constant().steps(pool.tape.draws, self.entity))
-            self.device = Device(pool, slot, shares, pace)
+            self.pace = self.pace or Pace(Constant().steps(pool.tape.draws, self.entity))
+            self.device = Device(pool, slot, shares, self.pace)
         self.line = pool.shared or line_of(pool, slot)
         lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
         self.instances: list[Instance] = []
@@ -98,7 +97,7 @@ class Replica:
         for instance in self.instances:
             instance.members = NOBODY
         if self.device is not None:
-            self.device.clear()
+            self.device.clear(now)
         own = line.slot >= 0
         pool.clock.forget((TIMER, COMPLETION) if own else (COMPLETION,), pool.number, self.slot)
         pool.lost(running, line.clear() if own else [], self.slot, now)
@@ -107,11 +106,11 @@ class Replica:
         """It can serve from now on."""
         slow = self.pool.case.slow_start
         if slow is not None and self.record.launched:
-            pace = Pace(slow.steps(now, self.pool.case.speed.steps(self.pool.tape.draws, self.entity)))
+            self.pace = Pace(slow.steps(now, self.pool.case.speed.steps(self.pool.tape.draws, self.entity)))
             if self.device is not None:
-                self.device.change(pace, now)
+                self.device.change(self.pace, now)
             for instance in self.instances:
-                instance.pace = pace.end
+                instance.pace = self.pace.end
         for instance in self.instances:
             instance.line.free(instance, now)
 

@@ -9,22 +9,25 @@ from dataclasses import replace
 from functools import partial
 
 from simulator.case import Case
-from simulator.engine import simulate
+from simulator.engine import outcome
 from simulator.plugins import load_plugins, loaded_plugins
 from simulator.precision import can_grow, counts, reached
 from simulator.recording import Replication
 from simulator.results import Result
+from simulator.tally import Tally
 
 Progress = Callable[[int, int], None]
 """Called with (replications done, replications in all)."""
 Enough = Callable[[Result], bool]
 """Whether a result is precise enough."""
 
-Known = MutableMapping[tuple[str, int], Replication]
+Known = MutableMapping[tuple[str, int], Replication | Tally]
 """Replications that an earlier run left, by case and number; a mapping may forget what it likes."""
 
 
-def replicate(case: Case, numbers: Sequence[int], jobs: int = 1, known: Known | None = None) -> Iterator[Replication]:
+def replicate(
+    case: Case, numbers: Sequence[int], jobs: int = 1, known: Known | None = None
+) -> Iterator[Replication | Tally]:
     """Replications of a case by their numbers, in order.
 
     How many processes share the work, and which replications were known before, cannot be observed.
@@ -43,10 +46,10 @@ def replicate(case: Case, numbers: Sequence[int], jobs: int = 1, known: Known | 
             yield replication
 
 
-def _simulate(case: Case, numbers: Sequence[int], jobs: int) -> Iterator[Replication]:
+def _simulate(case: Case, numbers: Sequence[int], jobs: int) -> Iterator[Replication | Tally]:
     processes = min(jobs, len(numbers))
     if processes <= 1:
-        yield from map(partial(simulate, case), numbers)
+        yield from map(partial(outcome, case), numbers)
         return
     workers = ProcessPoolExecutor(
         max_workers=processes,
@@ -55,7 +58,7 @@ def _simulate(case: Case, numbers: Sequence[int], jobs: int) -> Iterator[Replica
         initargs=(loaded_plugins(),),
     )
     with workers:
-        yield from workers.map(partial(simulate, case), numbers)
+        yield from workers.map(partial(outcome, case), numbers)
 
 
 def run_case(
@@ -70,7 +73,7 @@ def run_case(
     With a precision, the replications are doubled until `enough` says so, more cannot help, or the budget is spent.
     It is asked at fixed counts only, so the number of processes cannot change the answer.
     """
-    done: list[Replication] = []
+    done: list[Replication | Tally] = []
     for count in counts(case):
         for replication in replicate(case, range(len(done), count), jobs, known):
             done.append(replication)

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from math import inf
 
 import numpy as np
-import numpy.typing as npt
 
 from simulator.attainment import Verdict, judge
 from simulator.case import Case
 from simulator.cost import bill
+from simulator.errors import NotKeptError
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, OUTCOMES, Replication
+from simulator.recording import CAUSES, OUTCOMES, Replication
 from simulator.relaxation import relaxation
+from simulator.samples import Sample
+from simulator.sections import steady_quantile, window_quantile
 from simulator.service import Level
 from simulator.stability import Spell, Stability, WindowLoad, growth, label, window_load
-from simulator.statistics import (
-    Estimate,
-    Gate,
-    mean_of,
-    quantile,
-    share_of,
-    steady_quantile,
-    window_quantile,
-)
-from simulator.streams import Floats
+from simulator.statistics import Estimate, Gate, mean_of, share_of
 from simulator.summary import LEVELS, PoolSummary, summarise
+from simulator.tally import Tally
 from simulator.warmup import measuring_start
 
 
@@ -37,22 +30,41 @@ class Result:
     Latencies are in seconds; a request that was not answered in time counts as infinitely slow.
     """
 
-    def __init__(self, case: Case, replications: Sequence[Replication]) -> None:
-        self.case = case
-        self.replications = tuple(replications)
+    def __init__(self, case: Case, runs: Sequence[Replication | Tally]) -> None:
+        self.case, self.runs = case, tuple(runs)
+
+    @property
+    def replications(self) -> tuple[Replication, ...]:
+        """The records of every request. Raises NotKeptError where they were not kept."""
+        kept = tuple(run for run in self.runs if isinstance(run, Replication))
+        if len(kept) < len(self.runs):
+            raise NotKeptError("the records of requests were not kept: set run.records to true")
+        return kept
 
     # What is measured.
+
+    @cached_property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What the replications came to."""
+        return tuple(run if isinstance(run, Tally) else Tally.of(self.case, run) for run in self.runs)
 
     @cached_property
     def _start(self) -> tuple[int, str]:
         if self.case.warmup is not None:
             return self.case.warmup, ""
-        return measuring_start(self.case, self.replications) if self.steady else (0, "")
+        return measuring_start(self.case, self.tallies) if self.steady else (0, "")
 
     @property
     def start(self) -> int:
         """When measuring starts, in nanoseconds: as the case says, or where the mark of the empty start ends."""
         return self._start[0]
+
+    @cached_property
+    def begin(self) -> int:
+        """The slice of time that begins then."""
+        found = self.tallies[0].grid.begin(self.start)
+        assert found is not None
+        return found
 
     @cached_property
     def window(self) -> str:
@@ -70,26 +82,17 @@ class Result:
         """Length of the measured time."""
         return (self.case.duration - self.start) / SECOND
 
-    def latencies(self, workload: str | None = None, start: int | None = None) -> list[Floats]:
-        """Seconds, by replication, of the requests that arrived in the measured time, in order of arrival.
+    def samples(self, workload: str | None = None, begin: int | None = None) -> list[Sample]:
+        """The requests that arrived in the measured time, by replication.
 
-        `start` replaces the start of the measured time, in nanoseconds.
+        `begin` replaces the slice of time that the measured time begins with.
         """
-        found = []
-        for run in self.replications:
-            seconds = np.where(run.outcome == COMPLETED, run.latency / SECOND, inf)
-            found.append(seconds[self.measured(run, workload, start)])
-        return found
+        number, first = self.place(workload), self.begin if begin is None else begin
+        return [tally.sample(number, first) for tally in self.tallies]
 
-    def measured(
-        self, run: Replication, workload: str | None = None, start: int | None = None
-    ) -> npt.NDArray[np.bool_]:
-        """Which requests of a replication arrived in the measured time."""
-        chosen = run.arrived >= (self.start if start is None else start)
-        if workload is not None:
-            names = [item.name for item in self.case.workloads]
-            chosen = chosen & (run.workload == names.index(workload))
-        return chosen
+    def place(self, workload: str | None) -> int | None:
+        """The position of a workload; None for all of them."""
+        return None if workload is None else [item.name for item in self.case.workloads].index(workload)
 
     # How loaded it is.
 
@@ -103,7 +106,7 @@ class Result:
     @cached_property
     def window_load(self) -> WindowLoad:
         """The parts of a window in which more came than what was ready could serve."""
-        return window_load(self.case, self.replications, self.start)
+        return window_load(self.case, self.tallies, self.begin)
 
     @property
     def spells(self) -> tuple[Spell, ...]:
@@ -115,7 +118,7 @@ class Result:
         """Why a load that fits still overloads; asked only of runs long enough to tell it from the start."""
         if self.gate.too_short(self.seconds):
             return ""
-        return growth(self.replications, self.start, self.case.duration)
+        return growth(self.tallies, self.begin)
 
     @cached_property
     def refusal(self) -> str:
@@ -133,7 +136,7 @@ class Result:
     @cached_property
     def gate(self) -> Gate:
         """Run length that an interval needs."""
-        return Gate(relaxation(self.case, self.replications, self.start) if self.steady else 0.0)
+        return Gate(relaxation(self.case, self.tallies, self.begin) if self.steady else 0.0)
 
     @cached_property
     def shortness(self) -> str:
@@ -146,11 +149,11 @@ class Result:
         """Latency quantile in seconds."""
         if self.refusal:
             return Estimate(None, reason=self.refusal)
-        parts = self.latencies(workload)
-        if not any(len(part) for part in parts):
+        parts = self.samples(workload)
+        if not any(map(len, parts)):
             return Estimate(None, reason="no requests")
         if self._start[1]:
-            return Estimate(quantile(np.concatenate(parts), q), reason=self._start[1])
+            return Estimate(Sample.joined(parts).quantile(q), reason=self._start[1])
         if self.steady:
             return steady_quantile(parts, q, self.seconds, self.gate)
         return window_quantile(parts, q)
@@ -159,12 +162,12 @@ class Result:
         """Mean latency in seconds."""
         if self.refusal:
             return Estimate(None, reason=self.refusal)
-        means = [float(part.mean()) for part in self.latencies(workload) if len(part)]
+        means = [part.mean() for part in self.samples(workload) if len(part)]
         return self._long_enough(mean_of(means)) if means else Estimate(None, reason="no requests")
 
-    def share(self, hits: Sequence[npt.NDArray[np.bool_]]) -> Estimate:
+    def share(self, hits: Sequence[int], totals: Sequence[int]) -> Estimate:
         """Share of the requests that count, given by replication."""
-        return self._long_enough(share_of([int(part.sum()) for part in hits], [len(part) for part in hits]))
+        return self._long_enough(share_of(hits, totals))
 
     def _long_enough(self, estimate: Estimate) -> Estimate:
         """The estimate, without its interval where a replication is too short for one."""
@@ -175,51 +178,51 @@ class Result:
     @cached_property
     def requests(self) -> int:
         """Requests that arrived in the measured time, over all replications."""
-        return sum(len(part) for part in self.latencies())
+        return sum(map(len, self.samples()))
+
+    @cached_property
+    def error(self) -> float:
+        """By which share of itself a latency may be off: nothing where records were kept."""
+        return max(part.error for part in self.samples())
 
     @cached_property
     def errors(self) -> Estimate:
         """Share of requests that were not answered in time."""
-        return self.share([np.isinf(part) for part in self.latencies()])
+        parts = self.samples()
+        return self.share([part.missed for part in parts], list(map(len, parts)))
 
     @cached_property
     def outcomes(self) -> dict[str, float]:
         """Share of the requests by what became of them."""
-        found = np.concatenate([run.outcome[self.measured(run)] for run in self.replications])
-        counts = np.bincount(found, minlength=len(OUTCOMES)) / max(len(found), 1)
-        return dict(zip(OUTCOMES, counts.tolist(), strict=True))
+        counts = np.sum([run.outcomes[:, self.begin :].sum(axis=1) for run in self.tallies], axis=0)
+        return dict(zip(OUTCOMES, (counts / max(self.requests, 1)).tolist(), strict=True))
 
     @cached_property
     def attempts(self) -> Estimate:
         """Times that a client sends a request, on average."""
-        sent = [1.0 if run.request_of is None else len(run.request_of) / len(run.arrived) for run in self.replications]
-        return mean_of(sent)
+        return mean_of([run.attempts / run.requests if run.requests else 1.0 for run in self.tallies])
 
     @cached_property
     def throughput(self) -> Estimate:
         """Answers per second."""
-        rates = []
-        for run in self.replications:
-            end = run.arrived + run.latency
-            inside = (run.outcome == COMPLETED) & (end >= self.start) & (end < self.case.duration)
-            rates.append(float(inside.sum()) / self.seconds)
-        return mean_of(rates)
+        return mean_of([float(run.answers[self.begin :].sum()) / self.seconds for run in self.tallies])
 
     @cached_property
     def accounts(self) -> dict[str, float]:
         """Mean seconds that an answered request spends on each cause; they sum to its mean latency."""
-        total, count = np.zeros(len(CAUSES)), 0
-        for run in self.replications:
-            chosen = self.measured(run) & (run.outcome == COMPLETED)
-            total += run.causes()[:, chosen].sum(axis=1)
-            count += int(chosen.sum())
-        return dict(zip(CAUSES, (total / max(count, 1) / SECOND).tolist(), strict=True))
+        total = np.sum([run.causes(self.begin) for run in self.tallies], axis=0)
+        return dict(zip(CAUSES, (total / max(self.answered, 1) / SECOND).tolist(), strict=True))
+
+    @cached_property
+    def answered(self) -> int:
+        """Requests that arrived in the measured time and were answered in time, over all replications."""
+        return self.requests - sum(part.missed for part in self.samples())
 
     @cached_property
     def pools(self) -> tuple[PoolSummary, ...]:
         """Each pool's load, use and size."""
         numbers = range(len(self.case.pools))
-        return tuple(summarise(self.case, number, self.replications, self.start) for number in numbers)
+        return tuple(summarise(self.case, number, self.tallies, self.begin) for number in numbers)
 
     @cached_property
     def level(self) -> Level:
@@ -236,7 +239,7 @@ class Result:
     @cached_property
     def cost_per_thousand(self) -> Estimate:
         """Dollars per 1,000 requests answered in time."""
-        answered = [int(np.isfinite(part).sum()) for part in self.latencies()]
+        answered = [len(part) - part.missed for part in self.samples()]
         if not all(answered):
             return Estimate(None, reason="a replication answered no request in time")
         return mean_of([1000 * cost / count for cost, count in zip(self._bills, answered, strict=True)])
@@ -247,10 +250,10 @@ class Result:
         since, until = self.start, self.case.duration
         return [
             sum(
-                bill(record.machines, pool.machine.price, since, until)
-                for record, pool in zip(run.pools, self.case.pools, strict=True)
+                bill(lives.machines, pool.machine.price, since, until)
+                for lives, pool in zip(run.lives, self.case.pools, strict=True)
             )
-            for run in self.replications
+            for run in self.tallies
         ]
 
     # Objectives.

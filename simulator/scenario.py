@@ -178,6 +178,11 @@ class Run(Record):
     """
     replications: int = Field(10, ge=1, le=10_000)
     """Independent repetitions; the intervals come from their spread. With a precision: the first number of them."""
+    records: bool | Literal["auto"] = "auto"
+    """Whether to keep what became of each request. Without, memory does not grow with their number.
+
+    Latencies are then counted in buckets, to within 0.1 %. `auto` keeps up to a million of a replication.
+    """
     precision: Precision | None = None
     """Repeat until half the interval of every figure that the objectives speak of is within this share of it.
 

@@ -58,6 +58,12 @@ class Pace:
         """When work that starts at `start` is done, in nanoseconds."""
         return self.when(self.by(start) + work * UNIT)
 
+    def forget(self, now: int) -> None:
+        """No work will start before `now`."""
+        past = bisect_right(self.edges, now) - 1
+        if past > 0:
+            del self.edges[:past], self.done[:past], self.parts[:past]
+
     def _extend(self) -> None:
         length, parts = next(self.steps)
         self.parts.append(parts)

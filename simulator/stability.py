@@ -13,31 +13,35 @@ from typing import Literal
 import numpy as np
 
 from simulator.case import Case
+from simulator.grid import SLICES
 from simulator.quantities import SECOND
-from simulator.recording import WAY, ReplicaRecord, Replication
+from simulator.recording import ReplicaRecord
 from simulator.statistics import p_value
 from simulator.streams import Floats, Integers
+from simulator.tally import Tally
 
 Stability = Literal["stable", "near saturation", "overloaded"]
 NEAR_SATURATION = 0.9
 GROWTH, DOUBT = 1.5, 0.002
 """Requests present grow when their mean in the last quarter is so many times that in the second, beyond this doubt."""
-PIECES = 60
+PIECES = SLICES // 2
 """Into so many pieces a window is cut."""
 NOISE = 2.0
 """Standard errors by which arrivals must exceed what is ready."""
 
 
-def growth(runs: Sequence[Replication], start: int, until: int) -> str:
+def growth(runs: Sequence[Tally], begin: int) -> str:
     """Why no steady state exists although the load fits: requests pile up; empty when they do not.
 
     In a queue that grows for ever, 2.3 times as many are present on average in the last quarter of the measured
-    time as in the second; the replications' spread says whether more is chance.
+    time as in the second; the replications' spread says whether more is chance. `begin` is the slice in which
+    measuring starts.
     """
     if len(runs) < 2:
         return ""
-    edges = np.linspace(start, until, 5)
-    present = np.array([[_present(run, *edges[[k, k + 1]]) for k in (1, 3)] for run in runs])
+    slices = len(runs[0].present) - begin
+    edges = [begin + slices * quarter // 4 for quarter in range(5)]
+    present = np.array([[_present(run, *edges[quarter : quarter + 2]) for quarter in (1, 3)] for run in runs])
     early, late = present.mean(axis=0).tolist()
     more = (present[:, 1] - present[:, 0]).tolist()
     if late < GROWTH * early or late <= early or p_value(late - early, more) > DOUBT:
@@ -48,10 +52,9 @@ def growth(runs: Sequence[Replication], start: int, until: int) -> str:
     )
 
 
-def _present(run: Replication, since: float, until: float) -> float:
-    """Mean number of requests in the system between two times."""
-    inside = np.minimum(run.arrived + run.latency, until) - np.maximum(run.arrived, since)
-    return float(np.maximum(inside, 0).sum() / (until - since))
+def _present(run: Tally, first: int, end: int) -> float:
+    """Mean number of requests in the system in the slices from `first` up to `end`."""
+    return float(run.present[first:end].sum() / max(run.grid.edges[end] - run.grid.edges[first], 1))
 
 
 @dataclass(frozen=True)
@@ -84,26 +87,29 @@ class WindowLoad:
         return f"overloaded {', '.join(told)}{f' and {more} times more' if more else ''}"
 
 
-def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLoad:
+def window_load(case: Case, runs: Sequence[Tally], begin: int) -> WindowLoad:
     """Holds each pool's arrivals and backlog against the replicas that were ready, averaged over replications.
 
     A pool is overloaded from when more arrives than what is ready can serve at its best batch size, until what it
-    holds is no more than that serves in one piece of the window (and in two of its largest batches).
+    holds is no more than that serves in one piece of the window (and in two of its largest batches). `begin` is the
+    slice in which measuring starts.
     """
-    edges = np.linspace(start, case.duration, PIECES + 1)
+    edges = runs[0].grid.edges[begin :: SLICES // PIECES]
     spells: list[Spell] = []
     near = False
     for number, pool in enumerate(case.pools):
-        ready = np.mean([_ready(run.pools[number].replicas, edges) for run in runs], axis=0)
+        ready = np.mean([_ready(run.lives[number].replicas, edges) for run in runs], axis=0)
         certain, held, patience = np.zeros((3, PIECES))
-        patience += float(edges[1] - edges[0])
+        patience += np.diff(edges)
         for position in case.stages_of(number):
             # In nanoseconds of one replica, so that what different stages need adds up.
             each = SECOND / case.capacity(position, 1)
-            visits = [_visits(run, position) for run in runs]
-            came = np.mean([np.histogram(one[0], edges)[0] for one in visits], axis=0)
+            came = np.mean([run.stages[position].came for run in runs], axis=0)
+            left = np.mean([run.stages[position].left for run in runs], axis=0)
+            inside = np.cumsum(came - left)[begin:]
+            came = came[begin:].reshape(PIECES, -1).sum(axis=1)
             certain += (came - NOISE * np.sqrt(came / len(runs))) * each
-            held += np.mean([_held(*one, edges) for one in visits], axis=0) * each
+            held += inside.reshape(PIECES, -1)[:, -1] * each
             patience = np.maximum(patience, 2 * case.full_batch(position))
         one_each = min(SECOND / case.capacity(position, 1) for position in case.stages_of(number))
         room = ready * np.diff(edges)
@@ -115,26 +121,13 @@ def window_load(case: Case, runs: Sequence[Replication], start: int) -> WindowLo
     return WindowLoad("near saturation" if near else "stable", ())
 
 
-def _visits(run: Replication, stage: int) -> tuple[Integers, Integers]:
-    """When visits came to the pool of a stage, and when they left it."""
-    visits = run.visits[stage]
-    left = visits.came + visits.causes.sum(axis=0)
-    return visits.came + visits.causes[WAY].sum(axis=0), left
-
-
-def _held(came: Integers, left: Integers, edges: Floats) -> Floats:
-    """Requests in a pool at the end of each piece."""
-    inside = np.searchsorted(np.sort(came), edges[1:]) - np.searchsorted(np.sort(left), edges[1:])
-    return inside.astype(float)
-
-
-def _ready(replicas: Sequence[ReplicaRecord], edges: Floats) -> Floats:
+def _ready(replicas: Sequence[ReplicaRecord], edges: Integers) -> Floats:
     """Mean number of replicas that took requests, by piece."""
-    total = np.zeros(len(edges) - 1)
+    total, length = np.zeros(len(edges) - 1), np.maximum(np.diff(edges), 1)
     for one in replicas:
         if one.ready is not None:
             gone = next((time for time in (one.drained, one.stopped) if time is not None), edges[-1])
-            total += np.maximum(np.minimum(gone, edges[1:]) - np.maximum(one.ready, edges[:-1]), 0) / np.diff(edges)
+            total += np.maximum(np.minimum(gone, edges[1:]) - np.maximum(one.ready, edges[:-1]), 0) / length
     return total
 
 

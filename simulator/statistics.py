@@ -1,15 +1,13 @@
 """Estimates with honest intervals.
 
 Requests of one run depend on each other, so the percentile of all requests with a binomial interval is about
-ten times too sure of itself. Here quantiles are pooled and *sectioned* (Asmussen & Glynn, Stochastic Simulation,
-2007, III.5): the pooled quantile, with the spread of the quantiles of about 20 sections around it. A section is a
-part of a replication, or several replications together where each is too short. Sections too short for the quantile
-give no interval but a reason.
+ten times too sure of itself. Here intervals come from the spread of independent replications, or of the sections of
+`simulator.sections`. A run too short for a figure gives no interval but a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf, isinf, sqrt
 
@@ -19,8 +17,6 @@ from scipy.special import stdtr, stdtrit
 from simulator.streams import Floats
 
 CONFIDENCE = 0.95
-SECTIONS = 20
-FEWEST_SECTIONS = 10
 TAIL_COUNT = 100
 """Requests beyond the quantile that a section must hold, on average."""
 RELAXATIONS = 100
@@ -56,20 +52,35 @@ def quantile(values: Floats, q: float) -> float:
     """The smallest value with at least a share `q` of all at or below it; infinite values are allowed."""
     if not len(values):
         raise ValueError("no values")
-    place = min(max(ceil(q * len(values) - 1e-9), 1), len(values)) - 1
+    place = rank(len(values), q) - 1
     return float(np.partition(values, place)[place])
 
 
-def around(centre: float, parts: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """`centre` with the t interval that the spread of independent `parts` around it gives."""
+def rank(count: int, q: float) -> int:
+    """Which of `count` values in ascending order, from 1 on, is their quantile."""
+    return min(max(ceil(q * count - 1e-9), 1), count)
+
+
+def around(
+    centre: float,
+    parts: Sequence[float],
+    confidence: float = CONFIDENCE,
+    doubt: float = 0.0,
+    doubts: Sequence[float] = (),
+) -> Estimate:
+    """`centre` with the t interval that the spread of independent `parts` around it gives.
+
+    Where `centre` is known only to within `doubt`, and each part to within its own of `doubts`, the interval holds the
+    one that exact values would give, whatever they are.
+    """
     count = len(parts)
     if count < 2:
         return Estimate(centre, reason="one replication has no spread: no interval")
-    if isinf(centre):
-        return Estimate(centre, min(parts), inf)
-    if any(isinf(part) for part in parts):
-        return Estimate(centre, min(parts), inf)
-    half = float(stdtrit(count - 1, (1 + confidence) / 2)) * _error(centre, parts)
+    doubts = doubts or [0.0] * count
+    if isinf(centre) or any(isinf(part) for part in parts):
+        return Estimate(centre, min(part - by for part, by in zip(parts, doubts, strict=True)), inf)
+    error = _error(centre, parts) + _error(-doubt, doubts)  # no distance is off by more than its part and the centre
+    half = float(stdtrit(count - 1, (1 + confidence) / 2)) * error + doubt
     return Estimate(centre, centre - half, centre + half)
 
 
@@ -78,14 +89,18 @@ def _error(centre: float, parts: Sequence[float]) -> float:
     return sqrt(sum((part - centre) ** 2 for part in parts) / (len(parts) - 1) / len(parts))
 
 
-def p_value(centre: float, parts: Sequence[float]) -> float:
-    """How likely a t statistic this far from zero is, on either side, if the true figure is zero."""
+def p_value(centre: float, parts: Sequence[float], doubt: float = 0.0, doubts: Sequence[float] = ()) -> float:
+    """How likely a t statistic this far from zero is, on either side, if the true figure is zero.
+
+    At least that of exact values, where `centre` and `parts` are known only to within `doubt` and `doubts`.
+    """
     if len(parts) < 2:
         return 1.0
-    error = _error(centre, parts)
+    error = _error(centre, parts) + _error(-doubt, doubts or [0.0] * len(parts))
+    distance = max(abs(centre) - doubt, 0.0)
     if not error:
-        return 0.0 if centre else 1.0
-    return 2 * float(stdtr(len(parts) - 1, -abs(centre) / error))
+        return 0.0 if distance else 1.0
+    return 2 * float(stdtr(len(parts) - 1, -distance / error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -146,103 +161,3 @@ class Gate:
         if seconds >= needed:
             return ""
         return f"insufficient run length: {what} lasts {seconds:.3g} s, this load needs {needed:.3g} s"
-
-
-@dataclass(frozen=True)
-class Sections:
-    """How replications become sections."""
-
-    pieces: int = 1
-    """Consecutive sections into which each replication is cut."""
-    joined: int = 1
-    """Consecutive replications that make one section; what is left over at the end joins the last one."""
-
-    def of(self, parts: Sequence[Floats]) -> list[Floats]:
-        """The sections of replications, in order."""
-        if self.joined == 1:
-            return [piece for part in parts for piece in np.array_split(part, self.pieces)]
-        starts = range(0, len(parts) // self.joined * self.joined, self.joined)
-        ends = [*starts[1:], len(parts)]
-        return [np.concatenate(list(parts[start:end])) for start, end in zip(starts, ends, strict=True)]
-
-
-def sections_for(parts: Sequence[Floats], q: float, seconds: float, gate: Gate) -> tuple[Sections, str]:
-    """How to section replications of `seconds` each for a quantile, and why that cannot be done, if so.
-
-    About 20 sections where they are long enough, never fewer than 10. A section that spans replications holds
-    what all of them hold, but each of them must last long enough for the system by itself.
-    """
-    if short := gate.too_short(seconds, "a replication"):
-        return Sections(), short
-    count = len(parts)
-    requests = min(len(part) for part in parts)
-    most = max(1, ceil(SECTIONS / count))
-    tried = [Sections(pieces=pieces) for pieces in range(most, 0, -1)]
-    tried += [Sections(joined=joined) for joined in range(2, count // FEWEST_SECTIONS + 1)]
-    reason = f"{count} replications are too few: {FEWEST_SECTIONS} sections are needed"
-    for way in tried:
-        if count * way.pieces // way.joined < FEWEST_SECTIONS:
-            continue
-        reason = gate.too_few(q, requests * way.joined / way.pieces) or gate.too_short(
-            seconds * way.joined / way.pieces
-        )
-        if not reason:
-            return way, ""
-    return Sections(), reason
-
-
-def steady_quantile(parts: Sequence[Floats], q: float, seconds: float, gate: Gate) -> Estimate:
-    """Quantile of a steady state from replications of `seconds` each, in order of arrival."""
-    pooled = quantile(np.concatenate(list(parts)), q)
-    way, reason = sections_for(parts, q, seconds, gate)
-    if reason:
-        return Estimate(pooled, reason=reason)
-    return around(pooled, [quantile(section, q) for section in way.of(parts)])
-
-
-def window_quantile(parts: Sequence[Floats], q: float) -> Estimate:
-    """Quantile of a terminating window, with the spread across replications."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return Estimate(None, reason="no requests")
-    pooled = quantile(np.concatenate(parts), q)
-    beyond = min(len(part) for part in parts) * (1 - q)
-    if beyond < 10:
-        return Estimate(pooled, reason=f"insufficient: {beyond:.1f} requests of a window lie beyond p{q * 100:g}")
-    return around(pooled, [quantile(part, q) for part in parts])
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much one figure exceeds another, as a whole and by paired sections."""
-
-    whole: float = 0.0
-    parts: tuple[float, ...] = ()
-    reason: str = ""
-    """Why there is none."""
-
-    def estimate(self, confidence: float = CONFIDENCE) -> Estimate:
-        """The difference with its interval."""
-        return Estimate(None, reason=self.reason) if self.reason else around(self.whole, self.parts, confidence)
-
-    def p_value(self) -> float:
-        """How likely so large a difference is when there is none."""
-        return 1.0 if self.reason else p_value(self.whole, self.parts)
-
-
-def paired_difference(
-    first: Sequence[Floats], second: Sequence[Floats], measure: Callable[[Floats], float], way: Sections
-) -> Difference:
-    """measure(second) - measure(first) of replications that share their tapes.
-
-    Sections are paired, so what both have in common (the same arrivals, the same work) cancels.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"replications must pair up: {len(first)} and {len(second)}")
-    if not all(len(part) for part in (*first, *second)):
-        return Difference(reason="a replication holds no requests")
-    whole = measure(np.concatenate(list(second))) - measure(np.concatenate(list(first)))
-    differences = [measure(b) - measure(a) for a, b in zip(way.of(first), way.of(second), strict=True)]
-    if any(not np.isfinite(item) for item in (whole, *differences)):
-        return Difference(reason="requests were missed: the difference is not finite")
-    return Difference(whole, tuple(differences))

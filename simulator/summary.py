@@ -9,9 +9,11 @@ from math import inf
 from simulator.autoscaling import PerRequest
 from simulator.case import Case
 from simulator.cost import machine_time, serving_time
-from simulator.recording import SIZE, START, PoolRecord, Replication, busy_time
+from simulator.grid import BINS
+from simulator.recording import Lives
 from simulator.service import Level
 from simulator.statistics import Estimate, mean_of
+from simulator.tally import Tally
 
 LEVELS: tuple[Level, ...] = ("measured", "published", "derived", "assumed")
 
@@ -47,21 +49,19 @@ class PoolSummary:
         return self.load * self.inflation
 
 
-def summarise(case: Case, number: int, runs: Sequence[Replication], since: int) -> PoolSummary:
-    """The summary of a pool from `since` to the end of the run."""
-    pool, until = case.pools[number], case.duration
-    records = [run.pools[number] for run in runs]
+def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> PoolSummary:
+    """The summary of a pool from slice `begin` to the end of the run."""
+    pool, since, until = case.pools[number], int(runs[0].grid.edges[begin]), case.duration
     busy, batch, machines = [], [], []
-    for record in records:
-        rows = record.batches
-        spent = busy_time(rows, since, until, pool.sharing.common)
-        serving = serving_time(record.replicas, since, until) * case.devices(number)
-        busy.append(spent / serving if serving else 0.0)
-        inside = rows[(rows[:, START] >= since) & (rows[:, START] < until)]
-        batch.append(float(inside[:, SIZE].mean()) if len(inside) else 0.0)
-        machines.append(machine_time(record.machines, since, until) / (until - since))
+    for run in runs:
+        used, lives = run.pools[number], run.lives[number]
+        serving = serving_time(lives.replicas, since, until) * case.devices(number)
+        busy.append(float(used.busy[begin:].sum()) / serving if serving else 0.0)
+        batches = float(used.batches[begin:].sum())
+        batch.append(float(used.visits[begin * BINS :].sum()) / batches if batches else 0.0)
+        machines.append(machine_time(lives.machines, since, until) / (until - since))
     wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
-    ready = [share_ready(record, pool.replicas, since, until) for record in records] if wanted else []
+    ready = [share_ready(run.lives[number], pool.replicas, since, until) for run in runs] if wanted else []
     levels = [case.stages[stage].service.level for stage in case.stages_of(number)]
     return PoolSummary(
         name=pool.name,
@@ -82,11 +82,11 @@ def _share(estimate: Estimate) -> Estimate:
     return replace(estimate, low=max(0.0, estimate.low), high=min(1.0, estimate.high))
 
 
-def share_ready(record: PoolRecord, replicas: int, since: int, until: int) -> float:
+def share_ready(lives: Lives, replicas: int, since: int, until: int) -> float:
     """Ready replicas over wanted ones, between two times; those beyond the wanted do not count."""
-    wanted = {0: replicas, **{decision.time: decision.desired for decision in record.scaling}}
+    wanted = {0: replicas, **{decision.time: decision.desired for decision in lives.scaling}}
     changes: dict[int, int] = {}
-    for one in record.replicas:
+    for one in lives.replicas:
         if one.ready is not None:
             gone = one.drained if one.drained is not None else one.stopped
             changes[one.ready] = changes.get(one.ready, 0) + 1

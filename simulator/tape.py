@@ -1,8 +1,7 @@
 """The tape: the load of one replication, in blocks.
 
 A row is one visit: one attempt of a request at one stage. The rows of an attempt lie together, in the order of its
-workload's stages. Everything random about a request is drawn here, keyed by its workload and its number in it, so that
-request k has the same arrival, the same work and the same routing numbers under every strategy, whatever else happens.
+workload's stages. What is written there is drawn in `simulator.drawing`.
 """
 
 from __future__ import annotations
@@ -10,35 +9,21 @@ from __future__ import annotations
 import functools
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from simulator.case import Case
-from simulator.parts import CaseWorkload
-from simulator.sizes import Sampler
-from simulator.streams import Draws, Floats, Integers
+from simulator.drawing import Drawing, Stretch
+from simulator.extents import Extents
+from simulator.streams import Draws
 
 _CHUNK = 1 << 10  # requests drawn at once for rows that are added one by one
 _CHUNKS = 64
-_ITEMS = "/items"  # a name that nobody can give to a size
-
-
-@dataclass
-class _Stretch:
-    """Consecutive rows of one or more workloads, ascending by time."""
-
-    times: Integers
-    columns: list[np.ndarray]
-
-    def part(self, chosen: slice) -> _Stretch:
-        """Some of its rows."""
-        return _Stretch(self.times[chosen], [column[chosen] for column in self.columns])
 
 
 class Tape:
-    """The visits of one replication, appended to columns as they are needed.
+    """The visits of one replication, written into columns as they are needed: at their end, or into vacant extents.
 
     Rows come in blocks, in order of arrival; where clients answer back (they try again, or send their next request
     when the last returns) further rows are added one attempt at a time.
@@ -47,6 +32,7 @@ class Tape:
     def __init__(self, case: Case, replication: int) -> None:
         self.case = case
         self.draws = Draws(case.seed, replication)
+        self.drawing = drawing = Drawing(case, self.draws)
         self.arrived = array("q")
         """When the attempt was sent, in nanoseconds."""
         self.workload = array("B")
@@ -59,7 +45,7 @@ class Tape:
         """What the law of service drew; empty where every stage is served as `works` says."""
         self.works = array("q")
         """Nanoseconds of work in a batch of its own; empty where no stage is served so."""
-        self.routing = tuple(array("d") for _ in range(max(pool.balancer.uniforms() for pool in case.pools)))
+        self.routing = tuple(array("d") for _ in range(drawing.uniforms))
         """Uniform numbers for the balancers."""
         self.items: array[int] | None = None
         """How many each request brings; None where that is always one, or where no batch looks at it."""
@@ -71,88 +57,164 @@ class Tape:
         """Nanoseconds on the network before the visit; None where each stage's are always the same."""
         self.routed = bytearray()
         """The balancers' reason codes."""
-        self._alone = [case.alone(stage.pool) for stage in case.stages]
         self._columns: list[array[Any]] = [self.workload, self.stage, self.index]
-        self._columns += [self.service] * (not all(self._alone)) + [self.works] * any(self._alone)
+        alone = drawing.alone
+        self._columns += [self.service] * (not all(alone)) + [self.works] * any(alone)
         self._columns += self.routing
         self._network_at = len(self._columns)
-        if any(stage.varies() for stage in case.stages):
+        if drawing.network:
             self.network = array("q")
             self._columns.append(self.network)
-        if not all(self._alone) and any(workload.items is not None for workload in case.workloads):
+        if drawing.items:
             self.items = array("q")
             self._columns.append(self.items)
-        batched = [stage for stage, alone in zip(case.stages, self._alone, strict=True) if not alone]
-        self.sizes = {name: array("q") for name in sorted(set().union(*map(case.looks_at, batched)))}
+        self.sizes = {name: array("q") for name in drawing.sizes}
         self._columns += self.sizes.values()
-        if any(workload.impatience is not None for workload in case.workloads):
+        if drawing.patience:
             self.patience = array("d")
             self._columns.append(self.patience)
         ways = [case.stages[number].way for workload in case.workloads for number in workload.stages]
         self._straight = not any(ways) and all(len(workload.stages) == 1 for workload in case.workloads)
         self.reached = self.arrived if self._straight else array("q")
         """When the visit's turn came to join a queue of its pool; before it came there, when the attempt was sent."""
-        self._samplers = [self._amounts(item) for item in case.workloads]
-        """By workload and name: the sizes that its stages look at, and its items."""
+        self.number = array("q")
+        """How many rows were given out before it: rows may be used again, numbers are not. Empty where clients do not
+        answer back, like all columns that follow."""
+        self.origin = array("q")
+        """The number of the first row of its request's first attempt."""
+        self.attempt = array("B")
+        """How many attempts at its request were made before."""
+        self.open, self.again = bytearray(), bytearray()
+        """By first row: whether its client still waits for an answer, and whether another attempt follows."""
+        self.answers_back = any(workload.answers_back for workload in case.workloads)
+        """Whether what comes depends on answers."""
+        self._given = 0
+        """Rows given out."""
+        self.extents: Extents | None = None
+        """Rows that may be used again; None where each row is kept."""
+        self._now = 0
+        """When the latest of the block before joined a queue."""
         self._chunk = functools.lru_cache(_CHUNKS)(self._draw_chunk)
 
     def blocks(self) -> Iterator[tuple[list[int], Sequence[int]]]:
         """What comes, block by block: times in order, and the rows of the visits that join a queue then.
 
-        Where clients answer back it is the times at which attempts are sent, and their first rows. The columns have
-        grown by the block when it is given out.
+        Where clients answer back it is the times at which attempts are sent, and their first rows. The columns hold
+        the block when it is given out.
         """
-        late = _Stretch(np.empty(0, np.int64), [np.empty(0, np.int64)])
-        for stretch in _merge([self._stretches(number) for number in range(len(self.case.workloads))]):
-            first = len(self.arrived)
-            self._extend(stretch)
+        late = Stretch(np.empty(0, np.int64), [np.empty(0, np.int64)])
+        for number, stretch in self._pieces(self.drawing.stretches()):
+            first = self._write(stretch, number)
+            self._now = int(stretch.times[-1])
             if self._straight:
-                yield stretch.times.tolist(), range(first, len(self.arrived))
+                yield stretch.times.tolist(), range(first, first + len(stretch.times))
                 continue
             # Whoever joins a queue after the last of this block was sent may be overtaken by the next block.
             entries = self._entries(stretch, first, late)
             count = int(np.searchsorted(entries.times, stretch.times[-1], side="right"))
             late = entries.part(slice(count, None))
+            self._now = int(entries.times[count - 1]) if count else 0
             yield entries.times[:count].tolist(), entries.columns[0][:count].tolist()
         if len(late.times):
             yield late.times.tolist(), late.columns[0].tolist()
 
-    def append(self, workload: int, index: int, attempt: int, now: int) -> int:
-        """Adds one attempt of a request, sent now; the number of its first row."""
-        first, count = len(self.arrived), len(self.case.workloads[workload].stages)
-        self.arrived.extend([now] * count)
-        if not self._straight:
-            self.reached.extend([now] * count)
-        self.routed += bytes(count)
+    def append(self, workload: int, index: int, attempt: int, origin: int | None, now: int) -> int:
+        """Adds one attempt of a request, sent now, and gives back its first row.
+
+        `origin` is the number of the first row of the request's first attempt; None where this is the first.
+        """
+        count = len(self.case.workloads[workload].stages)
+        first = self._room(count, now)
+        rows = slice(first, first + count)
         chunk, place = divmod(index, _CHUNK)
         for column, values in zip(self._columns, self._chunk(workload, attempt, chunk), strict=True):
-            column.extend(values[place * count : (place + 1) * count])
+            column[rows] = array(column.typecode, values[place * count : (place + 1) * count])
+        self._stamp(rows, array("q", [now] * count))
+        self.number[rows] = array("q", range(self._given, self._given + count))
+        self.origin[rows] = array("q", [self._given if origin is None else origin] * count)
+        self.attempt[rows] = array("B", [attempt] * count)
+        self._given += count
         return first
 
     def first(self, row: int) -> int:
         """The first row of the attempt that a row belongs to."""
         return row - self.stage[row] + self.case.workloads[self.workload[row]].stages[0]
 
-    def _amounts(self, workload: CaseWorkload) -> dict[str, Sampler]:
-        wanted = set().union(*(self.case.looks_at(self.case.stages[stage]) for stage in workload.stages))
-        laws = [(name, law) for name, law in workload.sizes if name in wanted]
-        laws += [] if workload.items is None else [(_ITEMS, workload.items)]
-        return {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
+    def grow(self, count: int) -> int:
+        """Makes room for so many rows, and gives back the first."""
+        first = len(self.arrived)
+        for column in self._every():
+            if isinstance(column, bytearray):
+                column += bytes(count)
+            else:
+                column.frombytes(bytes(count * column.itemsize))
+        return first
 
-    def _extend(self, stretch: _Stretch) -> None:
-        for column, values in zip(self._columns, stretch.columns, strict=True):
-            column.frombytes(values.tobytes())
-        stamps = stretch.times.tobytes()
-        self.arrived.frombytes(stamps)
+    def clear(self) -> None:
+        """Gives the memory of the columns back, whoever still refers to them."""
+        for column in self._every():
+            del column[:]
+
+    def _every(self) -> list[array[Any] | bytearray]:
+        columns: list[array[Any] | bytearray] = [*self._columns, self.arrived, self.routed]
         if not self._straight:
-            self.reached.frombytes(stamps)
-        self.routed += bytes(len(stretch.times))
+            columns.append(self.reached)
+        if self.answers_back:
+            columns += [self.number, self.origin, self.attempt, self.open, self.again]
+        return columns
 
-    def _entries(self, stretch: _Stretch, first: int, late: _Stretch) -> _Stretch:
+    def begins(self, workload: np.ndarray, stage: np.ndarray) -> np.ndarray:
+        """By row: whether an attempt begins with it."""
+        found: np.ndarray = np.array([item.stages[0] for item in self.case.workloads])[workload] == stage
+        return found
+
+    def _pieces(self, stretches: Iterator[Stretch]) -> Iterator[tuple[int, Stretch]]:
+        """The number of the first row and what follows, in pieces that fit into an extent where rows are used again."""
+        for stretch in stretches:
+            first, count, number = 0, len(stretch.times), self._given
+            self._given += count
+            while self.extents is not None and count - first > self.extents.size:
+                most = slice(first, first + self.extents.size + 1)
+                begins = self.begins(*(column[most] for column in stretch.columns[:2]))
+                end = first + int(np.flatnonzero(begins)[-1])
+                yield number + first, stretch.part(slice(first, end))
+                first = end
+            yield number + first, stretch.part(slice(first, count))
+
+    def _room(self, count: int, now: int) -> int:
+        """The first of so many rows in a row."""
+        return len(self.arrived) if self.extents is None else self.extents.place(count, now)
+
+    def _write(self, stretch: Stretch, number: int) -> int:
+        """Writes a stretch that begins with row number `number` into the columns, and gives back its first row."""
+        first = self._room(len(stretch.times), self._now)
+        rows = slice(first, first + len(stretch.times))
+        for column, values in zip(self._columns, stretch.columns, strict=True):
+            column[rows] = array(column.typecode, values.tobytes())
+        self._stamp(rows, array("q", stretch.times.tobytes()))
+        if self.answers_back:
+            begins = self.begins(*stretch.columns[:2])
+            numbers = np.arange(number, number + len(begins))
+            self.number[rows] = array("q", numbers.tobytes())
+            self.origin[rows] = array("q", numbers[begins][np.cumsum(begins) - 1].tobytes())
+            self.attempt[rows] = array("B", bytes(len(begins)))
+        return first
+
+    def _stamp(self, rows: slice, times: array[int]) -> None:
+        """Rows are sent at these times, and nothing has become of them yet."""
+        self.arrived[rows] = times
+        if not self._straight:
+            self.reached[rows] = times
+        self.routed[rows] = bytes(len(times))
+        if self.answers_back:
+            self.open[rows] = b"\x01" * len(times)
+            self.again[rows] = bytes(len(times))
+
+    def _entries(self, stretch: Stretch, first: int, late: Stretch) -> Stretch:
         """What comes of a stretch that begins with row `first`, and what was late before, in order."""
         workload, stage = stretch.columns[0], stretch.columns[1]
-        if any(item.answers_back for item in self.case.workloads):
-            begins = np.array([item.stages[0] for item in self.case.workloads])[workload] == stage
+        if self.answers_back:
+            begins = self.begins(workload, stage)
             times = stretch.times[begins]
         else:
             begins = np.array([not item.after for item in self.case.stages])[stage]
@@ -163,103 +225,7 @@ class Tape:
         times = np.concatenate([late.times, times])
         rows = np.concatenate([late.columns[0], np.flatnonzero(begins) + first])
         order = np.argsort(times, kind="stable")
-        return _Stretch(times[order], [rows[order]])
+        return Stretch(times[order], [rows[order]])
 
     def _draw_chunk(self, workload: int, attempt: int, chunk: int) -> list[list[Any]]:
-        return [column.tolist() for column in self._draw(workload, attempt, chunk * _CHUNK, _CHUNK)]
-
-    def _stretches(self, number: int) -> Iterator[_Stretch]:
-        workload = self.case.workloads[number]
-        first, stages = 0, len(workload.stages)
-        for times in workload.arrivals.stamps(self.draws, workload.name, self.case.duration):
-            if not len(times):
-                continue
-            columns = self._draw(number, 0, first, len(times))
-            first += len(times)
-            yield _Stretch(times if stages == 1 else np.repeat(times, stages), columns)
-
-    def _draw(self, number: int, attempt: int, first: int, count: int) -> list[np.ndarray]:
-        """The columns of requests `first` ... `first + count - 1` of a workload."""
-        workload = self.case.workloads[number]
-        sizes = {name: sample(first, count) for name, sample in self._samplers[number].items()}
-        items = sizes.get(_ITEMS, np.ones(count, dtype=np.int64))
-        stages = [self._draw_stage(number, stage, attempt, first, items, sizes) for stage in workload.stages]
-        rows = (
-            stages[0] if len(stages) == 1 else [np.stack(parts, axis=1).ravel() for parts in zip(*stages, strict=True)]
-        )
-        columns = [
-            np.full(count * len(stages), number, dtype=np.uint8),
-            np.tile(np.array(workload.stages, dtype=np.uint16), count),
-            np.repeat(np.arange(first, first + count, dtype=np.int64), len(stages)),
-            *rows,
-        ]
-        amounts = [items] * (self.items is not None)
-        amounts += [sizes.get(name, np.zeros(count, dtype=np.int64)) for name in self.sizes]
-        columns += [np.repeat(column, len(stages)) for column in amounts]
-        if self.patience is not None:
-            patience = np.full(count, np.inf)
-            if workload.impatience is not None:
-                patience = workload.impatience.draw(self.draws.uniform("patience", workload.name, first, count))
-            columns.append(np.repeat(patience, len(stages)))
-        return columns
-
-    def _draw_stage(
-        self, number: int, position: int, attempt: int, first: int, items: Integers, sizes: dict[str, Integers]
-    ) -> list[np.ndarray]:
-        """What a stage's pool reads of these requests, column by column."""
-        stage, again = self.case.stages[position], f"/{attempt}" if attempt else ""
-        entity, count = f"{self.case.workloads[number].name}/{stage.name}", len(items)
-
-        def uniform(stream: str) -> Floats:
-            return self.draws.uniform(stream + again, entity, first, count)
-
-        drawn, alone = stage.service.draw(uniform("service")), self._alone[position]
-        columns: list[np.ndarray] = []
-        if not all(self._alone):
-            columns.append(drawn)
-        if any(self._alone):
-            works = np.zeros(count, dtype=np.int64)
-            if alone:
-                units = works if stage.service.reads is None else items * sizes[stage.service.reads]
-                works = stage.service.works_alone(drawn, items, units)
-            columns.append(works)
-        balancer = self.case.pools[stage.pool].balancer
-        used = balancer.uniforms()
-        routing = [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(len(self.routing))]
-        if balancer.keyed:
-            routing[0] = self._keys(number, entity, np.arange(first, first + count))
-        columns += routing
-        if self.network is not None:
-            columns.append(stage.networks(uniform("network")) if stage.varies() else np.full(count, stage.network))
-        return columns
-
-    def _keys(self, number: int, entity: str, requests: Integers) -> Floats:
-        """The uniform numbers that stand for the requests' keys: one a session, whatever is tried again."""
-        sessions = self.case.workloads[number].arrivals.session(requests)
-        first = int(sessions.min())
-        drawn = self.draws.uniform("routing-0", entity, first, int(sessions.max()) - first + 1)
-        found: Floats = drawn[sessions - first]
-        return found
-
-
-def _merge(sources: list[Iterator[_Stretch]]) -> Iterator[_Stretch]:
-    """One ascending sequence; equal times in the order of the workloads."""
-    if len(sources) == 1:
-        yield from sources[0]
-        return
-    waiting: list[_Stretch | None] = [next(source, None) for source in sources]
-    while any(waiting):
-        # Nothing earlier than the earliest last stamp can still come.
-        horizon = min(int(part.times[-1]) for part in waiting if part is not None)
-        ready: list[_Stretch] = []
-        for number, part in enumerate(waiting):
-            if part is None:
-                continue
-            count = int(np.searchsorted(part.times, horizon, side="right"))
-            ready.append(part.part(slice(count)))
-            later = part.part(slice(count, None))
-            waiting[number] = later if len(later.times) else next(sources[number], None)
-        times = np.concatenate([part.times for part in ready])
-        order = np.argsort(times, kind="stable")
-        columns = zip(*(part.columns for part in ready), strict=True)
-        yield _Stretch(times[order], [np.concatenate(found)[order] for found in columns])
+        return [column.tolist() for column in self.drawing.columns(workload, attempt, chunk * _CHUNK, _CHUNK)]

@@ -1,47 +1,46 @@
-"""A replication in time: columns by bucket, for plots and tables."""
+"""A replication in time: columns by slice, for plots and tables."""
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import pairwise
 
 from simulator.case import Case
 from simulator.quantities import SECOND
-from simulator.recording import COMPLETED, Replication
-
-BUCKETS = 120
-
+from simulator.samples import Sample
+from simulator.tally import Tally
 
 Row = dict[str, float | str | None]
 
 
-def latency_timeline(run: Replication, until: int, buckets: int = BUCKETS) -> list[Row]:
-    """Rows by bucket: time (s, its start), arrivals (per second), p50 and p90 (ms; None when none was answered).
+def latency_timeline(run: Tally) -> list[Row]:
+    """Rows by slice: time (s, its start), arrivals (per second), p50 and p90 (ms; None when none was answered).
 
-    A request belongs to the bucket in which it arrived.
+    A request belongs to the slice in which it arrived.
     """
-    edges = np.linspace(0, until, buckets + 1).astype(np.int64)
-    places = np.searchsorted(run.arrived, edges)
+    edges = run.grid.edges.tolist()
     rows: list[Row] = []
-    for start, end, low, high in zip(edges[:-1], edges[1:], places[:-1], places[1:], strict=True):
-        answered = run.latency[low:high][run.outcome[low:high] == COMPLETED]
-        middle, slow = np.quantile(answered, [0.5, 0.9]) / 1e6 if len(answered) else (None, None)
+    for (start, end), *cells in zip(pairwise(edges), *run.latencies, strict=True):
+        if start == end:
+            continue
+        answered = Sample([[cell.answered() for cell in cells]])
+        middle, slow = answered.quantiles([0.5, 0.9]) if len(answered) else (None, None)
         rows.append(
             {
-                "time": float(start / SECOND),
-                "arrivals": float((high - low) * SECOND / (end - start)),
-                "p50": None if middle is None else float(middle),
-                "p90": None if slow is None else float(slow),
+                "time": start / SECOND,
+                "arrivals": sum(map(len, cells)) * SECOND / (end - start),
+                "p50": None if middle is None else middle * 1e3,
+                "p90": None if slow is None else slow * 1e3,
             }
         )
     return rows
 
 
-def pool_timeline(run: Replication, case: Case) -> list[Row]:
+def pool_timeline(run: Tally, case: Case) -> list[Row]:
     """Replicas that take requests, whenever their number changes: rows of time (s), pool, ready."""
     rows: list[Row] = []
-    for pool, records in zip(case.pools, run.pools, strict=True):
+    for pool, lives in zip(case.pools, run.lives, strict=True):
         changes: dict[int, int] = {}
-        for record in records.replicas:
+        for record in lives.replicas:
             if record.ready is None:
                 continue
             changes[record.ready] = changes.get(record.ready, 0) + 1

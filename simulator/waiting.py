@@ -24,13 +24,14 @@ class Queue(Sequence[int]):
         self.leaves = leaves
         """By visit: when its client gives up; None where nobody does."""
         self.there: dict[int, int] = {}
-        """Those that wait, each with its number in the order of joining. What follows may still hold some that left."""
-        self.fifo: deque[int] = deque()
-        """The oldest first."""
+        """Those that wait, each with its number in the order of joining. What follows may still hold some that left;
+        a visit that has joined since may be called by the same name, but not by the same number."""
+        self.fifo: deque[tuple[int, int]] = deque()
+        """(number, visit), the oldest first."""
         self.heap: list[tuple[int, int, int]] = []
         """(key, number, visit)."""
-        self.leaving: list[tuple[int, int]] = []
-        """A heap of (when its client gives up, visit)."""
+        self.leaving: list[tuple[int, int, int]] = []
+        """A heap of (when its client gives up, number, visit)."""
 
     def __len__(self) -> int:
         return len(self.there)
@@ -43,25 +44,25 @@ class Queue(Sequence[int]):
 
     def __getitem__(self, place: int | slice) -> int | Sequence[int]:
         if place != 0:
-            return [visit for visit in self.fifo if visit in self.there][place]
-        while self.fifo[0] not in self.there:
+            return [visit for number, visit in self.fifo if self.there.get(visit) == number][place]
+        while self.there.get(self.fifo[0][1]) != self.fifo[0][0]:
             self.fifo.popleft()
-        return self.fifo[0]
+        return self.fifo[0][1]
 
     def join(self, visit: int, number: int) -> None:
         """A visit comes, as the `number`-th of its line."""
         self.there[visit] = number
-        self.fifo.append(visit)
+        self.fifo.append((number, visit))
         if self.key is not None:
             heappush(self.heap, (self.key(visit), number, visit))
         if self.leaves is not None and (due := self.leaves(visit)) < _NEVER:
-            heappush(self.leaving, (due, visit))
+            heappush(self.leaving, (due, number, visit))
 
     def first(self) -> tuple[int, int]:
         """The key of the next, and its number; the key is 0 where the oldest is next."""
         if self.key is None:
             return 0, self.there[self[0]]
-        while self.heap[0][2] not in self.there:
+        while self.there.get(self.heap[0][2]) != self.heap[0][1]:
             heappop(self.heap)
         return self.heap[0][:2]
 
@@ -81,19 +82,18 @@ class Queue(Sequence[int]):
     def _take_one(self) -> tuple[int, int]:
         """Takes the next visit out; (its key, the visit)."""
         while True:
-            if self.key is None:
-                key, visit = 0, self.fifo.popleft()
-            else:
-                key, _, visit = heappop(self.heap)
-            if self.there.pop(visit, 0):
+            key, number, visit = (0, *self.fifo.popleft()) if self.key is None else heappop(self.heap)
+            if self.there.get(visit) == number:
+                del self.there[visit]
                 return key, visit
 
     def expired(self, now: int) -> list[int]:
         """Takes out those whose clients have given up."""
         gone = []
         while self.leaving and self.leaving[0][0] <= now:
-            _, visit = heappop(self.leaving)
-            if self.there.pop(visit, 0):
+            _, number, visit = heappop(self.leaving)
+            if self.there.get(visit) == number:
+                del self.there[visit]
                 gone.append(visit)
         return gone
 
@@ -101,12 +101,12 @@ class Queue(Sequence[int]):
         """Clears away what has gone, where it is the most."""
         most, there = 2 * len(self.there) + _SPARE, self.there
         if len(self.fifo) > most:
-            self.fifo = deque(visit for visit in self.fifo if visit in there)
+            self.fifo = deque(entry for entry in self.fifo if there.get(entry[1]) == entry[0])
         if len(self.heap) > most:
-            self.heap = [entry for entry in self.heap if entry[2] in there]
+            self.heap = [entry for entry in self.heap if there.get(entry[2]) == entry[1]]
             heapify(self.heap)
         if len(self.leaving) > most:
-            self.leaving = [entry for entry in self.leaving if entry[1] in there]
+            self.leaving = [entry for entry in self.leaving if there.get(entry[2]) == entry[1]]
             heapify(self.leaving)
 
 
@@ -185,7 +185,7 @@ class WeighedQueue(Queue):
 
     def _next(self) -> int:
         self.first()
-        return self.fifo[0] if self.key is None else self.heap[0][2]
+        return self.fifo[0][1] if self.key is None else self.heap[0][2]
 
     def _items(self, visit: int) -> int:
         return 1 if self.items is None else self.items[visit]

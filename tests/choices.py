@@ -246,9 +246,10 @@ def _choice(family: str, kind: str) -> type[Component]:
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("arrivals", "replay"): _replays,
     _choice("service", "table"): _tables,
+    _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,
 }
-"""Choices by value, which nobody writes."""
+"""Choices by value, which nobody writes, and one that asks for a trace which tells the sizes of its requests."""
 NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
@@ -287,6 +288,8 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     _choice("sharing", "shared"): {
         "efficiency": st.lists(st.sampled_from([0.7, 1, 1.4, 2.1]), max_size=3).map(lambda more: [1, *more])
     },
+    _choice("sharing", "slices"): {"share": st.sampled_from([None, 0.2, 0.33]), "efficiency": st.floats(0.5, 2)},
+    _choice("speed", "constant"): {"speed": st.floats(0.25, 3)},
     _choice("speed", "trace"): {"course": _speeds("lasts")},
     _choice("speed", "markov"): {"states": _speeds("mean")},
 }

@@ -56,6 +56,7 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     bills_what_it_used(case, run)
     loses_only_what_dies(case, run)
     serves_in_order(case, run)
+    uses_devices_while_anything_runs(case, run)
 
 
 def loses_only_what_dies(case: Case, run: Replication) -> None:
@@ -193,6 +194,27 @@ def serves_in_order(case: Case, run: Replication) -> None:
         for slot in np.unique(line):
             own = line == slot
             before_its_turn(batch[own], rows[batch[own], START], joined[own], urgency[of[own]])
+
+
+def uses_devices_while_anything_runs(case: Case, run: Replication) -> None:
+    for pool, record in zip(case.pools, run.pools, strict=True):
+        rows = record.batches if pool.sharing.common else record.batches[:0]
+        spans = [merged(rows[rows[:, SLOT] == slot][:, [START, END]].tolist()) for slot in np.unique(rows[:, SLOT])]
+        assert sum(end - start for part in spans for start, end in part) == int(np.diff(record.used).sum())
+        assert {tuple(span) for span in merged(record.used.tolist())} == {
+            tuple(span) for span in merged([span for part in spans for span in part])
+        }
+
+
+def merged(spans: list[list[int]]) -> list[list[int]]:
+    """What lies in any of the spans, as spans that do not touch."""
+    found: list[list[int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], end)
+        elif end > start:
+            found.append([start, end])
+    return found
 
 
 def before_its_turn(batch: np.ndarray, start: np.ndarray, joined: np.ndarray, urgency: np.ndarray) -> None:

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import simpy
 from cases import Serving, case, dynamic, poisson, pool, replay, takes
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from simulator.autoscaling import Autoscaler, Decision, Observation
@@ -25,7 +23,7 @@ from simulator.engine import simulate
 from simulator.flow import Flow
 from simulator.parts import CaseStage, CaseWorkload
 from simulator.pool import PoolRun
-from simulator.recording import END, INSTANCE, SIZE, SLOT, START, Replication, busy_time
+from simulator.recording import END, INSTANCE, SIZE, SLOT, START, Replication
 from simulator.results import Result
 from simulator.scenario import Pool
 from simulator.service import Exponential
@@ -253,19 +251,6 @@ def test_the_autoscaler_sees_a_device_busy_while_anything_runs() -> None:
     assert spans(run) == [(0, 15), (5, 20), (30, 40)]
     assert seen[:6] == [1, 1, 0.5, 0.25, 1, 0]
     assert Result(case(replay(0, 0.005), one, seconds=0.048), [run]).pools[0].busy.value == pytest.approx(30 / 48)
-
-
-@settings(max_examples=60)
-@given(st.lists(st.tuples(*[st.integers(0, 3), st.integers(0, 60), st.integers(1, 30)]), max_size=12))
-def test_busy_time_counts_a_shared_device_once(batches: list[tuple[int, int, int]]) -> None:
-    rows = np.zeros((len(batches), 7), dtype=np.int64)
-    for row, (slot, start, length) in zip(rows, batches, strict=True):
-        row[[SLOT, START, END]] = slot, start, start + length
-    moments = {(slot, time) for slot, start, length in batches for time in range(start, start + length)}
-    within = [time for _, time in moments if 10 <= time < 50]
-    assert busy_time(rows, 10, 50, common=True) == len(within)
-    apart = [time for _, start, length in batches for time in range(start, start + length) if 10 <= time < 50]
-    assert busy_time(rows, 10, 50, common=False) == len(apart)
 
 
 @pytest.mark.parametrize(

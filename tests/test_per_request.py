@@ -15,6 +15,7 @@ from test_machines import lives, machines
 
 from simulator.arrivals import Process
 from simulator.autoscaling import PerRequest
+from simulator.clients import Impatience
 from simulator.dispatch import LAUNCHED, RECENT, RoundRobin
 from simulator.engine import simulate
 from simulator.faults import Fault, RollingUpdate, ZoneOutage
@@ -79,6 +80,18 @@ def test_who_gives_up_leaves_a_warm_replica_behind() -> None:
     run = ran(replay(0, 0.002, 0.053, 0.054), timeout=0.020)
     assert run.outcome.tolist() == [COMPLETED, TIMED_OUT, COMPLETED, COMPLETED]
     assert batches(run)[1:] == [(1, 53, 63, 1), (0, 54, 64, 1)]
+
+
+def test_who_gave_up_on_the_way_leaves_the_replica_to_others() -> None:
+    """Patience 20, 30 for the first stage: at 30 nobody is left to be served, and the replica rests until 130."""
+    rule = PerRequest.model_validate({"max_replicas": 1, "idle_expiry": "100ms"})
+    second = pool(takes("0s", "10ms"), 1, RoundRobin(), autoscaler=rule, cold_start=0.05, name="second")
+    patience = Impatience.model_validate({"mean": "20ms", "spread": "constant"})
+    made = case(replay(0, 0.2), pool(takes("0s", "30ms"), 2), second, seconds=1, impatience=patience)
+    run = simulate(made, 0)
+    assert run.outcome.tolist() == [TIMED_OUT, TIMED_OUT]
+    assert [int(why) for why in run.visits[1].routed] == [RECENT, LAUNCHED]
+    assert run.pools[1].replicas[0].stopped == 130 * MS
 
 
 def test_a_replica_that_dies_is_not_replaced_until_a_request_comes() -> None:

@@ -77,7 +77,7 @@ def test_a_session_stays_on_its_replica() -> None:
     served = case(sessions(rate="3/s", turns=8), pool(takes("0ms", "1ms"), 5, balancer), seconds=20)
     tape = Tape(served, 0)
     assert sum(len(times) for times, _ in tape.blocks()) == len(starts(sessions(rate="3/s"), 20))
-    again = tape.append(0, 3 + (7 << 32), 0, 0)
+    again = tape.append(0, 3 + (7 << 32), 0, None, 0)
     assert tape.routing[0][again] == tape.routing[0][3]
     run = simulate(served, 0)
     lengths = sessions(turns=8).lengths(Draws(1, 0), "load", 0, 100)

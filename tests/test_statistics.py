@@ -5,21 +5,9 @@ from math import inf
 import numpy as np
 import pytest
 
-from simulator.statistics import (
-    Estimate,
-    Gate,
-    Sections,
-    around,
-    holm,
-    mean_of,
-    p_value,
-    paired_difference,
-    quantile,
-    sections_for,
-    share_of,
-    steady_quantile,
-    window_quantile,
-)
+from simulator.samples import Sample
+from simulator.sections import Sections, paired_difference, sections_for, steady_quantile, window_quantile
+from simulator.statistics import Estimate, Gate, around, holm, mean_of, p_value, quantile, share_of
 
 
 def test_a_quantile_is_an_observed_value() -> None:
@@ -54,9 +42,9 @@ def test_all_or_nothing_still_has_an_interval() -> None:
     assert every.low == pytest.approx(0.025 ** (1 / 1000))
 
 
-def normal_parts(count: int, size: int) -> list[np.ndarray]:
+def normal_parts(count: int, size: int) -> list[Sample]:
     generator = np.random.default_rng(1)
-    return [generator.normal(size=size) for _ in range(count)]
+    return [Sample.of(generator.normal(size=size)) for _ in range(count)]
 
 
 def test_a_short_run_gets_a_reason_instead_of_an_interval() -> None:
@@ -81,7 +69,7 @@ def test_independent_data_are_covered_about_as_often_as_promised() -> None:
     """The p95 of a normal is 1.6449; 200 intervals of 20 sections must cover it 180 to 199 times."""
     generator, covered = np.random.default_rng(3), 0
     for _ in range(200):
-        parts = [generator.normal(size=2_000) for _ in range(20)]
+        parts = [Sample.of(generator.normal(size=2_000)) for _ in range(20)]
         found = steady_quantile(parts, 0.95, 1.0, Gate())
         covered += (found.low or 0) <= 1.6448536 <= (found.high or 0)
     assert 180 <= covered <= 199
@@ -93,13 +81,13 @@ def test_a_window_with_too_few_requests_beyond_the_quantile_is_insufficient() ->
 
 
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
-    noise = normal_parts(10, 1_000)
-    slower = [part + 0.01 for part in noise]
-    found = paired_difference(noise, slower, lambda part: float(part.mean()), Sections()).estimate()
+    noise = np.random.default_rng(1).normal(size=(10, 1_000))
+    before, after = ([Sample.of(part) for part in parts] for parts in (noise, noise + 0.01))
+    found = paired_difference(before, after, 0.5, Sections()).estimate()
     assert found.value == pytest.approx(0.01)
     assert found.high is not None
     assert found.high < 0.0101
-    alone = mean_of([float(part.mean()) for part in noise])
+    alone = mean_of([part.quantile(0.5) for part in before])
     assert (alone.high or 0) - (alone.low or 0) > 0.03
 
 
@@ -155,18 +143,18 @@ def test_joined_sections_are_covered_about_as_often_as_promised() -> None:
     """The p95 of a normal is 1.6449; 200 intervals from 40 short replications each must cover it 180 to 199 times."""
     generator, covered = np.random.default_rng(4), 0
     for _ in range(200):
-        found = steady_quantile([generator.normal(size=600) for _ in range(40)], 0.95, 1.0, Gate())
+        found = steady_quantile([Sample.of(generator.normal(size=600)) for _ in range(40)], 0.95, 1.0, Gate())
         covered += (found.low or 0) <= 1.6448536 <= (found.high or 0)
     assert 180 <= covered <= 199
 
 
 def test_pairs_must_match() -> None:
     with pytest.raises(ValueError, match="must pair up: 2 and 3"):
-        paired_difference(normal_parts(2, 5), normal_parts(3, 5), lambda part: 0.0, Sections())
+        paired_difference(normal_parts(2, 5), normal_parts(3, 5), 0.5, Sections())
 
 
 def test_nothing_differs_from_nothing() -> None:
-    none = [np.empty(0), np.ones(5)]
+    none = [Sample.of(np.empty(0)), Sample.of(np.ones(5))]
     for one, other in ((none, normal_parts(2, 5)), (normal_parts(2, 5), none)):
-        found = paired_difference(one, other, lambda part: quantile(part, 0.5), Sections()).estimate()
+        found = paired_difference(one, other, 0.5, Sections()).estimate()
         assert (found.value, found.reason) == (None, "a replication holds no requests")

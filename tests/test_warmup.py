@@ -11,7 +11,9 @@ from simulator.replications import run_case
 from simulator.scenario import Run
 from simulator.service import Exponential
 from simulator.streams import Floats
-from simulator.warmup import BATCH, MOST_BATCHES, measuring_start, truncation
+from simulator.warmup import BATCH, measuring_start, truncation
+
+BINS = 1920
 
 
 def waits(runs: int, requests: int, load: float, queued: int) -> Floats:
@@ -22,6 +24,16 @@ def waits(runs: int, requests: int, load: float, queued: int) -> Floats:
     start = generator.gamma(queued, 1, (runs, 1)) if queued else np.zeros((runs, 1))
     found: Floats = np.maximum(walk + start, walk - np.minimum.accumulate(walk, axis=1))
     return found
+
+
+def cut_of(series: list[Floats]) -> int | None:
+    """How many requests to delete of series in which as many come in each stretch of time."""
+    length = min(map(len, series))
+    places = np.arange(length) * BINS // length
+    counts = np.bincount(places, minlength=BINS) * float(len(series))
+    sums = np.sum([np.bincount(places, one[:length], BINS) for one in series], axis=0)
+    cut = truncation(counts, sums, BATCH * len(series))
+    return None if cut is None else -(-cut * length // BINS)
 
 
 def test_a_start_with_a_hundred_jobs_queued_leaves_no_mark() -> None:
@@ -35,7 +47,7 @@ def test_a_start_with_a_hundred_jobs_queued_leaves_no_mark() -> None:
         means, cuts = [], []
         for first in range(0, len(found), together):
             series = list(found[first : first + together])
-            cut = truncation(series)
+            cut = cut_of(series)
             if cut is not None:
                 cuts.append(cut)
                 means.append(found[first : first + together, cut:].mean())
@@ -47,34 +59,40 @@ def test_a_start_with_a_hundred_jobs_queued_leaves_no_mark() -> None:
 
 def test_a_steady_series_is_hardly_cut() -> None:
     found = waits(200, 20_000, 0.5, 0)
-    cuts = [truncation(list(found[first : first + 10])) for first in range(0, 200, 10)]
+    cuts = [cut_of(list(found[first : first + 10])) for first in range(0, 200, 10)]
     assert None not in cuts
     assert max(cut or 0 for cut in cuts) < 2_000
 
 
 def test_a_step_is_cut_where_it_is() -> None:
-    """100 requests at 10, then 900 that alternate: batches of 5 hold 2 or 3 ones; the cut is exactly 100."""
-    series = np.concatenate([np.full(100, 10.0), np.arange(900) % 2])
-    assert truncation([series]) == 100
-    assert truncation([series, series[:950]]) == 100
+    """96 requests at 10, then 864 that alternate: batches of 8 hold four ones each; the cut is exactly 96."""
+    series = np.concatenate([np.full(96, 10.0), np.arange(864) % 2])
+    assert cut_of([series]) == 96
+    assert cut_of([series, series]) == 96
 
 
 def test_a_drift_has_no_steady_state() -> None:
-    assert truncation([np.arange(1000.0)]) is None
-    assert truncation(list(waits(10, 5_000, 1.1, 0))) is None
+    assert cut_of([np.arange(1000.0)]) is None
+    assert cut_of(list(waits(10, 5_000, 1.1, 0))) is None
 
 
 def test_a_level_or_short_series_is_not_cut() -> None:
-    assert truncation([np.full(1000, 0.1)]) == 0
-    assert truncation([np.arange(49.0)]) == 0
+    assert cut_of([np.full(1000, 0.1)]) == 0
+    assert cut_of([np.arange(49.0)]) == 0
 
 
 def test_long_series_have_larger_batches() -> None:
-    """A step at request 1,003 of 100,000: batches of 80, so the cut is at 1,040."""
-    series = np.concatenate([np.full(1_003, 10.0), np.arange(98_997) % 2])
-    size = BATCH * 16
-    assert 100_000 / size <= MOST_BATCHES < 100_000 / size * 2
-    assert truncation([series]) == 1_040
+    """A step at request 1,003 of 96,000: 50 come in each bin of time, so the cut is at 1,050."""
+    series = np.concatenate([np.full(1_003, 10.0), np.arange(94_997) % 2])
+    assert cut_of([series]) == 1_050
+
+
+def test_time_in_which_nothing_comes_does_not_count() -> None:
+    """A step after 20 bins; the first and the last tenth of the time have requests, what lies between has none."""
+    counts, sums = np.zeros(BINS), np.zeros(BINS)
+    counts[:192] = counts[-192:] = 50
+    sums[:20], sums[20:] = 500, counts[20:] / 2
+    assert truncation(counts, sums, BATCH) == 20
 
 
 EXPONENTIAL = Exponential.model_validate({"per_request": "100ms"})
@@ -83,13 +101,13 @@ EXPONENTIAL = Exponential.model_validate({"per_request": "100ms"})
 def test_auto_finds_the_start_and_the_figures_speak_of_what_follows() -> None:
     asked = case(poisson(9), pool(EXPONENTIAL), seconds=2_000, replications=10, warmup=None)
     found = run_case(asked)
-    start, reason = measuring_start(asked, found.replications)
+    start, reason = measuring_start(asked, found.tallies)
     assert reason == ""
     assert found.start == start
     assert found.window == f"steady state after {start / SECOND:.4g} s"
     assert found.seconds == 2_000 - start / SECOND
     counted = [int((run.arrived >= start).sum()) for run in found.replications]
-    assert [len(part) for part in found.latencies()] == counted
+    assert [len(part) for part in found.samples()] == counted
 
 
 def test_no_steady_state_means_no_interval() -> None:
@@ -107,7 +125,7 @@ def test_batch_sizes_count_too() -> None:
     times = [*range(50), *(50 + 0.5 * (k // 2) for k in range(400))]
     asked = case(replay(*times), pool(takes("10ms", "1us"), batching=dynamic(2)), seconds=300, warmup=None)
     found = run_case(asked)
-    assert measuring_start(asked, found.replications) == (50 * SECOND, "")
+    assert measuring_start(asked, found.tallies) == (50 * SECOND, "")
     assert found.start == 0, "a window is a window: nothing is deleted"
 
 

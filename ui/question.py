@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from scenarios.load import Loaded, load
 from simulator.case import Case
 from simulator.errors import InputError
-from simulator.quantities import SECOND
 from simulator.scenario import Scenario
 
 Value = str | int | float
@@ -69,10 +68,7 @@ def offered(case: Case) -> float:
 
 def requests(case: Case) -> int:
     """Requests that an option simulates, about. Raises InputError when they are too many for the app."""
-    expected = 0.0
-    for workload in case.workloads:
-        span = min(case.duration, workload.arrivals.span() or case.duration)
-        expected += case.rate(workload) * span / SECOND * case.replications
+    expected = case.requests() * case.replications
     if expected > MOST_REQUESTS:
         raise InputError(
             f"each option would simulate {expected:,.0f} requests, the app takes {MOST_REQUESTS:,}",

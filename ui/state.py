@@ -14,6 +14,7 @@ import streamlit as st
 from scenarios.load import Loaded, load
 from simulator.recording import Replication
 from simulator.replications import Known
+from simulator.tally import Tally
 from ui.question import Question, Value
 
 if TYPE_CHECKING:
@@ -23,24 +24,29 @@ MOST_KEPT = 4_000_000
 """Requests whose records are kept for resuming; each takes about 100 bytes."""
 
 
-class Kept(OrderedDict[tuple[str, int], Replication]):
+class Kept(OrderedDict[tuple[str, int], Replication | Tally]):
     """Replications by case and number; the oldest are forgotten when there are too many."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
         super().__init__()
         self.most, self.requests = most, 0
 
-    def __setitem__(self, key: tuple[str, int], replication: Replication) -> None:
+    def __setitem__(self, key: tuple[str, int], replication: Replication | Tally) -> None:
         if key in self:
             del self[key]
         super().__setitem__(key, replication)
-        self.requests += len(replication.arrived)
+        self.requests += _size(replication)
         while self.requests > self.most and len(self) > 1:
             del self[next(iter(self))]
 
     def __delitem__(self, key: tuple[str, int]) -> None:
-        self.requests -= len(self[key].arrived)
+        self.requests -= _size(self[key])
         super().__delitem__(key)
+
+
+def _size(run: Replication | Tally) -> int:
+    """Requests whose records take as much memory."""
+    return len(run.arrived) if isinstance(run, Replication) else run.buckets() // 25
 
 
 # The fields.

@@ -219,6 +219,9 @@ def resolve(loaded: Loaded, quiet: bool) -> Case:
                 f"{workload.name}: {share:.0%} of the trace's gaps are zero; its stamps are binned, see jitter",
                 quiet,
             )
+    if not case.keeps_records():
+        counted = f"about {say(case.requests())} requests a replication are counted, their records are not kept"
+        talk(f"{counted} (run.records): latencies are to within 0.1 %", quiet)
     return case
 
 

@@ -161,7 +161,7 @@ def _origin(comparison: Comparison) -> str:
     prices = sorted({_priced(machine) for machine in machines})
     return (
         f"Below each figure: its 95 % interval. {headed(result.window)}; "
-        f"replications of each option: {len(result.replications)}. "
+        f"replications of each option: {len(result.runs)}. "
         f"Service times: {' and '.join(sorted(levels, key=LEVELS.index))}. Prices: {'; '.join(prices)}."
     )
 

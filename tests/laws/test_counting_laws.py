@@ -1,0 +1,69 @@
+"""What is counted while the clock runs is what the records of the same run come to."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from choices import cases
+from hypothesis import given, settings
+
+from simulator import extents
+from simulator.case import Case
+from simulator.engine import count, simulate
+from simulator.samples import ERROR
+from simulator.slo import parse_slo
+from simulator.tally import Tally
+
+BY_SLICE = ("arrived", "spent", "answered", "replies", "answers", "present", "outcomes")
+OF_STAGES = ("came", "left", "spent", "answered", "batches", "sizes", "ratios", "squares")
+OF_POOLS = ("busy", "batches", "full", "visits", "squares")
+
+
+@pytest.fixture(scope="module", params=[3, 5, 16])
+def rows(request: pytest.FixtureRequest) -> int:
+    """Rows of the tape that are used again together: few, so that it happens often, and as many as usual."""
+    return 1 << int(request.param)
+
+
+@settings(max_examples=80)
+@given(cases())
+def check(case: Case) -> None:
+    slos = (parse_slo("p90(latency)<=100ms"), parse_slo("attainment(latency<20ms)>=50%"))
+    case = dataclasses.replace(case, slos=slos)
+    counted, kept = count(case, 0), Tally.of(case, simulate(case, 0))
+    for name in BY_SLICE:
+        same(getattr(counted, name), getattr(kept, name))
+    for one, other in zip(counted.stages, kept.stages, strict=True):
+        for name in OF_STAGES:
+            same(getattr(one, name), getattr(other, name))
+    for used, known in zip(counted.pools, kept.pools, strict=True):
+        for name in OF_POOLS:
+            same(getattr(used, name), getattr(known, name))
+        assert used.filled == known.filled
+    assert (counted.requests, counted.attempts) == (kept.requests, kept.attempts)
+    for lives, record in zip(counted.lives, kept.lives, strict=True):
+        assert (lives.replicas, lives.machines) == (record.replicas, record.machines)
+        assert lives.scaling == record.scaling
+    tells_the_same_latencies(case, counted, kept)
+
+
+def same(one: np.ndarray, other: np.ndarray) -> None:
+    assert one == pytest.approx(other, rel=1e-9, abs=1e-3)
+
+
+def tells_the_same_latencies(case: Case, counted: Tally, kept: Tally) -> None:
+    for workload in range(len(case.workloads)):
+        for one, other in zip(counted.latencies[workload], kept.latencies[workload], strict=True):
+            assert (len(one), one.missed) == (len(other), other.missed)
+            assert one.seconds() == pytest.approx(other.seconds(), rel=1e-9, abs=1e-9)
+            assert one.below(20 * 10**6) == other.below(20 * 10**6)
+            if len(one):
+                found, exact = one.quantiles([0.1, 0.5, 0.99]), other.quantiles([0.1, 0.5, 0.99])
+                assert found == pytest.approx(exact, rel=ERROR)
+
+
+def test_counts_are_those_of_the_records(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extents, "BITS", rows.bit_length() - 1)
+    check()
