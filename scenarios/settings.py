@@ -8,6 +8,9 @@ from typing import Any
 from scenarios.yamlfile import parse_yaml
 from simulator.errors import InputError, suggestion
 
+_NAMED = ("workloads", "models", "pools")
+"""Fields of a scenario whose keys are names of one's own: a part of one that is not there is a slip."""
+
 
 def apply_settings(data: Any, settings: Iterable[str]) -> Any:
     """A copy of `data` with each `path=value` set; values are YAML. Raises InputError.
@@ -41,6 +44,8 @@ def _set(data: Any, path: str, value: Any) -> None:
                 node[key] = value
                 return
             if key not in node:
+                if done == 1 and words[0] in _NAMED:
+                    raise InputError(f"{key!r} is not in {words[0]}", path=f"--set {path}", fix=suggestion(key, node))
                 node[key] = {}
             node = node[key]
         elif isinstance(node, list):

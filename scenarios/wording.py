@@ -67,8 +67,10 @@ def interval(estimate: Estimate, scale: Scale = unitless, *, signed: bool = Fals
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None or low is None or high is None:
         return ""
-    factor = 1.0 if isinf(value) else scale(value)[0]
-    places = _places(low * factor if isinf(value) else value * factor)
+    if isinf(value):  # it has no unit to share
+        return "" if isinf(low) else f"{say(low, scale)} to ∞"
+    factor = scale(value)[0]
+    places = _places(value * factor)
     ends = [_end(end, factor, places, signed) for end in (low, high)]
     return "" if ends[0] == ends[1] else " to ".join(ends)
 

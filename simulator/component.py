@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,13 @@ from simulator.errors import suggestion
 class Record(BaseModel):
     """Frozen, strict data; unknown fields are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,  # the schema and `headroom list FAMILY` tell them to whoever writes a scenario
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -53,6 +59,8 @@ class Component(Record):
     families: ClassVar[dict[str, type[Component]]] = {}
     choices: ClassVar[dict[str, type[Component]]]
     family: ClassVar[str]
+    by_value: ClassVar[bool] = False
+    """Whether it is only what another choice becomes once its file is read: nobody writes it."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -69,6 +77,21 @@ class Component(Record):
         return (inspect.getdoc(cls) or "").split("\n")[0]
 
     @classmethod
+    def families_in(cls, record: type[Record]) -> dict[str, type[Component]]:
+        """The families that a record's fields are picked from, in the order in which they come in it, by name."""
+        found: dict[str, type[Component]] = {}
+        for field in record.model_fields.values():
+            for part in _classes(field.annotation):
+                inner = {part.family: part} if issubclass(part, Component) else cls.families_in(part)
+                found |= {name: family for name, family in inner.items() if name not in found}
+        return found
+
+    @classmethod
+    def written(cls) -> dict[str, type[Component]]:
+        """The choices of the family that people write, by kind."""
+        return {kind: choice for kind, choice in sorted(cls.choices.items()) if not choice.by_value}
+
+    @classmethod
     def _pick(cls, value: object) -> Self:
         if isinstance(value, cls):
             return value
@@ -76,13 +99,15 @@ class Component(Record):
             value = {"kind": value}
         if not isinstance(value, dict):
             raise PydanticCustomError(
-                "choice", "{problem}", {"problem": f"{value!r} is not a kind of {cls.family}; write kind: NAME"}
+                "choice",
+                "{problem}",
+                {"problem": f"{value!r} is not a kind of {cls.family}; {suggestion('', cls.written())}"},
             )
         kind = value.get("kind")
         choice = cls.choices.get(kind) if isinstance(kind, str) else None
         if choice is None:
             wrong = "no kind is given" if kind is None else f"{kind!r} is not a kind of {cls.family}"
-            problem = f"{wrong}; {suggestion(str(kind), cls.choices)}"
+            problem = f"{wrong}; {suggestion(str(kind), cls.written())}"
             raise PydanticCustomError("choice", "{problem}", {"problem": problem, "at": ("kind",)})
         try:
             return choice.model_validate(value)  # type: ignore[return-value]  # a choice of this family
@@ -105,9 +130,16 @@ class Component(Record):
     ) -> JsonSchemaValue:
         if "family" not in cls.__dict__:
             return handler(schema)
-        options = [handler(choice.__pydantic_core_schema__) for choice in cls.choices.values()]
-        names = sorted(cls.choices)
-        return {"title": cls.family, "anyOf": [{"type": "string", "enum": names}, *options]}
+        options = [handler(choice.__pydantic_core_schema__) for choice in cls.written().values()]
+        return {"title": cls.family, "anyOf": [{"type": "string", "enum": list(cls.written())}, *options]}
+
+
+def _classes(annotation: Any) -> Iterator[type[Record]]:
+    """The records that a field may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _classes(part)
 
 
 def _write(value: Component, info: SerializationInfo) -> dict[str, Any]:
@@ -143,6 +175,16 @@ def _unfold(prefix: tuple[int | str, ...], errors: list[Any]) -> Iterator[tuple[
         yield path, _say(item)
 
 
+_SAID = {
+    "tuple_type": "is not a list; write it in brackets: [...]",
+    "dict_type": "is not a mapping; write its fields in braces: {...}",
+    "model_type": "is not a mapping; write its fields in braces: {...}",
+    "string_type": "is not text; put it in quotes",
+    "string_pattern_mismatch": "is not a name; write up to 64 letters, digits, dots, dashes and underscores",
+}
+"""By pydantic's type of error: what is wrong with a value, and the fix."""
+
+
 def _say(item: Any) -> str:
     """pydantic's message in our words."""
     kind, value = item["type"], item["input"]
@@ -152,8 +194,10 @@ def _say(item: Any) -> str:
         return str(item["ctx"]["error"])
     if kind == "choice":
         return str(item["ctx"]["problem"])
-    message = str(item["msg"])
     shown = repr(value)
     if len(shown) > 60:
         shown = f"{shown[:57]}..."
+    if kind in _SAID:
+        return f"{shown} {_SAID[kind]}"
+    message = str(item["msg"])
     return f"{shown}: {message[0].lower()}{message[1:]}"

@@ -61,7 +61,14 @@ class InputError(HeadroomError):
         return _rebuild, (self.problem, self.file, self.path, self.fix)
 
     def at(self, *, file: str | Path | None = None, path: str | None = None) -> InputError:
-        """The same error, told from further out: `path` is put before the one it has."""
+        """The same error, told from further out: `path` is put before the one it has.
+
+        What is wrong in a file that a scenario names is told as a problem of the place that names it.
+        """
+        if self.file is not None and path is not None:
+            return InputError(
+                ": ".join(part for part in (self.file, self.path, self.problem) if part), path=path, fix=self.fix
+            )
         inner = ".".join(part for part in (path, self.path) if part)
         return InputError(self.problem, file=self.file or file, path=inner, fix=self.fix)
 

@@ -20,7 +20,7 @@ from simulator.errors import suggestion
 from simulator.faults import Fault, ZoneOutage
 from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
-from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup
+from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup, format_duration
 from simulator.sharing import Separate, Sharing, Slices
 from simulator.sizes import Sizes
 from simulator.slo import Slo
@@ -101,6 +101,8 @@ class Pool(Record):
     sharing: Sharing = Separate()
     """How the instances of a replica slow each other."""
     balancer: Balancer = RoundRobin()
+    discipline: Discipline = FirstCome()
+    """Which of the requests that wait are served next."""
     batching: Batching = NoBatching()
     autoscaler: Autoscaler = Fixed()
     per_machine: int = Field(1, ge=1, le=64)
@@ -124,8 +126,6 @@ class Pool(Record):
     """How replicas work up to their speed; at once unless stated."""
     faults: Annotated[tuple[Fault, ...], Field(strict=False, max_length=16)] = ()
     """What goes wrong, or is done to replicas and machines in the course of the run."""
-    discipline: Discipline = FirstCome()
-    """Which of the requests that wait are served next."""
 
     @model_validator(mode="after")
     def _check(self) -> Pool:
@@ -134,10 +134,8 @@ class Pool(Record):
             raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
         if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
             raise ValueError(f"sharing.share: {wrong}")
-        plain = isinstance(self.balancer, RoundRobin) and isinstance(self.batching, NoBatching) and self.instances == 1
-        if isinstance(self.autoscaler, PerRequest) and not (plain and self.discipline == FirstCome()):
-            wrong = "autoscaler per_request sends one request to a replica"
-            raise ValueError(f"{wrong}; remove balancer, batching, instances and discipline")
+        if isinstance(self.autoscaler, PerRequest) and (odd := self._beyond_one_request()):
+            raise ValueError(f"autoscaler per_request sends one request to a replica; remove {' and '.join(odd)}")
         for fault in self.faults:
             if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
                 wrong = f"faults: {fault.zone!r} is not a zone of this pool"
@@ -145,13 +143,19 @@ class Pool(Record):
         if isinstance(self.balancer, Locality) and len(self.zones) < 2:
             raise ValueError("balancer locality needs several zones, such as zones: [a, b]")
         if len(set(self.zones)) < len(self.zones):
-            raise ValueError("zones: two have the same name")
+            twice = next(zone for zone in self.zones if self.zones.count(zone) > 1)
+            raise ValueError(f"zones: {twice!r} comes twice; give each zone a name of its own")
         if self.placement == "spread" and self.quota is None:
             raise ValueError("placement spread needs a quota: over how many machines")
         most = None if self.quota is None else self.quota * self.per_machine
         if most is not None and most < max(low, self.replicas):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
+
+    def _beyond_one_request(self) -> list[str]:
+        """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""
+        usual = {"balancer": RoundRobin(), "batching": NoBatching(), "instances": 1, "discipline": FirstCome()}
+        return [name for name, value in usual.items() if getattr(self, name) != value]
 
     @model_validator(mode="after")
     def _check_queues(self) -> Pool:
@@ -192,9 +196,12 @@ class Run(Record):
     @model_validator(mode="after")
     def _check(self) -> Run:
         if self.duration is not None and self.warmup is not None and self.warmup >= self.duration:
-            raise ValueError("warmup must be shorter than duration")
+            spans = (
+                f"warmup {format_duration(self.warmup)} is not shorter than duration {format_duration(self.duration)}"
+            )
+            raise ValueError(f"{spans}; simulate longer, or leave out less")
         if self.duration is not None and self.duration > 366 * 86400 * SECOND:
-            raise ValueError("duration must be at most 366 days")
+            raise ValueError(f"duration {format_duration(self.duration)} is too long; write 366d at most")
         return self
 
 

@@ -183,6 +183,7 @@ class Table(Law):
     """A profile by value: for each batch size, work at a row of quantile levels."""
 
     kind: Literal["table"] = "table"
+    by_value: ClassVar[bool] = True
     name: str
     level: Level
     levels: Array

@@ -206,6 +206,7 @@ class ReplayedSizes(SizeLaw):
     """Sizes of a trace by value, each with the request that the replay took it from."""
 
     kind: Literal["replayed"] = "replayed"
+    by_value: ClassVar[bool] = True
     values: Array
     """One for each stamp of the trace."""
     arrivals: InstanceOf[Replay]

@@ -160,4 +160,5 @@ class Gate:
         needed = RELAXATIONS * self.relaxation
         if seconds >= needed:
             return ""
-        return f"insufficient run length: {what} lasts {seconds:.3g} s, this load needs {needed:.3g} s"
+        lasts, needs = (f"{time:,.0f}" if time >= 100 else f"{time:.3g}" for time in (seconds, needed))
+        return f"insufficient run length: {what} lasts {lasts} s, this load needs {needs} s"

@@ -213,6 +213,20 @@ def test_list_names_everything() -> None:
         assert word in found
 
 
+def test_list_of_a_family_tells_the_fields_of_its_kinds() -> None:
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in headroom("list", "fault").stdout.splitlines()]
+    assert ["", "rate", "required", "How often a machine that can serve is taken, such as 0.05/h."] in rows
+    assert [row[2] for row in rows if row[1:2] == ["notice"]] == ["2m"]
+    assert [row[2] for row in rows if row[1:2] == ["max_surge"]] == ["25%"]
+
+
+def test_what_nobody_can_write_is_neither_listed_nor_proposed() -> None:
+    listed = headroom("list", "kinds").stdout
+    for kind in ("replay", "replayed", "table"):
+        assert f"│ {kind} " not in listed
+    assert "table" not in json.dumps(json.loads(headroom("schema").stdout)["$defs"]["Stage"]["properties"]["service"])
+
+
 def test_a_plugin_adds_a_choice_that_parallel_runs_know(small: str, tmp_path: Path) -> None:
     (tmp_path / "my_choices.py").write_text(
         "from typing import Literal\n"

@@ -168,7 +168,7 @@ def test_exponential_cold_starts_have_their_mean() -> None:
     [
         (["pools.boxes.quota=1"], "quota 1 has room for 1 replicas; 2 are needed"),
         (["pools.boxes.placement=spread"], "placement spread needs a quota"),
-        (["pools.boxes.zones=[a, a]"], "zones: two have the same name"),
+        (["pools.boxes.zones=[a, a]"], "zones: 'a' comes twice; give each zone a name of its own"),
         (["pools.boxes.per_machine=3"], "needs 1GiB of device memory in each of 3 replicas, c7a.medium has 2GiB"),
     ],
 )

@@ -57,6 +57,7 @@ def test_a_short_run_gets_a_reason_instead_of_an_interval() -> None:
 def test_a_run_shorter_than_the_system_forgets_gets_a_reason() -> None:
     found = steady_quantile(normal_parts(10, 30_000), 0.99, 100.0, Gate(relaxation=2.0))
     assert "lasts 100 s, this load needs 200 s" in found.reason
+    assert "lasts 6,000 s, this load needs 60,000 s" in Gate(relaxation=600.0).too_short(6_000.0)
 
 
 def test_few_replications_are_cut_into_more_sections() -> None:

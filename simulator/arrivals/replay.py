@@ -79,6 +79,7 @@ class Replay(_Replaying, Process):
     """A trace by value: the stamps themselves, in nanoseconds from the first."""
 
     kind: Literal["replay"] = "replay"
+    by_value: ClassVar[bool] = True
     times: Array
     jitter: Duration = 0
     stationary: ClassVar[bool] = False

@@ -157,16 +157,25 @@ def schema() -> int:
 def list_names(
     what: Annotated[
         str,
-        typer.Argument(metavar="WHAT", help="scenarios, profiles, instances or kinds; all of them by default."),
+        typer.Argument(
+            metavar="WHAT",
+            help="scenarios, profiles, instances or kinds; all of them by default. Or a family of kinds, such as "
+            "balancer: its kinds with their fields.",
+        ),
     ] = "all",
     plugin: options.Plugins = None,
 ) -> int:
     """List what can be named: shipped scenarios, profiles, instance types, and every kind of choice."""
     load_plugins(plugin or ())
     makers = {"scenarios": _scenarios, "profiles": _profiles, "instances": _instances, "kinds": _kinds}
-    if what != "all" and what not in makers:
-        raise InputError(f"{what!r} cannot be listed", path="headroom list", fix=suggestion(what, [*makers, "all"]))
-    print_sheets([make() for name, make in makers.items() if what in ("all", name)])
+    families = Component.families_in(Scenario)
+    if what not in ("all", *makers, *families):
+        known = [*makers, "all", *families]
+        raise InputError(f"{what!r} cannot be listed", path="headroom list", fix=suggestion(what, known))
+    if what in families:
+        print_sheets([_fields(families[what])])
+    else:
+        print_sheets([make() for name, make in makers.items() if what in ("all", name)])
     return 0
 
 
@@ -265,7 +274,27 @@ def _instances() -> Sheet:
 def _kinds() -> Sheet:
     rows = [
         (name, kind, choice.meaning())
-        for name, family in sorted(Component.families.items())
-        for kind, choice in sorted(family.choices.items())
+        for name, family in Component.families_in(Scenario).items()
+        for kind, choice in family.written().items()
     ]
     return Sheet("Choices", ("family", "kind", "what it does"), tuple(rows))
+
+
+def _fields(family: type[Component]) -> Sheet:
+    """The kinds of a family, each with its fields below it."""
+    rows = []
+    for kind, choice in family.written().items():
+        rows.append((kind, "", "", choice.meaning()))
+        for name, field in choice.model_fields.items():
+            if name != "kind":
+                rows.append(("", name, _default(choice, name), " ".join((field.description or "").split())))
+    return Sheet(f"Kinds of {family.family}", ("kind", "field", "unless given", "what it says"), tuple(rows))
+
+
+def _default(choice: type[Component], name: str) -> str:
+    """What a field is where nothing is said of it, as a scenario writes it."""
+    field = choice.model_fields[name]
+    if field.is_required():
+        return "required"
+    value = choice.model_construct(**{name: field.get_default()}).model_dump(mode="json", include={name})[name]
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
