@@ -106,8 +106,8 @@ def test_it_survives_being_written_and_read_again(tmp_path: Path) -> None:
         ("run=10s", "run: '10s' is not a mapping; write its fields in braces: {...}"),
         ("pools.my pool={instance: c7a.large}", "pools.my pool: 'my pool' is not a name; write up to 64 letters"),
         (
-            "pools.boxs.replicas=3",
-            "--set pools.boxs.replicas: 'boxs' is not in pools; did you mean 'boxes'? (known: boxes)",
+            "pools.boxez.replicas=3",
+            "--set pools.boxez.replicas: 'boxez' is not in pools; did you mean 'boxes'? (known: boxes)",
         ),
         (
             "pools.boxes={instance: c7a.medium, autoscaler: per_request, instances: 2, balancer: random}",
