@@ -6,7 +6,7 @@ like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from scenarios.load import instance_type
@@ -14,7 +14,6 @@ from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
 from simulator.machines import machines_for
 from simulator.scenario import Pool, Scenario
-from simulator.service import Service
 
 Strategy = Callable[[Scenario, str], dict[str, Scenario]]
 """(scenario, the pool to change) -> options by name."""
@@ -23,7 +22,7 @@ MOST_REPLICAS = 512
 
 def vertical(scenario: Scenario, pool: str) -> dict[str, Scenario]:
     """Other machines, as many as now: the instance types of which the pool's service times are known, by price."""
-    kinds = service_times(scenario, pool)
+    kinds = ladder(scenario, pool)
     prices = {kind: instance_type(scenario, kind, f"instances.{kind}").price for kind in kinds}
     return _named(
         _change(scenario, pool, instance=kind) for kind in sorted(kinds, key=lambda kind: (prices[kind], kind))
@@ -61,10 +60,10 @@ def describe(scenario: Scenario) -> str:
     return ", ".join(parts)
 
 
-def service_times(scenario: Scenario, pool: str) -> Mapping[str, Service]:
-    """How long a pool's batches take, by instance type: the instance types that it can run on."""
-    stages = (stage for model in scenario.models.values() for stage in model.stages)
-    return next(stage.service for stage in stages if stage.pool == pool)
+def ladder(scenario: Scenario, pool: str) -> list[str]:
+    """The instance types that a pool can run on: those of which every stage on it says how long its batches take."""
+    stages = [stage for model in scenario.models.values() for stage in model.stages if stage.pool == pool]
+    return [kind for kind in stages[0].service if all(kind in stage.service for stage in stages)]
 
 
 def _size(pool: Pool) -> str:

@@ -107,7 +107,7 @@ class Component(Record):
         choice = cls.choices.get(kind) if isinstance(kind, str) else None
         if choice is None:
             wrong = "no kind is given" if kind is None else f"{kind!r} is not a kind of {cls.family}"
-            problem = f"{wrong}; {suggestion(str(kind), cls.written())}"
+            problem = f"{wrong}; {suggestion('' if kind is None else str(kind), cls.written())}"
             raise PydanticCustomError("choice", "{problem}", {"problem": problem, "at": ("kind",)})
         try:
             return choice.model_validate(value)  # type: ignore[return-value]  # a choice of this family

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """A size that the items at a stage have: equally likely values, ascending, each with its share."""
+class Mixture:
+    """A size of the items that come to a stage from several workloads: ascending values, each with its share."""
 
     values: Floats
     shares: Floats
@@ -52,7 +52,7 @@ class Demand:
         found = [1.0 if item.items is None else item.items.average() for item in self.workloads]
         return float(self._weights() @ found)
 
-    def sizes(self, name: str) -> Sizes:
+    def mixture(self, name: str) -> Mixture:
         """A size of the items."""
         laws, shares = [item.size(name) for item in self.workloads], self._weights()
         shares = shares * [1.0 if item.items is None else item.items.average() for item in self.workloads]
@@ -61,7 +61,7 @@ class Demand:
         values, counts = np.concatenate(parts), [len(part) for part in parts]
         order = np.argsort(values, kind="stable")
         each = np.repeat(shares / counts, counts)[order]
-        return Sizes(values[order], each, float(shares @ [law.average() for law in laws]))
+        return Mixture(values[order], each, float(shares @ [law.average() for law in laws]))
 
     def work(self, items: Sequence[float]) -> list[float]:
         """Mean work of batches of so many items, in nanoseconds."""
@@ -70,7 +70,7 @@ class Demand:
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
         if law.reads is not None:
-            sizes = self.sizes(law.reads)
+            sizes = self.mixture(law.reads)
             units = [sizes.units(count, True) for count in counts] if law.pads else [sizes.mean * one for one in items]
         return [max(law.mean(count, total), 1.0) for count, total in zip(counts, units, strict=True)]
 
@@ -86,5 +86,5 @@ class Demand:
         total = batching.total() if isinstance(batching, Policy) else None
         if total is None:
             return found
-        sizes = self.sizes(total.size)
+        sizes = self.mixture(total.size)
         return [found[0], *(count for count in found[1:] if sizes.units(count, total.padded) <= total.most)]

@@ -131,7 +131,8 @@ class Pool(Record):
     def _check(self) -> Pool:
         low, high = self.autoscaler.bounds(self.replicas)
         if not low <= self.replicas <= high:
-            raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds, {low} to {high}")
+            wrong = f"replicas {self.replicas} is outside the autoscaler's bounds"
+            raise ValueError(f"{wrong}; begin with {low} to {high}")
         if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
             raise ValueError(f"sharing.share: {wrong}")
         if isinstance(self.autoscaler, PerRequest) and (odd := self._beyond_one_request()):

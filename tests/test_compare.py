@@ -15,6 +15,7 @@ import pytest
 from scenarios.compare import Comparison, compare, latency_difference
 from scenarios.decision import sentence, winner
 from scenarios.load import Files, Loaded, validate
+from scenarios.strategies import vertical
 from simulator.precision import settled
 from simulator.quantities import SECOND
 from simulator.replications import run_case
@@ -239,3 +240,13 @@ def test_in_a_pipeline_the_bottleneck_is_scaled() -> None:
     assert best is not None
     assert best.label == "first: 1 x slow, second: 2 x slow"
     assert {option.scenario.pools["first"].replicas for option in found.options} == {1}
+
+
+def test_a_pool_of_several_stages_goes_only_to_machines_that_all_of_them_know() -> None:
+    asked = question(server("0.1s", "$2/h"), server("0.2s", "$1/h"), "p99(latency)<9s").scenario.model_dump(mode="json")
+    (first,) = asked["models"]["m"]["stages"]
+    second = {**first, "name": "second", "service": {"slow": first["service"]["slow"]}}
+    asked["models"]["m"]["stages"] = [first, second]
+    assert list(vertical(validate(asked), "serving")) == ["1 x slow"]
+    asked["models"]["m"]["stages"] = [first, {**first, "name": "second"}]
+    assert list(vertical(validate(asked), "serving")) == ["1 x slow", "1 x fast"]

@@ -62,6 +62,7 @@ def test_what_was_left_to_its_default_can_stay_out_and_the_kind_cannot() -> None
     [
         ({"fruit": "aple"}, "fruit.kind", "did you mean 'apple'"),
         ({"fruit": {"grams": 1}}, "fruit.kind", "no kind is given; known: apple"),
+        ({"fruit": {"kind": None}}, "fruit.kind", "no kind is given; known: apple"),
         ({"fruit": {"kind": "apple", "gramms": 1}}, "fruit.gramms", "unknown field; did you mean 'grams'"),
         ({"fruit": {"kind": "apple", "grams": 0}}, "fruit.grams", "0: input should be greater than or equal to 1"),
         ({"fruit": {"kind": "apple", "grams": "2"}}, "fruit.grams", "'2': input should be a valid integer"),

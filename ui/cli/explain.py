@@ -21,7 +21,7 @@ from ui.cli import options
 from ui.cli.commands import bar_shown, load_scenario, resolve
 from ui.cli.output import Format, print_line, print_sheets, progress_bar
 
-app = typer.Typer(help="Say why a service is as fast as it is.", no_args_is_help=True)
+app = typer.Typer(help="Say why a service is as fast as it is: headroom explain run SCENARIO.", no_args_is_help=True)
 
 
 @app.callback()

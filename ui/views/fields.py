@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from scenarios.load import Loaded, instance_type, library
-from scenarios.strategies import service_times
+from scenarios.strategies import ladder
 from scenarios.wording import in_dollars, say
 from simulator.case import Case
 from simulator.errors import InputError
@@ -126,7 +126,7 @@ def _system(edit: _Edit, scenario: Scenario) -> DeltaGenerator:
     pool = names[0]
     if len(names) > 1:
         pool = st.selectbox("Pool to change", names, key=f"{edit.scenario}: pool")
-    kinds = {kind: instance_type(scenario, kind, instance_path(pool)) for kind in service_times(scenario, pool)}
+    kinds = {kind: instance_type(scenario, kind, instance_path(pool)) for kind in ladder(scenario, pool)}
     prices = {kind: f"{kind}, {say(machine.price, in_dollars)}/h" for kind, machine in kinds.items()}
     by_price = sorted(kinds, key=lambda kind: (kinds[kind].price, kind))
     edit.choice("Instance type", instance_path(pool), by_price, prices)
