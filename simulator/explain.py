@@ -178,7 +178,7 @@ def _never_bound(result: Result, lever: Lever) -> bool:
         cause = STAGE_CAUSES.index("batch wait")
         stages = result.case.stages_of(number)
         return not any(run.stages[stage].spent[cause].any() for run in result.tallies for stage in stages)
-    if lever.what == "cold start":
+    if lever.what in ("cold start", "load time", "slow start"):
         return not any(record.launched > 0 for run in result.tallies for record in run.lives[number].replicas)
     return False
 
