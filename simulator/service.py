@@ -100,6 +100,7 @@ class _Linear(Law):
     padded: bool = False
     """Whether each request of a batch is padded to the largest size in it, and paid so."""
     level: Level = "assumed"
+    """How the figures are known: measured, published, derived or assumed."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -159,6 +160,7 @@ class Lognormal(_Linear):
 
     kind: Literal["lognormal"] = "lognormal"
     cv: float = Field(gt=0, le=20, allow_inf_nan=False)
+    """Standard deviation over mean."""
 
     def draw(self, uniform: Floats) -> Floats:
         """Inverse distribution function of the lognormal with mean one."""

@@ -89,6 +89,7 @@ class Constant(SizeLaw):
 
     kind: Literal["constant"] = "constant"
     value: int = Field(ge=0, le=_LARGEST)
+    """A plain number says the same: `tokens: 300`."""
 
     def draw(self, draws: Draws, workload: str, size: str, first: int, count: int) -> Integers:
         """The value."""
@@ -149,6 +150,7 @@ class Empirical(_Independent):
 
     kind: Literal["empirical"] = "empirical"
     values: Annotated[tuple[Annotated[int, Field(ge=0, le=_LARGEST)], ...], Field(strict=False, min_length=1)]
+    """Whole numbers, such as `[128, 512]`."""
     weights: (
         Annotated[
             tuple[Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)], ...], Field(strict=False, min_length=1)

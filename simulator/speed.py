@@ -98,6 +98,7 @@ class Constant(Speed):
 
     kind: Literal["constant"] = "constant"
     speed: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
+    """Against the speed that service times were measured at."""
 
     def steps(self, draws: Draws, entity: str) -> Steps:
         """One speed, day after day."""
@@ -125,6 +126,7 @@ class Recorded(Speed):
 
     kind: Literal["trace"] = "trace"
     course: Annotated[tuple[SpeedStep, ...], Field(strict=False, min_length=1, max_length=100_000)]
+    """Such as `[{lasts: 10s, speed: 1}, {lasts: 2s, speed: 0.5}]`."""
     offset: Literal["none", "random"] = "none"
     """Where in the course a replica starts: `none` replays it at true time on all of them."""
 

@@ -28,7 +28,8 @@ class Bursty(Varying):
 
     kind: Literal["bursty"] = "bursty"
     states: Annotated[tuple[Phase, ...], Field(strict=False, min_length=2, max_length=100)]
-    """After the last comes the first; the simulation begins in equilibrium, in any of them."""
+    """Such as `[{rate: 50/s, mean: 5s}, {rate: 600/s, mean: 1s}]`. After the last comes the first; the simulation
+    begins in equilibrium, in any of them."""
     stationary: ClassVar[bool] = True
 
     @model_validator(mode="after")

@@ -51,6 +51,7 @@ class Closed(Answered):
 
     kind: Literal["closed"] = "closed"
     users: int = Field(ge=1, le=1_000_000)
+    """How many there are."""
     ramp: Duration = 0
     """Users start evenly over this time; 0 starts all at once."""
     closed: ClassVar[bool] = True

@@ -27,6 +27,7 @@ class _Constant(Process):
     """A process of one rate for ever."""
 
     rate: Rate
+    """Requests per second on average."""
     group: int = Field(1, ge=1, le=10_000)
     """Requests that come together each time; the rate is that of requests."""
     stationary: ClassVar[bool] = True

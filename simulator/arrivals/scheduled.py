@@ -29,6 +29,7 @@ class Piecewise(Scheduled):
 
     kind: Literal["piecewise"] = "piecewise"
     steps: Annotated[tuple[Step, ...], Field(strict=False, min_length=1, max_length=10_000)]
+    """Such as `[{duration: 10m, rate: 50/s}, {duration: 5m, rate: 50/s, to: 200/s}]`."""
     repeat: bool = False
     """Whether the steps begin again after the last; otherwise nothing arrives any more."""
     stationary: ClassVar[bool] = False
@@ -70,12 +71,15 @@ class Spike(Scheduled):
     rate: RateOrZero
     """Before and after."""
     peak: Rate
+    """At its height."""
     at: Duration
     """When the rate leaves its base."""
     duration: PositiveDuration
     """How long the peak lasts, ramps not counted."""
     ramp_up: Duration = 0
+    """From the base to the peak."""
     ramp_down: Duration = 0
+    """From the peak back to the base."""
     stationary: ClassVar[bool] = False
 
     @model_validator(mode="after")

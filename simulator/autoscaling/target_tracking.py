@@ -40,7 +40,9 @@ class TargetTracking(Autoscaler):
     target: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     """0.6 keeps replicas 60 % busy; with `requests_per_replica`, requests per second."""
     min_replicas: int = Field(1, ge=1, le=100_000)
+    """No fewer are wanted."""
     max_replicas: int = Field(ge=1, le=100_000)
+    """No more are wanted."""
     interval: PositiveDuration = 60 * SECOND
     """Length of a metric period; one decision at the end of each."""
     out_after: int = Field(3, ge=1, le=1000)

@@ -33,6 +33,7 @@ class _UpTo(Policy):
     """A policy with a largest batch."""
 
     max_batch: int = Field(ge=1, le=4096)
+    """No batch has more requests (or items, where they bring several)."""
     max_total: int | None = Field(None, ge=1)
     """The batch closes before its sizes come to more; a request that is larger goes alone."""
     size: str | None = None

@@ -41,8 +41,15 @@ REASONS = (
     "no replica was idle: it launched one",
 )
 
-Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(strict=False, min_length=1, max_length=64)]
-"""By slot, repeated as often as needed: (3, 1) gives every other replica three times the weight."""
+Weights = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=256)], ...],
+    Field(
+        strict=False,
+        min_length=1,
+        max_length=64,
+        description="By slot, repeated as often as needed: `[3, 1]` gives every other replica three times the weight.",
+    ),
+]
 
 
 def _nothing(_: int) -> int:

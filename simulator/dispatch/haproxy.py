@@ -106,6 +106,7 @@ class HaproxyRandom(Balancer):
 
     kind: Literal["haproxy_random"] = "haproxy_random"
     draws: int = Field(2, ge=1, le=64)
+    """How many are drawn."""
     weights: Weights = (1,)
 
     def uniforms(self) -> int:

@@ -49,6 +49,7 @@ class KubeProxyIpvs(_Connections):
 
     kind: Literal["kube_proxy_ipvs"] = "kube_proxy_ipvs"
     scheduler: Literal["rr", "lc"] = "rr"
+    """In turn (`rr`), or to the replica with the fewest connections (`lc`)."""
     nodes: int = Field(1, ge=1, le=1000)
     """From which the clients connect."""
 

@@ -15,6 +15,7 @@ class ReplicaLoss(Fault):
 
     kind: Literal["replica_loss"] = "replica_loss"
     at: Duration
+    """From the beginning of the run."""
     count: int = Field(1, ge=1, le=100_000)
     """Of the replicas that are ready then; all where there are fewer."""
     restart: Duration = 0
@@ -33,6 +34,7 @@ class MachineLoss(Fault):
 
     kind: Literal["machine_loss"] = "machine_loss"
     at: Duration
+    """From the beginning of the run."""
     count: int = Field(1, ge=1, le=100_000)
     """Of the machines that there are then; all where there are fewer."""
     detect: Duration = 0
@@ -52,7 +54,9 @@ class ZoneOutage(Fault):
     zone: str
     """One of the pool's `zones`."""
     at: Duration
+    """From the beginning of the run."""
     lasts: PositiveDuration
+    """From then until machines can be launched there again."""
     detect: Duration = 0
     """From the outage until replacements are launched, where they can be had."""
 

@@ -47,6 +47,7 @@ class RollingUpdate(Fault):
 
     kind: Literal["rolling_update"] = "rolling_update"
     at: Duration
+    """From the beginning of the run."""
     max_surge: Amount = "25%"
     """Replicas above the wanted number, in all; a share is rounded up."""
     max_unavailable: Amount = "25%"
