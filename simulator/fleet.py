@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import simpy
 
 from simulator.faults import Process, Site
+from simulator.line import Line
 from simulator.machines import Machine, Machines
 from simulator.recording import ReplicaRecord
 from simulator.replica import Replica
@@ -23,6 +24,8 @@ class Fleet:
         self.pool = pool
         self.machines = Machines(pool)
         self.replicas: list[Replica] = []
+        """By slot."""
+        self.lines: list[Line] = []
         """By slot."""
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
@@ -181,6 +184,7 @@ class Fleet:
         else:
             replica = Replica(self.pool, len(self.replicas))
             self.replicas.append(replica)
+            self.lines.append(replica.line)
             view.outstanding.append(0)
             if seen is not view:
                 seen.outstanding.append(0)

@@ -129,8 +129,31 @@ class PoolRun:
         """What visits that come to this pool only are handed to: the shortest way that does the same."""
         if self.admission is not None:
             return self.arrive
+        if self.shared is None and type(self).route is PoolRun.route:
+            return self._sender()
         always = self.case.autoscaler.period() is None and not self.case.faults
         return self.shared.arrive if always and isinstance(self.shared, SoloLine) else self.route
+
+    def _sender(self) -> Callable[[int, int], None]:
+        """What `route` does where there are no limits, with everything at hand: most requests come this way."""
+        ready, outstanding, lines, routed = self.view.ready, self.view.outstanding, self.fleet.lines, self.routed
+        seen, pick, changed = self.seen, self.picker.pick, self.changed
+
+        def send(request: int, now: int) -> None:
+            if not ready:
+                self.held.append(request)
+                return
+            seen.now = now
+            slot, routed[request] = pick(request)
+            outstanding[slot] += 1
+            line = lines[slot]
+            line.waiting.append(request)
+            if changed is not None:
+                changed(slot)
+            if line.idle:
+                line.consider(now)
+
+        return send
 
     def arrive(self, request: int, now: int) -> None:
         """A request reaches the pool."""
@@ -201,7 +224,11 @@ class PoolRun:
     def done(self, requests: list[int], slot: int, place: int, now: int) -> None:
         """A slot (-1: it takes from the shared queue) has served these; `place` breaks ties of what follows."""
         if slot >= 0:
-            self.relieve(slot, requests)
+            self.view.outstanding[slot] -= len(requests)
+            if self.left is not None:
+                self.left(slot, requests)
+            if self.changed is not None:
+                self.changed(slot)
         if self.admission is not None:
             self.admission.inside -= len(requests)
         if self.flow is not None:
