@@ -51,7 +51,7 @@ class SoloLog(Log):
         rows[:, END] = rows[:, START] + np.frombuffer(self.works, dtype=np.int64)[self.served[-count:]]
         rows[:, SLOT], rows[:, INSTANCE] = np.divmod(self.numbers, self.seats)
         rows[:, SIZE], rows[:, REASON] = 1, ALONE
-        self.batches += memoryview(rows).cast("B")
+        self.batches += rows.data.cast("B")
         self.starts.clear()
         self.numbers.clear()
 
