@@ -1,7 +1,8 @@
 """AWS Lambda, two runs of 28 hours: what the first halves teach must predict the rest.
 
 Public measurements of one function at two rates (github.com/pacslab/serverless-performance-modeling). How long idle
-replicas stay is read off the first half of the low run alone; warm times are those of each run's own first half.
+replicas stay is read off the first half of the low run alone; warm times are those of each run's own first half. The
+standard errors of the measured shares are 17 % and 13 % of them.
 """
 
 from __future__ import annotations
