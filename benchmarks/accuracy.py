@@ -21,10 +21,10 @@ from measured import tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.autoscaling import PerRequest
-from simulator.clients import Impatience
 from simulator.discipline import Priority, ShortestJob
 from simulator.dispatch import CentralQueue, PowerOfTwo, Random, RoundRobin
 from simulator.faults import ReplicaFailures
+from simulator.habits import Impatience
 from simulator.limits import Limits
 from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND

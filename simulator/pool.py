@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from simulator.clients import Clients
 from simulator.clock import Clock
-from simulator.discipline import Known, Order
 from simulator.dispatch import Picker, View
 from simulator.fleet import Fleet
 from simulator.limits import Admission
@@ -87,7 +86,7 @@ class PoolRun:
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
         """By slot."""
-        self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self._work_alone)
+        self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self.work_alone)
         self.view.zones, self.view.zone, self.view.since = len(self.case.zones), self._zone, self._since
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
@@ -104,19 +103,6 @@ class PoolRun:
         self.changed = picker.changed if at_once and cls.changed is not Picker.changed else None
         self.taken = picker.taken if at_once and cls.taken is not Picker.taken else None
         self.left = picker.left if at_once and cls.left is not Picker.left else None
-
-    def order(self) -> Order | None:
-        """The queue discipline at work on one line."""
-        loads = self.tape.case.workloads
-        known = Known(
-            workload=self.tape.workload,
-            arrived=self.tape.arrived,
-            priority=[item.priority for item in loads],
-            deadline=[item.timeout if item.deadline is None else item.deadline for item in loads],
-            weight=[item.weight for item in loads],
-            work=self._work_alone,
-        )
-        return self.case.discipline.start(known)
 
     def join(self, flow: Flow) -> None:
         """The pool becomes part of the whole."""
@@ -288,7 +274,8 @@ class PoolRun:
         record = self.replicas[slot].record
         return record.ready if record.launched and record.ready is not None else _LONG_AGO
 
-    def _work_alone(self, request: int) -> int:
+    def work_alone(self, request: int) -> int:
+        """Nanoseconds that a request takes if it is served by itself."""
         tape = self.tape
         return tape.works[request] if self.alone else self.costs[tape.stage[request]]([request])
 

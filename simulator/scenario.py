@@ -12,12 +12,12 @@ from pydantic import Field, field_validator, model_validator
 from simulator.arrivals import Answered, Arrivals, Diurnal
 from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
-from simulator.clients import Impatience, Retries
 from simulator.component import Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, Locality, RoundRobin
 from simulator.errors import suggestion
 from simulator.faults import Fault, ZoneOutage
+from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
 from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup

@@ -8,7 +8,7 @@ from cases import case, poisson, pool, side_by_side, takes
 from exact import Simulated, agrees, exponential, means
 
 from simulator.arrivals import Closed
-from simulator.clients import Impatience
+from simulator.habits import Impatience
 from simulator.limits import Limits
 from simulator.recording import REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
