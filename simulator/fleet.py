@@ -37,6 +37,8 @@ class Fleet:
         """How many more than desired are launched while old ones are replaced."""
         self.withheld = 0
         """How many are not replaced yet."""
+        self.served = 0
+        """Nanoseconds for which those that have stopped were ready."""
         self.sites: list[Site] = []
         """The faults at work."""
         self._news: simpy.Event | None = None
@@ -150,6 +152,11 @@ class Fleet:
                 self.remove(self.replicas[slot], now)
         self.fill(now)
 
+    def ready_time(self, now: int) -> int:
+        """Nanoseconds for which replicas have been ready so far, added up."""
+        there = [one.record for one in self.replicas if one.record.stopped is None]
+        return self.served + sum(now - record.ready for record in there if record.ready is not None)
+
     def news(self) -> simpy.Event:
         """What a process yields to wait until a replica becomes ready, stops or dies."""
         if self._news is None:
@@ -224,6 +231,8 @@ class Fleet:
 
     def _end(self, replica: Replica, now: int) -> None:
         replica.record.stopped = now
+        if replica.record.ready is not None:
+            self.served += now - replica.record.ready
         replica.line.forget(replica)
 
     def _let(self, process: Process | None, now: int) -> None:
