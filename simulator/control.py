@@ -55,11 +55,8 @@ class Control:
         pool = self.pool
         present = pool.present()
         arrivals = pool.log.ended() + pool.waiting()
-        serving = sum(
-            (now if record.stopped is None else record.stopped) - record.ready
-            for record in pool.log.replicas
-            if record.ready is not None
-        )
+        there = [one.record for one in pool.replicas if one.record.stopped is None]
+        serving = pool.fleet.served + sum(now - record.ready for record in there if record.ready is not None)
         serving *= pool.tape.case.devices(pool.number)
         busy, offered = self._busy(now), serving - self._serving
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
