@@ -214,11 +214,11 @@ the system, and then without arrivals until the last has left. While the queue g
 served; while it is drained they are only served. So the whole, by request, is held against the same system at half of
 its capacity: medians of {rounds} pairs of runs, and the range of their ratios. Records are off.
 
-| queue | most in the system | at low load | growing, by arrival | draining, by request | whole | times low load | range |
+| queue | most in the system | low load | growing, by arrival | draining, by request | whole | multiple | range |
 |---|---|---|---|---|---|---|---|
 {queues}
-Made by `python benchmarks/scale.py --requests {requests:.0e} --rounds {rounds} --write docs/scale.md`, on a shared machine
-with two cores: figures in microseconds are those of that machine.
+Made by `python benchmarks/scale.py --requests {requests:g} --rounds {rounds} --write docs/scale.md`, on a shared
+machine with two cores: figures in microseconds are those of that machine.
 """
 
 
