@@ -160,7 +160,10 @@ QUEUES: dict[str, tuple[Callable[[], Case], float]] = {
 
 
 def long_queue(name: str) -> tuple[int, float, float, float, float]:
-    """(most in the system, microseconds at low load, while it grows, while it is drained, of growing and draining)."""
+    """(most in the system, microseconds at low load, while it grows, while it is drained, of growing and draining).
+
+    The most is the mean of the busiest slice of time.
+    """
     make, requests = QUEUES[name]
     low, _ = timed(watched(make(), SPARED * SERVED, WAITING))
     run = watched(make(), CROWDED * SERVED, requests)
@@ -209,10 +212,11 @@ is Python and its libraries, and at the peak.
 | system | requests | first tenth | median tenth | last tenth | MiB before | MiB at the peak |
 |---|---|---|---|---|---|---|
 {runs}
-CPU time of a request, in microseconds, before eight replicas at twice their capacity until {waiting:,} requests are in
-the system, and then without arrivals until the last has left. While the queue grows two requests come for each that is
-served; while it is drained they are only served. So the whole, by request, is held against the same system at half of
-its capacity: medians of {rounds} pairs of runs, and the range of their ratios. Records are off.
+CPU time of a request, in microseconds, before eight replicas at twice their capacity until about {waiting:,} requests
+are in the system (the table has the mean of the busiest 120th of the time), and then without arrivals until the last
+has left. While the queue grows two requests come for each that is served; while it is drained they are only served. So
+the whole, by request, is held against the same system at half of its capacity (low load): medians of {rounds} pairs of
+runs, and the range of their multiples. Records are off.
 
 | queue | most in the system | low load | growing, by arrival | draining, by request | whole | multiple | range |
 |---|---|---|---|---|---|---|---|
