@@ -189,6 +189,13 @@ class Run(Record):
     The number of replications is doubled up to six times (10 to 640), or to ten million requests.
     """
 
+    @field_validator("records", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        if value != "auto" and not isinstance(value, bool):
+            raise ValueError(f"{value!r} is not known; write true, false or auto")
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> Run:
         if self.duration is not None and self.warmup is not None and self.warmup >= self.duration:
