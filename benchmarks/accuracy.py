@@ -15,16 +15,16 @@ from math import exp
 from pathlib import Path
 
 import numpy as np
-from cases import case, dynamic, poisson, pool, takes
+from cases import case, dynamic, poisson, pool, side_by_side, takes
 from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
 from measured import tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.autoscaling import PerRequest
-from simulator.clients import Impatience
 from simulator.discipline import Priority, ShortestJob
 from simulator.dispatch import CentralQueue, PowerOfTwo, Random, RoundRobin
 from simulator.faults import ReplicaFailures
+from simulator.habits import Impatience
 from simulator.limits import Limits
 from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND
@@ -41,6 +41,7 @@ from simulator.theory import (
     closed_loop,
     continuous_batching_latency,
     disasters,
+    fork_join_latency,
     gm1_mean_wait,
     group_arrivals_latency,
     mg1_mean_wait,
@@ -206,6 +207,10 @@ def limits() -> Iterator[Row]:
     pools = [pool(exponential(mean), name=mean) for mean in ("1s", "800ms", "500ms")]
     found = Simulated(case(poisson(0.5), *pools, seconds=12_000, warmup=500, seed=7))
     yield Row("three M/M/1 in a row", "mean latency", tandem_latency(0.5, [1, 1.25, 2]), means(found.latency))
+    pools = [pool(exponential("1s"), name=name) for name in ("one", "other")]
+    found = Simulated(side_by_side(case(poisson(0.8), *pools, seconds=30_000, warmup=1000, seed=7)))
+    exact = fork_join_latency(0.8, 1)
+    yield Row("a fork into two M/M/1, load 0.8", "mean latency", exact, means(found.latency))
     found = Simulated(case(poisson(20), pool(lognormal(2), 200), seconds=2000, warmup=50, seed=7))
     present = found.present(2)
     yield Row("M/G/∞, lognormal, cv 2, load 20", "mean present", 20, means(present))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import test_measured_cpu
+import test_measured_lambda
 import test_measured_servers
 import test_measured_triton
 
@@ -16,6 +17,7 @@ PARTS = (
     ("Triton and mosec, emulated device", test_measured_servers),
     ("Published closed loops of Triton", test_measured_triton),
     ("An encoder on a shared CPU", test_measured_cpu),
+    ("Cold starts of AWS Lambda", test_measured_lambda),
 )
 
 

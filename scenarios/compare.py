@@ -224,7 +224,7 @@ def latency_difference(first: Result, second: Result, q: float) -> Difference:
             return Difference(reason=result.refusal or result.shortness)
     pair = _in_step(first, second)
     if pair is None:
-        return Difference(reason="records are off, and the two were counted in other slices of time")
+        return Difference(reason="records are off (run.records), and the two were counted in other slices of time")
     count = min(len(first.runs), len(second.runs))
     one, two = (result.samples()[:count] for result in pair)
     way = Sections()

@@ -34,8 +34,8 @@ class Verdict:
 def judge(result: Result, slo: Slo) -> Verdict:
     """Met or missed only when the whole interval is on one side of the target."""
     if slo.bound is not None and not all(part.knows(slo.bound) for part in result.samples()):
-        reason = "records are off, and only the bounds of objectives that were given while simulating are counted"
-        return Verdict(slo, Estimate(None, reason=reason), None)
+        told = "only the bounds of objectives that were given while simulating are counted"
+        return Verdict(slo, Estimate(None, reason=f"records are off (run.records), and {told}"), None)
     if result.refusal and slo.measure != "errors":
         return Verdict(slo, Estimate(None, reason=result.refusal), False)
     estimate = _measure(result, slo)

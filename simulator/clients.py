@@ -9,16 +9,10 @@ import functools
 from collections import deque
 from collections.abc import Callable
 from heapq import heappush
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from simulator.arrivals import Answered
 from simulator.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
-from simulator.component import Record
-from simulator.quantities import Duration, PositiveDuration, Share
-from simulator.streams import Floats
 
 if TYPE_CHECKING:
     from simulator.case import Case
@@ -30,43 +24,6 @@ _CHUNK = 1 << 10
 _TOKEN = 10**9  # a retry, in the unit of the budget
 _RESERVE = 10 * _TOKEN
 _PAUSE = 10**6  # after a failure: a refused user without time to think would send for ever in one moment
-
-
-class Impatience(Record):
-    """How long clients wait for their turn; once served, they stay."""
-
-    mean: PositiveDuration
-    spread: Literal["constant", "exponential"] = "exponential"
-
-    def draw(self, uniform: Floats) -> Floats:
-        """Nanoseconds of patience."""
-        found: Floats = np.full(len(uniform), float(self.mean))
-        return found if self.spread == "constant" else -np.log1p(-uniform) * found
-
-
-class Retries(Record):
-    """What a client does when a request fails: it tries again, later and later."""
-
-    limit: int = Field(ge=1, le=100)
-    """The most further attempts at one request."""
-    backoff: Duration = 0
-    """From a failure to the first retry."""
-    multiplier: float = Field(2.0, ge=1, le=10, allow_inf_nan=False)
-    """How much longer each further wait is."""
-    longest: Duration | None = None
-    """No wait is longer."""
-    jitter: Share = 0.0
-    """Up to this share of each wait is left out, by a uniform draw."""
-    budget: Share | None = None
-    """Retries per request sent that all clients together may make (token bucket; ten are in reserve)."""
-
-    def waits(self) -> list[int]:
-        """Nanoseconds before each retry, without jitter."""
-        found, wait = [], float(self.backoff)
-        for _ in range(self.limit):
-            found.append(int(wait) if self.longest is None else min(int(wait), self.longest))
-            wait = min(wait * self.multiplier, 1e18)
-        return found
 
 
 class _Workload:

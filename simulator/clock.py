@@ -57,6 +57,12 @@ class Clock(simpy.Environment):
         self.agenda[:] = [entry for entry in self.agenda if entry[1] >> _PARTS not in gone]
         heapify(self.agenda)
 
+    def withdraw(self, events: Iterable[simpy.Event]) -> None:
+        """Takes events of SimPy off the agenda, by a look at all of it."""
+        gone = set(map(id, events))
+        self.agenda[:] = [entry for entry in self.agenda if id(entry[3]) not in gone]
+        heapify(self.agenda)
+
     def run_through(self, times: Sequence[int], rows: Sequence[int], arrive: Callable[[int, int], None]) -> None:
         """Lets visits come at `times`, each after all that is due by then."""
         agenda = self.agenda

@@ -55,12 +55,7 @@ class Control:
         pool = self.pool
         present = pool.present()
         arrivals = pool.log.ended() + pool.waiting()
-        serving = sum(
-            (now if record.stopped is None else record.stopped) - record.ready
-            for record in pool.log.replicas
-            if record.ready is not None
-        )
-        serving *= pool.tape.case.devices(pool.number)
+        serving = pool.fleet.ready_time(now) * pool.tape.case.devices(pool.number)
         busy, offered = self._busy(now), serving - self._serving
         rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
         self._last, self._arrivals, self._serving = now, arrivals, serving

@@ -48,12 +48,16 @@ class Demand:
         return rates / rates.sum() if known else np.full(len(rates), 1 / len(rates))
 
     def items(self) -> float:
-        """Mean items of a request."""
+        """Mean items of a request; one where nobody comes."""
+        if not self.workloads:
+            return 1.0
         found = [1.0 if item.items is None else item.items.average() for item in self.workloads]
         return float(self._weights() @ found)
 
     def mixture(self, name: str) -> Mixture:
-        """A size of the items."""
+        """A size of the items; nothing where nobody comes."""
+        if not self.workloads:
+            return Mixture(np.zeros(1), np.ones(1), 0.0)
         laws, shares = [item.size(name) for item in self.workloads], self._weights()
         shares = shares * [1.0 if item.items is None else item.items.average() for item in self.workloads]
         shares = shares / shares.sum()

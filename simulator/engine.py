@@ -29,14 +29,14 @@ _CHECK_EVERY = 256  # looking whether all have left costs a look at every replic
 
 def simulate(case: Case, replication: int) -> Replication:
     """Runs one replication: requests arrive for `case.duration`, and are followed until the last has left."""
-    run = _Run(case, replication)
+    run = Run(case, replication)
     run.through()
     return close(case, replication, run.tape, [pool.log for pool in run.pools], int(run.clock.now))
 
 
 def count(case: Case, replication: int) -> Tally:
     """The same, of which only what it came to is kept: memory does not grow with the number of requests."""
-    run = _Run(case, replication)
+    run = Run(case, replication)
     ledger = Ledger(case, replication, run.tape, run.pools, run.flow)
     run.through()
     return ledger.finish(int(run.clock.now))
@@ -47,7 +47,7 @@ def outcome(case: Case, replication: int) -> Replication | Tally:
     return simulate(case, replication) if case.keeps_records() else count(case, replication)
 
 
-class _Run:
+class Run:
     """The clock, the tape and the pools of one replication."""
 
     def __init__(self, case: Case, replication: int) -> None:

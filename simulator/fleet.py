@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import simpy
 
 from simulator.faults import Process, Site
+from simulator.line import Line
 from simulator.machines import Machine, Machines
-from simulator.recording import ReplicaRecord
+from simulator.recording import MachineRecord, ReplicaRecord
 from simulator.replica import Replica
 
 if TYPE_CHECKING:
     from simulator.pool import PoolRun
+
+_SPARE = 64  # what cannot happen any more is cleared away once it is the most, and more than this
 
 
 class Fleet:
@@ -23,6 +26,8 @@ class Fleet:
         self.pool = pool
         self.machines = Machines(pool)
         self.replicas: list[Replica] = []
+        """By slot."""
+        self.lines: list[Line] = []
         """By slot."""
         self.vacant: list[int] = []
         """A heap of slots whose replica has stopped."""
@@ -34,8 +39,13 @@ class Fleet:
         """How many more than desired are launched while old ones are replaced."""
         self.withheld = 0
         """How many are not replaced yet."""
+        self.served = 0
+        """Nanoseconds for which those that have stopped were ready."""
         self.sites: list[Site] = []
         """The faults at work."""
+        self._fates: list[tuple[ReplicaRecord | MachineRecord, simpy.Process]] = []
+        """What is to happen to replicas and machines, and some of what was to happen to those that have stopped."""
+        self._most_fates = _SPARE
         self._news: simpy.Event | None = None
 
     def begin(self) -> None:
@@ -147,6 +157,11 @@ class Fleet:
                 self.remove(self.replicas[slot], now)
         self.fill(now)
 
+    def ready_time(self, now: int) -> int:
+        """Nanoseconds for which replicas have been ready so far, added up."""
+        there = [one.record for one in self.replicas if one.record.stopped is None]
+        return self.served + sum(now - record.ready for record in there if record.ready is not None)
+
     def news(self) -> simpy.Event:
         """What a process yields to wait until a replica becomes ready, stops or dies."""
         if self._news is None:
@@ -181,12 +196,13 @@ class Fleet:
         else:
             replica = Replica(self.pool, len(self.replicas))
             self.replicas.append(replica)
+            self.lines.append(replica.line)
             view.outstanding.append(0)
             if seen is not view:
                 seen.outstanding.append(0)
         if not machine.slots:
             for site in self.sites:
-                self._let(site.fault.of_machine(site, machine), now)
+                self._destine(machine.record, site.fault.of_machine(site, machine), now)
         self.machines.enter(machine, replica.slot)
         self.staying += 1
         self._begin(replica, machine, now)
@@ -199,7 +215,7 @@ class Fleet:
 
     def _start(self, replica: Replica, ready: int, now: int) -> None:
         # The record is given now: a process begins after the present event, when the slot may have a new replica.
-        self._let(self._starting(replica, replica.record, ready - now), now)
+        self._destine(replica.record, self._starting(replica, replica.record, ready - now), now)
 
     def _starting(self, replica: Replica, record: ReplicaRecord, delay: int) -> Process:
         """A SimPy process: a replica from its launch until it is ready."""
@@ -215,17 +231,31 @@ class Fleet:
         replica.ready(now)
         self.pool.welcome(replica.slot, now)
         for site in self.sites:
-            self._let(site.fault.of_replica(site, replica), now)
+            self._destine(replica.record, site.fault.of_replica(site, replica), now)
         self._tell(now)
 
     def _end(self, replica: Replica, now: int) -> None:
-        replica.record.stopped = now
+        record = replica.record
+        record.stopped = now
+        if record.ready is not None:
+            self.served += now - record.ready
         replica.line.forget(replica)
 
     def _let(self, process: Process | None, now: int) -> None:
         """Starts a process, if there is one."""
         if process is not None:
             self.pool.clock.at(now).process(process)
+
+    def _destine(self, record: ReplicaRecord | MachineRecord, process: Process | None, now: int) -> None:
+        """Starts a process, if there is one, that has nothing more to do once its replica or machine has stopped."""
+        if process is None:
+            return
+        self._fates.append((record, self.pool.clock.at(now).process(process)))
+        if len(self._fates) > self._most_fates:
+            over = [fate.target for record, fate in self._fates if record.stopped is not None]
+            self.pool.clock.withdraw(event for event in over if event is not None)
+            self._fates = [one for one in self._fates if one[0].stopped is None and one[1].is_alive]
+            self._most_fates = 2 * len(self._fates) + _SPARE
 
     def _tell(self, now: int) -> None:
         """There is news."""

@@ -190,18 +190,26 @@ class Instance:
 class Server(Instance):
     """An instance that takes batches from a line."""
 
-    __slots__ = ("popleft", "work")
+    __slots__ = ("waiting", "work")
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         super().__init__(replica, index, line)
-        self.popleft = line.waiting.popleft
+        self.waiting = line.waiting
         self.work = self.pool.tape.case.work(self.pool.stages[0])
 
     def start(self, take: int, why: int, now: int) -> None:
         """Takes the oldest visits of the line into a batch."""
-        popleft, work = self.popleft, self.work
-        members = [popleft()] if take == 1 else [popleft() for _ in range(take)]
-        self.serve(members, work(take, self.draws[members[0]]), why, now, self.line.idle_since)
+        members = self.next(take)
+        self.serve(members, self.work(take, self.draws[members[0]]), why, now, self.line.idle_since)
+
+    def next(self, take: int) -> list[int]:
+        """Takes the oldest visits out of the line."""
+        waiting = self.waiting
+        if take < len(waiting):
+            return [waiting.popleft() for _ in range(take)]
+        members = list(waiting)
+        waiting.clear()
+        return members
 
     def _finish(self, now: int) -> None:
         """The work of the batch is done; the next one starts without a detour over the idle, the common case."""

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from simulator.batching import FULL, Policy
+from simulator.discipline import Known
 from simulator.line import Instance, Line
 from simulator.waiting import Queue, WeighedQueue
 
@@ -26,7 +27,7 @@ class OrderedLine(Line):
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
         super().__init__(pool, slot)
-        self.order = pool.order()
+        self.order = pool.case.discipline.start(_known(pool))
         """The discipline at work; None where whoever joined first is next."""
         self.queues = {stage: self._queue() for stage in pool.stages}
         self.most = pool.case.batching.largest()
@@ -114,3 +115,16 @@ class OrderedLine(Line):
                 return True
             again.append(time)
         return False
+
+
+def _known(pool: PoolRun) -> Known:
+    """What a discipline may know of the visits to a pool."""
+    tape, loads = pool.tape, pool.tape.case.workloads
+    return Known(
+        workload=tape.workload,
+        arrived=tape.arrived,
+        priority=[item.priority for item in loads],
+        deadline=[item.timeout if item.deadline is None else item.deadline for item in loads],
+        weight=[item.weight for item in loads],
+        work=pool.work_alone,
+    )

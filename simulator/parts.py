@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching
-from simulator.clients import Impatience, Retries
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
+from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Spread, spread_out
 from simulator.scenario import InstanceType, Placement

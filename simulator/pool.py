@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from simulator.clients import Clients
 from simulator.clock import Clock
-from simulator.discipline import Known, Order
 from simulator.dispatch import Picker, View
 from simulator.fleet import Fleet
 from simulator.limits import Admission
@@ -87,7 +86,7 @@ class PoolRun:
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
         """By slot."""
-        self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self._work_alone)
+        self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self.work_alone)
         self.view.zones, self.view.zone, self.view.since = len(self.case.zones), self._zone, self._since
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
@@ -105,19 +104,6 @@ class PoolRun:
         self.taken = picker.taken if at_once and cls.taken is not Picker.taken else None
         self.left = picker.left if at_once and cls.left is not Picker.left else None
 
-    def order(self) -> Order | None:
-        """The queue discipline at work on one line."""
-        loads = self.tape.case.workloads
-        known = Known(
-            workload=self.tape.workload,
-            arrived=self.tape.arrived,
-            priority=[item.priority for item in loads],
-            deadline=[item.timeout if item.deadline is None else item.deadline for item in loads],
-            weight=[item.weight for item in loads],
-            work=self._work_alone,
-        )
-        return self.case.discipline.start(known)
-
     def join(self, flow: Flow) -> None:
         """The pool becomes part of the whole."""
         self.clients = flow.clients
@@ -129,8 +115,31 @@ class PoolRun:
         """What visits that come to this pool only are handed to: the shortest way that does the same."""
         if self.admission is not None:
             return self.arrive
+        if self.shared is None and type(self).route is PoolRun.route:
+            return self._sender()
         always = self.case.autoscaler.period() is None and not self.case.faults
         return self.shared.arrive if always and isinstance(self.shared, SoloLine) else self.route
+
+    def _sender(self) -> Callable[[int, int], None]:
+        """What `route` does where there are no limits, with everything at hand: most requests come this way."""
+        ready, outstanding, lines, routed = self.view.ready, self.view.outstanding, self.fleet.lines, self.routed
+        seen, pick, changed = self.seen, self.picker.pick, self.changed
+
+        def send(request: int, now: int) -> None:
+            if not ready:
+                self.held.append(request)
+                return
+            seen.now = now
+            slot, routed[request] = pick(request)
+            outstanding[slot] += 1
+            line = lines[slot]
+            line.waiting.append(request)
+            if changed is not None:
+                changed(slot)
+            if line.idle:
+                line.consider(now)
+
+        return send
 
     def arrive(self, request: int, now: int) -> None:
         """A request reaches the pool."""
@@ -201,7 +210,11 @@ class PoolRun:
     def done(self, requests: list[int], slot: int, place: int, now: int) -> None:
         """A slot (-1: it takes from the shared queue) has served these; `place` breaks ties of what follows."""
         if slot >= 0:
-            self.relieve(slot, requests)
+            self.view.outstanding[slot] -= len(requests)
+            if self.left is not None:
+                self.left(slot, requests)
+            if self.changed is not None:
+                self.changed(slot)
         if self.admission is not None:
             self.admission.inside -= len(requests)
         if self.flow is not None:
@@ -261,7 +274,8 @@ class PoolRun:
         record = self.replicas[slot].record
         return record.ready if record.launched and record.ready is not None else _LONG_AGO
 
-    def _work_alone(self, request: int) -> int:
+    def work_alone(self, request: int) -> int:
+        """Nanoseconds that a request takes if it is served by itself."""
         tape = self.tape
         return tape.works[request] if self.alone else self.costs[tape.stage[request]]([request])
 

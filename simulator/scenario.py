@@ -12,12 +12,12 @@ from pydantic import Field, field_validator, model_validator
 from simulator.arrivals import Answered, Arrivals, Diurnal
 from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
-from simulator.clients import Impatience, Retries
 from simulator.component import Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, Locality, RoundRobin
 from simulator.errors import suggestion
 from simulator.faults import Fault, ZoneOutage
+from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
 from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup, format_duration
@@ -193,6 +193,13 @@ class Run(Record):
 
     The number of replications is doubled up to six times (10 to 640), or to ten million requests.
     """
+
+    @field_validator("records", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        if value != "auto" and not isinstance(value, bool):
+            raise ValueError(f"{value!r} is not known; write true, false or auto")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Run:

@@ -6,6 +6,7 @@ at a time, in a third of the steps. The work of each visit stands on the tape, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from simulator.recording import BATCH_COLUMNS, END, IDLE_SINCE, INSTANCE, REASON
 from simulator.streams import Integers
 
 if TYPE_CHECKING:
+    from simulator.pool import PoolRun
     from simulator.replica import Replica
     from simulator.tape import Tape
 
@@ -49,7 +51,7 @@ class SoloLog(Log):
         rows[:, END] = rows[:, START] + np.frombuffer(self.works, dtype=np.int64)[self.served[-count:]]
         rows[:, SLOT], rows[:, INSTANCE] = np.divmod(self.numbers, self.seats)
         rows[:, SIZE], rows[:, REASON] = 1, ALONE
-        self.batches += rows.tobytes()
+        self.batches += rows.data.cast("B")
         self.starts.clear()
         self.numbers.clear()
 
@@ -57,23 +59,23 @@ class SoloLog(Log):
 class SoloLine(Line):
     """Visits that wait only while every instance is busy."""
 
-    __slots__ = ()
+    __slots__ = ("takes",)
+
+    def __init__(self, pool: PoolRun, slot: int) -> None:
+        super().__init__(pool, slot)
+        self.takes: dict[int, Callable[[int, int], None]] = {}
+        """By number of an instance: how it takes a visit."""
 
     def arrive(self, visit: int, now: int) -> None:
         """A visit comes to a line that always has instances."""
         if self.idle:
-            self._take(visit, now)
+            self.takes[heappop(self.idle)](visit, now)
         else:
             self.waiting.append(visit)
 
     def consider(self, now: int) -> None:
         """Serves the one visit that waits on the first idle instance."""
-        self._take(self.waiting.popleft(), now)
-
-    def _take(self, visit: int, now: int) -> None:
-        instance = self.pool.instances[heappop(self.idle)]
-        assert isinstance(instance, SoloInstance)
-        instance.take(visit, now)
+        self.takes[heappop(self.idle)](self.waiting.popleft(), now)
 
 
 class SoloInstance(Instance):
@@ -87,6 +89,8 @@ class SoloInstance(Instance):
         assert isinstance(log, SoloLog)
         self.notes = log.served.append, log.starts.append, log.numbers.append
         self.works, self.waiting = self.pool.tape.works, line.waiting
+        assert isinstance(line, SoloLine)
+        line.takes[self.number] = self.take
 
     def take(self, visit: int, now: int) -> None:
         """Serves a visit."""

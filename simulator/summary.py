@@ -68,7 +68,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         instance=pool.instance,
         level=max(levels, key=LEVELS.index),
         load=case.load(number),
-        busy=mean_of(busy),
+        busy=_share(mean_of(busy)),
         batch=mean_of(batch),
         machines=mean_of(machines),
         ready=_share(mean_of(ready)) if ready else None,

@@ -141,12 +141,12 @@ class Tally:
             cells = [exact(edges, *part) for part in _by_workload(self.records, len(self.arrived))]
         elif len(edges) - 1 > MOST_WINDOWS:
             told = f"{len(edges) - 1:,} windows of {format_duration(length)} are too many to be counted"
-            return [], f"records are off, and {told}; keep records, or ask for longer windows"
+            return [], f"records are off (run.records), and {told}; keep records, or ask for longer windows"
         else:
             counted, cells = self.windowed.get(length, (edges[:0], []))
             if not np.array_equal(counted, edges):
                 told = f"windows of {format_duration(length)} were not counted"
-                return [], f"records are off, and {told}; keep records, or give the warm-up as a time"
+                return [], f"records are off (run.records), and {told}; keep records, or give the warm-up as a time"
         chosen = cells if workload is None else [cells[workload]]
         return [Sample([part]) for part in zip(*chosen, strict=True)], ""
 

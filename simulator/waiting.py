@@ -95,6 +95,8 @@ class Queue(Sequence[int]):
             if self.there.get(visit) == number:
                 del self.there[visit]
                 gone.append(visit)
+        if gone:
+            self._tidy()
         return gone
 
     def _tidy(self) -> None:

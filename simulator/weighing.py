@@ -52,5 +52,5 @@ class Weigher(Server):
 
     def start(self, take: int, why: int, now: int) -> None:
         """Takes the oldest visits of the line into a batch."""
-        members = [self.popleft() for _ in range(take)]
+        members = self.next(take)
         self.serve(members, self.cost(members), why, now, self.line.idle_since)

@@ -97,6 +97,11 @@ def chain(*pools: Serving) -> tuple[CaseStage, ...]:
     )
 
 
+def side_by_side(one: Case) -> Case:
+    """The same where every stage begins with the request: a fork, joined at the answer."""
+    return replace(one, stages=tuple(replace(stage, after=()) for stage in one.stages))
+
+
 def case(arrivals: Process, *pools: Serving, seconds: float, **fields: Any) -> Case:
     """One workload through the pools in order."""
     slos = tuple(parse_slo(line) for line in fields.pop("slos", ()))

@@ -23,12 +23,12 @@ from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.case import Case
-from simulator.clients import Impatience, Retries
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, RoundRobin
 from simulator.faults import Fault
 from simulator.faults.rolling import Amount
+from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
 from simulator.model import Model, Spread
 from simulator.parts import CasePool, CaseStage, CaseWorkload

@@ -8,9 +8,9 @@ from cases import case, poisson, pool, replay, takes
 
 from simulator.arrivals import Closed, Spike
 from simulator.case import Case
-from simulator.clients import Retries
 from simulator.component import problems
 from simulator.engine import simulate
+from simulator.habits import Retries
 from simulator.limits import Limits
 from simulator.quantities import SECOND
 from simulator.recording import CAUSES, COMPLETED, REJECTED, TIMED_OUT

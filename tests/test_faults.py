@@ -22,7 +22,6 @@ from simulator.arrivals import Process
 from simulator.autoscaling import Decision, Observation
 from simulator.batching import Batching, Triton
 from simulator.case import Case
-from simulator.clients import Retries
 from simulator.dispatch import CentralQueue, LeastWorkLeft, RoundRobin
 from simulator.engine import simulate
 from simulator.faults import (
@@ -37,6 +36,7 @@ from simulator.faults import (
     ZoneOutage,
 )
 from simulator.faults.rolling import bounds
+from simulator.habits import Retries
 from simulator.parts import CaseStage
 from simulator.recording import COMPLETED, FAILED, TIMED_OUT, Replication
 from simulator.replications import run_case

@@ -15,6 +15,7 @@ from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, parse_yaml
 from simulator.arrivals import Replay
 from simulator.errors import InputError
+from simulator.replications import run_case
 from simulator.scenario import Scenario
 
 GOOD = """\
@@ -211,6 +212,15 @@ def test_a_scenario_is_written_as_users_write_it(tmp_path: Path) -> None:
     assert "arrivals: {kind: poisson, rate: 10/s}" in written
     assert "slos: [p99(latency)<500ms]" in written
     assert "timeout" not in written, "what was left to its default stays out"
+
+
+def test_a_model_that_nobody_asks_is_no_trouble(tmp_path: Path) -> None:
+    """Its stage reads a size that no workload tells, since none comes there."""
+    stage = "{pool: boxes, service: {c7a.medium: {kind: deterministic, size: tokens, per_unit: 1ms}}}"
+    other = f"  other:\n    type: traditional\n    memory: 1GiB\n    stages: [{stage}]\n"
+    result = run_case(load(saved(tmp_path, GOOD.replace("models:\n", "models:\n" + other))).case())
+    assert result.pools[0].load == pytest.approx(0.1)
+    assert result.errors.value == 0
 
 
 def test_files_are_found_beside_the_scenario_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

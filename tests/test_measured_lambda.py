@@ -1,14 +1,16 @@
 """AWS Lambda, two runs of 28 hours: what the first halves teach must predict the rest.
 
 Public measurements of one function at two rates (github.com/pacslab/serverless-performance-modeling). How long idle
-replicas stay is read off the first half of the low run alone; warm times are those of each run's own first half.
+replicas stay is read off the first half of the low run alone; warm times are those of each run's own first half. The
+standard errors of the measured shares are 17 % and 13 % of them.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,9 @@ from simulator.service import Table
 from simulator.streams import Floats
 
 LOW, HIGH = "res-01-2020-06-09_01-04-58", "res-01-2020-05-17_04-13-06"
+RUNS = ((LOW, 200), (HIGH, 40))
+"""Each with how often it is simulated."""
+FIGURES = ("share of cold starts", "warm p95")
 
 
 @dataclass(frozen=True)
@@ -101,23 +106,39 @@ def platform(run: Run, idle: float) -> Case:
     rule = PerRequest.model_validate({"idle_expiry": f"{idle:.3f}s"})
     one = pool(law, 1, RoundRobin(), autoscaler=rule, cold_start=start)
     asked = case(poisson(run.rate), one, seconds=28 * 3600)
-    stages = (type(asked.stages[0])(**{**vars(asked.stages[0]), "network": round(network * SECOND)}),)
-    return Case(**{**vars(asked), "stages": stages})
+    return replace(asked, stages=(replace(asked.stages[0], network=round(network * SECOND)),))
 
 
-@pytest.mark.parametrize(("name", "runs"), [(LOW, 200), (HIGH, 40)])
-def test_cold_starts_and_warm_latency_of_a_measured_platform(shared_data: Path, name: str, runs: int) -> None:
-    run, low = measured(shared_data, name), measured(shared_data, LOW)
-    idle = expiry(low, 14 * 3600)
-    assert idle == pytest.approx(651.7, abs=0.1)
-    asked, shares, warm = platform(run, idle), [], []
+def figures(run: Run) -> Floats:
+    """FIGURES of a run: warm latencies are those of the half that taught nothing."""
+    rest = run.client[(run.arrived >= run.arrived[-1] / 2) & ~run.cold]
+    return np.array([run.share, np.quantile(rest, 0.95)])
+
+
+def simulated(asked: Case, runs: int) -> Floats:
+    """FIGURES of the same platform in the simulator, over so many runs."""
+    shares, warm = [], []
     for number in range(runs):
         found = simulate(asked, number)
         steady = found.arrived >= 7 * 3600 * SECOND
         cold = found.visits[0].routed == LAUNCHED
         shares.append(float(cold[steady].mean()))
         warm.append(found.latency[steady & ~cold] / SECOND)
-    assert abs(np.mean(shares) - run.share) < 3 * run.error
-    # The measured rest: what came after the half that taught.
-    rest = run.client[(run.arrived >= run.arrived[-1] / 2) & ~run.cold]
-    assert np.quantile(np.concatenate(warm), 0.95) == pytest.approx(np.quantile(rest, 0.95), rel=0.03)
+    return np.array([np.mean(shares), np.quantile(np.concatenate(warm), 0.95)])
+
+
+def comparisons(data: Path) -> Iterator[tuple[str, Floats, Floats]]:
+    """(name, measured, simulated) by FIGURES of both runs, for a table; `data` is the folder of public data."""
+    idle = expiry(measured(data, LOW), 14 * 3600)
+    for name, runs in RUNS:
+        run = measured(data, name)
+        yield f"{run.rate:.4f}/s", figures(run), simulated(platform(run, idle), runs)
+
+
+@pytest.mark.parametrize(("name", "runs"), RUNS)
+def test_cold_starts_and_warm_latency_of_a_measured_platform(shared_data: Path, name: str, runs: int) -> None:
+    run, idle = measured(shared_data, name), expiry(measured(shared_data, LOW), 14 * 3600)
+    assert idle == pytest.approx(651.7, abs=0.1)
+    cold, warm = simulated(platform(run, idle), runs)
+    assert abs(cold - run.share) < 3 * run.error
+    assert warm == pytest.approx(figures(run)[1], rel=0.03)

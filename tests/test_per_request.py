@@ -15,10 +15,10 @@ from test_machines import lives, machines
 
 from simulator.arrivals import Process
 from simulator.autoscaling import PerRequest
-from simulator.clients import Impatience
 from simulator.dispatch import LAUNCHED, RECENT, RoundRobin
 from simulator.engine import simulate
 from simulator.faults import Fault, RollingUpdate, ZoneOutage
+from simulator.habits import Impatience
 from simulator.levers import levers
 from simulator.limits import Limits
 from simulator.recording import COMPLETED, FAILED, REJECTED, TIMED_OUT, Replication

@@ -12,9 +12,9 @@ from cases import case, poisson, pool, replay, takes
 
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case
-from simulator.clients import Retries
 from simulator.component import temporary_choices
 from simulator.dispatch import NEXT, Balancer, CentralQueue, Picker, View
+from simulator.habits import Retries
 from simulator.replications import run_case
 from simulator.service import Exponential, Lognormal
 from simulator.stability import growth

@@ -13,12 +13,12 @@ from scenarios.load import validate
 from simulator.arrivals import Closed, Process, Replay
 from simulator.batching import Triton
 from simulator.case import Case
-from simulator.clients import Retries
 from simulator.clock import Clock
 from simulator.desk import Reception
 from simulator.dispatch import RoundRobin
 from simulator.engine import simulate
 from simulator.errors import InputError
+from simulator.habits import Retries
 from simulator.limits import Limits
 from simulator.model import Spread
 from simulator.parts import CaseStage, CaseWorkload

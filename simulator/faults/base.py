@@ -1,7 +1,8 @@
 """What every fault is: something that happens to the replicas or machines of a pool, as SimPy processes.
 
 A fault has up to three processes: one for the whole run, one for each replica from when it is ready, one for each
-machine from its launch. They act through the pool's fleet (`simulator.fleet`), which knows what a death means.
+machine from its launch; these have nothing more to do once their replica or machine has stopped. They act through the
+pool's fleet (`simulator.fleet`), which knows what a death means.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from simulator.theory.batches import GreedyBatches, group_arrivals_latency
 from simulator.theory.failures import disasters, setup_mean_wait
-from simulator.theory.finite import BirthDeath, abandonment, blocking, closed_loop, tandem_latency
+from simulator.theory.finite import BirthDeath, abandonment, blocking, closed_loop, fork_join_latency, tandem_latency
 from simulator.theory.orders import ShortestJob, continuous_batching_latency, priority_waits, processor_sharing_latency
 from simulator.theory.queues import MD1, MMC, gm1_mean_wait, mg1_mean_wait
 
@@ -23,6 +23,7 @@ __all__ = [
     "closed_loop",
     "continuous_batching_latency",
     "disasters",
+    "fork_join_latency",
     "gm1_mean_wait",
     "group_arrivals_latency",
     "mg1_mean_wait",

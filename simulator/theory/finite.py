@@ -59,3 +59,8 @@ def closed_loop(users: int, think: float, demands: Sequence[float]) -> tuple[flo
 def tandem_latency(arrival_rate: float, service_rates: Sequence[float]) -> float:
     """Mean seconds in exponential single servers in a row (Jackson 1957)."""
     return float(sum(1 / (rate - arrival_rate) for rate in service_rates))
+
+
+def fork_join_latency(arrival_rate: float, service_rate: float) -> float:
+    """Mean seconds until both parts are done, each in an exponential single server of its own (Flatto & Hahn 1984)."""
+    return (12 - arrival_rate / service_rate) / 8 / (service_rate - arrival_rate)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import case, poisson, pool, takes
+from cases import case, poisson, pool, side_by_side, takes
 from exact import Simulated, agrees, exponential, means
 
 from simulator.arrivals import Closed
-from simulator.clients import Impatience
+from simulator.habits import Impatience
 from simulator.limits import Limits
 from simulator.recording import REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
-from simulator.theory import MMC, abandonment, blocking, closed_loop, tandem_latency
+from simulator.theory import MMC, abandonment, blocking, closed_loop, fork_join_latency, tandem_latency
 
 
 def lognormal(mean: str, cv: float) -> Lognormal:
@@ -24,6 +24,7 @@ def test_the_golden_values_of_the_formulas() -> None:
     assert blocking(8, 1, 10, 10) == pytest.approx(0.121661, abs=1e-6)
     assert abandonment(10, 1, 10, 0.5) == pytest.approx(0.103913, abs=1e-6)
     assert closed_loop(10, 5, [1]) == pytest.approx((0.981615, 5.187289), abs=1e-6)
+    assert fork_join_latency(0.8, 1) == pytest.approx(7)
     assert tandem_latency(0.5, [1, 1, 2]) == pytest.approx(4 + 2 / 3)
 
 
@@ -76,6 +77,12 @@ def test_with_replicas_enough_the_number_present_is_poisson(service: Law) -> Non
     present = found.present(2)
     agrees(means(present), 20)
     agrees([float(part.var()) for part in present], 20)
+
+
+def test_a_fork_is_as_slow_as_the_slower_of_two_queues() -> None:
+    pools = [pool(exponential("1s"), name=name) for name in ("one", "other")]
+    found = Simulated(side_by_side(case(poisson(0.8), *pools, seconds=30_000, warmup=1000, seed=7)))
+    agrees(means(found.latency), fork_join_latency(0.8, 1), 0.03)
 
 
 def test_waits_in_a_general_queue_stay_below_kingmans_bound() -> None:
