@@ -26,11 +26,11 @@ from scenarios.decision import sentence, winner
 from scenarios.load import Loaded, library, load
 from simulator.case import Case
 from simulator.errors import HeadroomError, InputError
-from simulator.explain import Explanation, explain
-from simulator.replications import Progress, run_case
-from simulator.results import Result
+from simulator.figures.explain import Explanation, explain
+from simulator.figures.replications import Progress, run_case
+from simulator.figures.results import Result
+from simulator.figures.statistics import Estimate
 from simulator.scenario import Scenario
-from simulator.statistics import Estimate
 
 __all__ = [
     "Case",

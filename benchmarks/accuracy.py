@@ -24,14 +24,14 @@ from simulator.autoscaling import PerRequest
 from simulator.discipline import Priority, ShortestJob
 from simulator.dispatch import CentralQueue, PowerOfTwo, Random, RoundRobin
 from simulator.faults import ReplicaFailures
+from simulator.figures.summary import share_ready
 from simulator.habits import Impatience
 from simulator.limits import Limits
 from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND
-from simulator.recording import FAILED, REJECTED, TIMED_OUT
+from simulator.run.recording import FAILED, REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
 from simulator.sharing import Shared, Sharing
-from simulator.summary import share_ready
 from simulator.theory import (
     MD1,
     MMC,

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from simulator.grid import BINS, SLICES
-from simulator.samples import Sample
-from simulator.sections import steady_quantile
-from simulator.statistics import CONFIDENCE, Estimate, Gate, mean_of
+from simulator.figures.grid import BINS, SLICES
+from simulator.figures.samples import Sample
+from simulator.figures.sections import steady_quantile
+from simulator.figures.statistics import CONFIDENCE, Estimate, Gate, mean_of
+from simulator.figures.warmup import BATCH, truncation
 from simulator.streams import Floats
 from simulator.theory import MMC
-from simulator.warmup import BATCH, truncation
 
 REPLICATIONS = 10
 REQUESTS = 25_000

@@ -27,12 +27,12 @@ from simulator.autoscaling import Fixed
 from simulator.batching import Batching, Dynamic, NoBatching
 from simulator.case import Case
 from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, PowerOfTwo
-from simulator.engine import simulate
+from simulator.figures.statistics import quantile
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
+from simulator.run.engine import simulate
 from simulator.scenario import InstanceType
 from simulator.service import Exponential, Law, Lognormal
-from simulator.statistics import quantile
 
 REQUESTS = 100_000
 MOST_GROWTH = 3.0

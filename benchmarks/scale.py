@@ -28,12 +28,12 @@ from simulator.batching import Batching, Dynamic, NoBatching
 from simulator.case import Case
 from simulator.discipline import Priority
 from simulator.dispatch import CentralQueue
-from simulator.engine import count
+from simulator.figures.ledger import count
+from simulator.figures.tally import Tally
 from simulator.habits import Impatience
 from simulator.quantities import SECOND
 from simulator.service import Exponential
 from simulator.streams import Draws, Integers
-from simulator.tally import Tally
 
 MICRO = 1e6
 WAITING = 1_000_000

@@ -10,11 +10,11 @@ import numpy as np
 
 from scenarios.compare import Comparison, Option
 from scenarios.wording import in_seconds, spread
+from simulator.figures.results import Result
+from simulator.figures.samples import Sample
+from simulator.figures.timeline import latency_timeline, pool_timeline
 from simulator.quantities import SECOND
-from simulator.results import Result
-from simulator.samples import Sample
 from simulator.slo import Slo
-from simulator.timeline import latency_timeline, pool_timeline
 
 INK = "#808080"
 """Words and neutral marks: readable on white and on dark paper alike."""

@@ -18,12 +18,12 @@ from scenarios.load import Loaded
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
-from simulator.precision import settled
-from simulator.replications import Known, run_case
-from simulator.results import Result
+from simulator.figures.precision import settled
+from simulator.figures.replications import Known, run_case
+from simulator.figures.results import Result
+from simulator.figures.sections import Difference, Sections, paired_difference, sections_for
+from simulator.figures.statistics import CONFIDENCE, Estimate, holm
 from simulator.scenario import Scenario
-from simulator.sections import Difference, Sections, paired_difference, sections_for
-from simulator.statistics import CONFIDENCE, Estimate, holm
 
 CURRENT = "current"
 MOST_TRIED = 12

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scenarios.compare import Comparison, Option
 from scenarios.wording import in_dollars, in_seconds, say, spread
-from simulator.results import Result
+from simulator.figures.results import Result
 
 
 def sentence(comparison: Comparison) -> str:

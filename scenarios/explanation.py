@@ -9,12 +9,12 @@ from typing import Any
 from scenarios.reports import estimate_data
 from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_percent, in_seconds, interval, per_second, say, spread, unitless
-from simulator.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts, time_accounts
-from simulator.headroom import MOST, Headroom
-from simulator.levers import Lever
+from simulator.figures.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts, time_accounts
+from simulator.figures.headroom import MOST, Headroom
+from simulator.figures.levers import Lever
+from simulator.figures.results import Result
+from simulator.figures.statistics import Estimate
 from simulator.quantities import SECOND
-from simulator.results import Result
-from simulator.statistics import Estimate
 
 _LONGER = "simulate longer, or more replications"
 _SCALES: dict[str, Scale] = {"": unitless, "s": in_seconds, "/s": per_second}

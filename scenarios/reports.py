@@ -22,13 +22,13 @@ from scenarios.wording import (
     say,
     spread,
 )
-from simulator.attainment import Verdict
-from simulator.precision import precision
+from simulator.figures.attainment import Verdict
+from simulator.figures.precision import precision
+from simulator.figures.results import Result
+from simulator.figures.statistics import Estimate
+from simulator.figures.summary import PoolSummary
 from simulator.quantities import SECOND
-from simulator.recording import COMPLETED, OUTCOMES
-from simulator.results import Result
-from simulator.statistics import Estimate
-from simulator.summary import PoolSummary
+from simulator.run.recording import COMPLETED, OUTCOMES
 
 PERCENTILES = (0.5, 0.95, 0.99)
 TICKS = {True: "✓", False: "✗", None: "?"}

@@ -12,7 +12,7 @@ from typing import Any
 from scenarios.load import instance_type
 from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
-from simulator.machines import machines_for
+from simulator.run.machines import machines_for
 from simulator.scenario import Pool, Scenario
 
 Strategy = Callable[[Scenario, str], dict[str, Scenario]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import floor, isinf, log10
 
-from simulator.statistics import Estimate
+from simulator.figures.statistics import Estimate
 
 Scale = Callable[[float], tuple[float, str, str]]
 """From a value: the factor that brings it into its unit, and what stands before and after it."""

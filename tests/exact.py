@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.case import Case
-from simulator.engine import simulate
+from simulator.figures.statistics import quantile
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES
+from simulator.run.engine import simulate
+from simulator.run.recording import CAUSES
+from simulator.run.tape import Tape
 from simulator.service import Exponential, Table
 from simulator.sharing import Shared
-from simulator.statistics import quantile
-from simulator.tape import Tape
 
 REPLICATIONS = 16
 

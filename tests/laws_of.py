@@ -16,12 +16,12 @@ from scenarios.load import load
 from simulator.autoscaling import PerRequest
 from simulator.batching import Scheduler, Static
 from simulator.case import Case
-from simulator.cost import HOUR, bill, machine_time
 from simulator.discipline import FirstCome, Priority
-from simulator.engine import simulate
 from simulator.faults import RollingUpdate
 from simulator.faults.rolling import bounds
-from simulator.recording import (
+from simulator.figures.cost import HOUR, bill, machine_time
+from simulator.run.engine import simulate
+from simulator.run.recording import (
     COMPLETED,
     END,
     FAILED,

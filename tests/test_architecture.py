@@ -54,6 +54,12 @@ def test_streamlit_only_in_the_app(path: Path) -> None:
             assert parts[1] != "cli", path
 
 
+def test_what_runs_knows_no_figures() -> None:
+    running = [path for path in FILES if path.parent == ROOT / "simulator" / "run"]
+    assert running
+    assert not [path for path in running if any(name.startswith("simulator.figures") for name, _ in imports(path))]
+
+
 def test_modules_stay_small() -> None:
     long = {str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 300}
     assert not long
@@ -61,5 +67,5 @@ def test_modules_stay_small() -> None:
 
 def test_the_way_of_a_request_can_be_read_at_a_sitting() -> None:
     """From its arrival at a pool over a line into a batch, and on to the next stage or back to its client."""
-    way = [ROOT / "simulator" / name for name in ("pool.py", "line.py", "flow.py")]
+    way = [ROOT / "simulator" / "run" / name for name in ("pool.py", "line.py", "flow.py")]
     assert sum(len(path.read_text().splitlines()) for path in way) <= 700

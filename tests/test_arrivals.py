@@ -15,8 +15,8 @@ from simulator.arrivals import Arrivals, Bursty, Process, base
 from simulator.component import problems
 from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND
+from simulator.run.tape import Tape
 from simulator.streams import Draws
-from simulator.tape import Tape
 
 HOUR = 3600 * SECOND
 RAMPS = [{"duration": "4s", "rate": "0/s", "to": "60/s"}, {"duration": "2s", "rate": "10/s"}]

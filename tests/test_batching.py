@@ -14,9 +14,9 @@ from cases import case, pool, replay, takes
 from simulator.batching import Batching, Static
 from simulator.batching.bentoml import Optimizer
 from simulator.component import Component
-from simulator.engine import simulate
-from simulator.recording import CAUSES, END, IN_SYSTEM, INSTANCE, REJECTED, START, Replication
-from simulator.results import Result
+from simulator.figures.results import Result
+from simulator.run.engine import simulate
+from simulator.run.recording import CAUSES, END, IN_SYSTEM, INSTANCE, REJECTED, START, Replication
 from simulator.scenario import Pool
 
 MS = 10**6

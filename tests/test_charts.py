@@ -6,7 +6,7 @@ import pytest
 from cases import case, pool, replay, takes
 
 from scenarios import charts
-from simulator.replications import run_case
+from simulator.figures.replications import run_case
 
 
 @pytest.mark.parametrize("arrivals", [1, 3, 11])

@@ -9,12 +9,12 @@ from cases import case, poisson, pool, replay, takes
 from simulator.arrivals import Closed, Spike
 from simulator.case import Case
 from simulator.component import problems
-from simulator.engine import simulate
+from simulator.figures.results import Result
 from simulator.habits import Retries
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, REJECTED, TIMED_OUT
-from simulator.results import Result
+from simulator.run.engine import simulate
+from simulator.run.recording import CAUSES, COMPLETED, REJECTED, TIMED_OUT
 from simulator.service import Exponential
 
 MS = 10**6

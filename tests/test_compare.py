@@ -16,9 +16,9 @@ from scenarios.compare import Comparison, compare, latency_difference
 from scenarios.decision import sentence, winner
 from scenarios.load import Files, Loaded, validate
 from scenarios.strategies import vertical
-from simulator.precision import settled
+from simulator.figures.precision import settled
+from simulator.figures.replications import run_case
 from simulator.quantities import SECOND
-from simulator.replications import run_case
 from simulator.theory import MMC
 
 

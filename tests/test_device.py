@@ -16,21 +16,21 @@ from pydantic import ValidationError
 
 from simulator.autoscaling import Autoscaler, Decision, Observation
 from simulator.batching import Batching, Greedy, Mosec, NoBatching, Scheduler, Triton
-from simulator.clock import Clock
 from simulator.component import problems, temporary_choices
 from simulator.dispatch import Balancer, LeastWorkLeft, Picker, PowerOfTwo, RoundRobin, View
-from simulator.engine import simulate
-from simulator.flow import Flow
+from simulator.figures.results import Result
 from simulator.parts import CaseStage, CaseWorkload
-from simulator.pool import PoolRun
-from simulator.recording import END, INSTANCE, SIZE, SLOT, START, Replication
-from simulator.results import Result
+from simulator.run.clock import Clock
+from simulator.run.engine import simulate
+from simulator.run.flow import Flow
+from simulator.run.pool import PoolRun
+from simulator.run.recording import END, INSTANCE, SIZE, SLOT, START, Replication
+from simulator.run.tape import Tape
 from simulator.scenario import Pool
 from simulator.service import Exponential
 from simulator.sharing import Shared, Sharing, Slices
 from simulator.speed import UNIT, Constant, Markov, Pace, Recorded, Speed
 from simulator.streams import Draws, Integers
-from simulator.tape import Tape
 
 MS = 10**6
 EVEN = Shared()

@@ -21,11 +21,11 @@ from simulator.case import Case
 from simulator.component import Component
 from simulator.discipline import Discipline
 from simulator.dispatch import RoundRobin
-from simulator.engine import simulate
 from simulator.errors import InputError
 from simulator.parts import CaseStage, CaseWorkload
-from simulator.recording import END, START, TIMED_OUT, Replication
-from simulator.waiting import Queue
+from simulator.run.engine import simulate
+from simulator.run.recording import END, START, TIMED_OUT, Replication
+from simulator.run.waiting import Queue
 
 MS = 10**6
 

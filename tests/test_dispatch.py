@@ -15,8 +15,8 @@ from simulator.component import problems
 from simulator.dispatch.haproxy import haproxy_ring
 from simulator.dispatch.power_of_d import PowerOfD, _PowerOfD
 from simulator.dispatch.ring import Ring
-from simulator.engine import simulate
-from simulator.recording import SLOT
+from simulator.run.engine import simulate
+from simulator.run.recording import SLOT
 from simulator.scenario import Pool as ScenarioPool
 from simulator.service import Exponential
 

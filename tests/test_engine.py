@@ -10,8 +10,8 @@ from simulator.autoscaling import Autoscaler, Decision, Observation
 from simulator.batching import DUE, FULL
 from simulator.case import Case
 from simulator.dispatch import LeastOutstanding, RoundRobin
-from simulator.engine import simulate
-from simulator.recording import CAUSES, END, REASON, SIZE, SLOT, START, TIMED_OUT, Replication
+from simulator.run.engine import simulate
+from simulator.run.recording import CAUSES, END, REASON, SIZE, SLOT, START, TIMED_OUT, Replication
 
 MS = 10**6
 

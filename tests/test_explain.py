@@ -21,14 +21,14 @@ from simulator.autoscaling import TargetTracking
 from simulator.batching import Greedy, Mosec
 from simulator.case import Case
 from simulator.dispatch import Balancer, CentralQueue
-from simulator.engine import simulate
-from simulator.explain import Explanation, explain, heaviest, pool_accounts
-from simulator.levers import levers
+from simulator.figures.explain import Explanation, explain, heaviest, pool_accounts
+from simulator.figures.levers import levers
+from simulator.figures.replications import run_case
 from simulator.limits import Limits
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
-from simulator.recording import COMPLETED
-from simulator.replications import run_case
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED
 from simulator.service import Exponential, Law, Lognormal
 from simulator.sizes import Constant
 from simulator.theory import MMC

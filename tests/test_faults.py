@@ -23,7 +23,6 @@ from simulator.autoscaling import Decision, Observation
 from simulator.batching import Batching, Triton
 from simulator.case import Case
 from simulator.dispatch import CentralQueue, LeastWorkLeft, RoundRobin
-from simulator.engine import simulate
 from simulator.faults import (
     Fault,
     MachineFailures,
@@ -36,11 +35,12 @@ from simulator.faults import (
     ZoneOutage,
 )
 from simulator.faults.rolling import bounds
+from simulator.figures.replications import run_case
+from simulator.figures.summary import share_ready
 from simulator.habits import Retries
 from simulator.parts import CaseStage
-from simulator.recording import COMPLETED, FAILED, TIMED_OUT, Replication
-from simulator.replications import run_case
-from simulator.summary import share_ready
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED, FAILED, TIMED_OUT, Replication
 
 
 def loss(at: str, restart: str = "20ms", count: int = 1) -> ReplicaLoss:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scenarios.explanation import headroom_sentence
 from simulator.arrivals import Closed, Deterministic
-from simulator.headroom import FINE, MOST, Headroom, edges, headroom
+from simulator.figures.headroom import FINE, MOST, Headroom, edges, headroom
 from simulator.service import Exponential
 from simulator.slo import parse_slo
 

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from scenarios.load import validate
 from simulator.component import problems
 from simulator.dispatch import RoundRobin
-from simulator.engine import simulate
 from simulator.errors import InputError
+from simulator.figures.results import Result
 from simulator.limits import Admission, Limits
-from simulator.recording import COMPLETED, REJECTED, Replication
-from simulator.results import Result
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED, REJECTED, Replication
 
 MS = 10**6
 

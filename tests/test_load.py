@@ -15,7 +15,7 @@ from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, parse_yaml
 from simulator.arrivals import Replay
 from simulator.errors import InputError
-from simulator.replications import run_case
+from simulator.figures.replications import run_case
 from simulator.scenario import Scenario
 
 GOOD = """\

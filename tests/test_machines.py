@@ -17,16 +17,16 @@ from scenarios.load import load
 from scenarios.strategies import describe, horizontal
 from simulator.autoscaling import Fixed, TargetTracking
 from simulator.case import Case
-from simulator.clock import Clock
 from simulator.dispatch import CentralQueue, Locality, RoundRobin
-from simulator.engine import simulate
-from simulator.levers import levers
-from simulator.pool import PoolRun
-from simulator.recording import SLOT, Replication
-from simulator.replications import run_case
+from simulator.figures.levers import levers
+from simulator.figures.replications import run_case
+from simulator.run.clock import Clock
+from simulator.run.engine import simulate
+from simulator.run.pool import PoolRun
+from simulator.run.recording import SLOT, Replication
+from simulator.run.tape import Tape
 from simulator.scenario import Placement
 from simulator.slow_start import SlowStart
-from simulator.tape import Tape
 
 
 def planned(*plan: int, arrivals: tuple[float, ...] = (0, 0.9), replicas: int = 1, **fields: Any) -> Case:

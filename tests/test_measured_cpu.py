@@ -20,8 +20,8 @@ from cases import case, dynamic, pool
 
 from simulator.arrivals import Replay
 from simulator.batching import Batching, Greedy
-from simulator.engine import simulate
-from simulator.recording import COMPLETED, SIZE
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED, SIZE
 from simulator.service import Table
 from simulator.speed import Constant, Recorded, Speed
 from simulator.streams import Floats, Integers

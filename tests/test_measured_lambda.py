@@ -20,8 +20,8 @@ from cases import case, poisson, pool
 from simulator.autoscaling import PerRequest
 from simulator.case import Case
 from simulator.dispatch import LAUNCHED, RoundRobin
-from simulator.engine import simulate
 from simulator.quantities import SECOND
+from simulator.run.engine import simulate
 from simulator.service import Table
 from simulator.streams import Floats
 

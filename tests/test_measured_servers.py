@@ -19,8 +19,8 @@ from cases import case, pool
 from simulator.arrivals import Replay
 from simulator.batching import Mosec, Scheduler, Triton
 from simulator.dispatch import Balancer, HaproxyLeastconn, HaproxyRandom, HaproxyRoundRobin, RoundRobin
-from simulator.engine import simulate
-from simulator.recording import COMPLETED, SIZE, START
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED, SIZE, START
 from simulator.service import Lognormal
 from simulator.speed import Constant, Recorded, Speed
 from simulator.streams import Floats, Integers

@@ -24,9 +24,9 @@ from scipy.special import ndtri
 from simulator.arrivals import Closed
 from simulator.batching import Batching, Greedy, Triton
 from simulator.dispatch import RoundRobin
-from simulator.engine import simulate
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES
+from simulator.run.engine import simulate
+from simulator.run.recording import CAUSES
 from simulator.service import Table
 from simulator.sharing import Shared
 from simulator.streams import Floats

@@ -16,13 +16,13 @@ from test_machines import lives, machines
 from simulator.arrivals import Process
 from simulator.autoscaling import PerRequest
 from simulator.dispatch import LAUNCHED, RECENT, RoundRobin
-from simulator.engine import simulate
 from simulator.faults import Fault, RollingUpdate, ZoneOutage
+from simulator.figures.levers import levers
+from simulator.figures.replications import run_case
 from simulator.habits import Impatience
-from simulator.levers import levers
 from simulator.limits import Limits
-from simulator.recording import COMPLETED, FAILED, REJECTED, TIMED_OUT, Replication
-from simulator.replications import run_case
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED, FAILED, REJECTED, TIMED_OUT, Replication
 
 
 def ran(arrivals: Process, *faults: Fault, expiry: str = "100ms", most: int = 9, **fields: Any) -> Replication:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cases import case, poisson, pool, takes
 
-from simulator.precision import can_grow, counts, precision, reached
-from simulator.replications import run_case
-from simulator.results import Result
+from simulator.figures.precision import can_grow, counts, precision, reached
+from simulator.figures.replications import run_case
+from simulator.figures.results import Result
 from simulator.scenario import Run
 from simulator.service import Exponential
 
@@ -97,7 +97,7 @@ def test_without_objectives_the_p99_is_meant_and_classes_and_windows_are_named()
 
 
 def test_the_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.precision.MOST_REQUESTS", 5_000)
+    monkeypatch.setattr("simulator.figures.precision.MOST_REQUESTS", 5_000)
     found = run_case(asked(precision=0.001))
     assert len(found.replications) == 4
     assert not reached(found)

@@ -13,13 +13,13 @@ from simulator.arrivals import Replay
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case
 from simulator.dispatch import Random
-from simulator.engine import simulate
+from simulator.figures.replications import run_case
+from simulator.figures.results import Result
+from simulator.figures.tally import Tally
+from simulator.figures.timeline import latency_timeline, pool_timeline
 from simulator.parts import CaseStage, CaseWorkload
-from simulator.replications import run_case
-from simulator.results import Result
+from simulator.run.engine import simulate
 from simulator.service import Exponential
-from simulator.tally import Tally
-from simulator.timeline import latency_timeline, pool_timeline
 
 
 def ran(asked: Case) -> Result:

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 from cases import Serving, case, dynamic, poisson, pool, takes
 
-from simulator import clients, extents, tape
 from simulator.arrivals import base
 from simulator.case import Case
 from simulator.discipline import Priority
 from simulator.dispatch import PowerOfTwo
-from simulator.engine import Run, count, simulate
+from simulator.figures.ledger import count
+from simulator.figures.tally import Tally
 from simulator.habits import Impatience, Retries
-from simulator.ordered import OrderedLine
-from simulator.recording import Replication
-from simulator.tally import Tally
-from simulator.waiting import Queue
+from simulator.run import clients, extents, tape
+from simulator.run.engine import Run, simulate
+from simulator.run.ordered import OrderedLine
+from simulator.run.recording import Replication
+from simulator.run.waiting import Queue
 
 ROWS = 1 << 10
 """Of a block of arrivals, and of an extent: few, so that some thousand requests take many of them."""

@@ -10,12 +10,12 @@ from cases import case, poisson, pool, takes
 
 from simulator.arrivals import Closed, Sessions
 from simulator.dispatch import SessionAffinity
-from simulator.engine import simulate
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.recording import SLOT, Replication
+from simulator.run.engine import simulate
+from simulator.run.recording import SLOT, Replication
+from simulator.run.tape import Tape
 from simulator.streams import Draws
-from simulator.tape import Tape
 
 MS = 10**6
 

@@ -9,7 +9,7 @@ from test_faults import loss
 from test_speed import recorded
 
 from simulator.dispatch import RoundRobin
-from simulator.engine import simulate
+from simulator.run.engine import simulate
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Pace, Speed
 from simulator.streams import Draws

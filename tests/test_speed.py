@@ -9,8 +9,8 @@ import pytest
 from cases import case, poisson, pool, replay, takes
 
 from simulator.batching import Triton
-from simulator.engine import simulate
-from simulator.recording import END
+from simulator.run.engine import simulate
+from simulator.run.recording import END
 from simulator.service import Exponential
 from simulator.speed import Constant, Markov, Pace, Recorded
 from simulator.streams import Draws

@@ -14,10 +14,10 @@ from simulator.autoscaling import TargetTracking
 from simulator.case import Case
 from simulator.component import temporary_choices
 from simulator.dispatch import NEXT, Balancer, CentralQueue, Picker, View
+from simulator.figures.replications import run_case
+from simulator.figures.stability import growth
 from simulator.habits import Retries
-from simulator.replications import run_case
 from simulator.service import Exponential, Lognormal
-from simulator.stability import growth
 
 
 @pytest.fixture

@@ -13,20 +13,20 @@ from scenarios.load import validate
 from simulator.arrivals import Closed, Process, Replay
 from simulator.batching import Triton
 from simulator.case import Case
-from simulator.clock import Clock
-from simulator.desk import Reception
 from simulator.dispatch import RoundRobin
-from simulator.engine import simulate
 from simulator.errors import InputError
 from simulator.habits import Retries
 from simulator.limits import Limits
 from simulator.model import Spread
 from simulator.parts import CaseStage, CaseWorkload
-from simulator.pool import PoolRun
 from simulator.quantities import SECOND
-from simulator.recording import CAUSES, COMPLETED, NETWORK, REJECTED, SIZE, START, TIMED_OUT, WAY, Replication
+from simulator.run.clock import Clock
+from simulator.run.desk import Reception
+from simulator.run.engine import simulate
+from simulator.run.pool import PoolRun
+from simulator.run.recording import CAUSES, COMPLETED, NETWORK, REJECTED, SIZE, START, TIMED_OUT, WAY, Replication
+from simulator.run.tape import Tape
 from simulator.service import Law
-from simulator.tape import Tape
 
 MS = 10**6
 

@@ -5,9 +5,9 @@ from math import inf
 import numpy as np
 import pytest
 
-from simulator.samples import Sample
-from simulator.sections import Sections, paired_difference, sections_for, steady_quantile, window_quantile
-from simulator.statistics import Estimate, Gate, around, holm, mean_of, p_value, quantile, share_of
+from simulator.figures.samples import Sample
+from simulator.figures.sections import Sections, paired_difference, sections_for, steady_quantile, window_quantile
+from simulator.figures.statistics import Estimate, Gate, around, holm, mean_of, p_value, quantile, share_of
 
 
 def test_a_quantile_is_an_observed_value() -> None:

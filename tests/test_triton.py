@@ -12,8 +12,8 @@ from cases import case, pool, replay, takes
 from simulator.batching import FROZEN, FULL, MERGED, Triton
 from simulator.case import Case
 from simulator.component import problems
-from simulator.engine import simulate
-from simulator.recording import END, INSTANCE, REASON, REJECTED, SIZE, START, Replication
+from simulator.run.engine import simulate
+from simulator.run.recording import END, INSTANCE, REASON, REJECTED, SIZE, START, Replication
 
 MS = 10**6
 T1 = [0.0]

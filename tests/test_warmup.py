@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from cases import case, dynamic, poisson, pool, replay, takes
 
+from simulator.figures.replications import run_case
+from simulator.figures.warmup import BATCH, measuring_start, truncation
 from simulator.quantities import SECOND
-from simulator.replications import run_case
 from simulator.scenario import Run
 from simulator.service import Exponential
 from simulator.streams import Floats
-from simulator.warmup import BATCH, measuring_start, truncation
 
 BINS = 1920
 

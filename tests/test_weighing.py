@@ -22,11 +22,11 @@ from simulator.case import Case
 from simulator.component import Component, problems
 from simulator.discipline import Discipline
 from simulator.dispatch import LeastWorkLeft
-from simulator.engine import simulate
 from simulator.errors import InputError
-from simulator.levers import levers
-from simulator.recording import END, REASON, REJECTED, START, Replication
-from simulator.results import Result
+from simulator.figures.levers import levers
+from simulator.figures.results import Result
+from simulator.run.engine import simulate
+from simulator.run.recording import END, REASON, REJECTED, START, Replication
 from simulator.service import Deterministic, Law, Lognormal
 from simulator.sizes import Constant, Empirical, ReplayedSizes, SizeLaw
 from simulator.sizes import Lognormal as LognormalSizes

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from scenarios.wording import in_percent, in_seconds, interval, spread
-from simulator.statistics import Estimate
+from simulator.figures.statistics import Estimate
 
 
 @pytest.mark.parametrize(

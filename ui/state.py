@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from scenarios.load import Loaded, load
-from simulator.recording import Replication
-from simulator.replications import Known
-from simulator.tally import Tally
+from simulator.figures.replications import Known
+from simulator.figures.tally import Tally
+from simulator.run.recording import Replication
 from ui.question import Question, Value
 
 if TYPE_CHECKING:

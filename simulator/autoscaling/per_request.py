@@ -1,4 +1,4 @@
-"""Scale per request, as platforms for functions do it (AWS Lambda; `simulator.per_request` is the pool at work)."""
+"""Scale per request, as platforms for functions do it (AWS Lambda; `simulator.run.per_request` is the pool at work)."""
 
 from __future__ import annotations
 

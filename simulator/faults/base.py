@@ -2,7 +2,7 @@
 
 A fault has up to three processes: one for the whole run, one for each replica from when it is ready, one for each
 machine from its launch; these have nothing more to do once their replica or machine has stopped. They act through the
-pool's fleet (`simulator.fleet`), which knows what a death means.
+pool's fleet (`simulator.run.fleet`), which knows what a death means.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from simpy import Event
 from simulator.component import Component
 
 if TYPE_CHECKING:
-    from simulator.machines import Machine
     from simulator.parts import CasePool
-    from simulator.pool import PoolRun
-    from simulator.recording import ReplicaRecord
-    from simulator.replica import Replica
+    from simulator.run.machines import Machine
+    from simulator.run.pool import PoolRun
+    from simulator.run.recording import ReplicaRecord
+    from simulator.run.replica import Replica
 
 Process = Generator[simpy.Event, Any, Any]
 

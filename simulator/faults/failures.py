@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from simulator.faults.base import Fault, Process, Site
-from simulator.machines import machines_for
 from simulator.quantities import Duration, PositiveDuration
+from simulator.run.machines import machines_for
 
 if TYPE_CHECKING:
-    from simulator.machines import Machine
     from simulator.parts import CasePool
-    from simulator.replica import Replica
+    from simulator.run.machines import Machine
+    from simulator.run.replica import Replica
 
 
 class ReplicaFailures(Fault):

@@ -9,7 +9,7 @@ from simulator.quantities import Duration, PositiveDuration
 
 if TYPE_CHECKING:
     from simulator.parts import CasePool
-    from simulator.replica import Replica
+    from simulator.run.replica import Replica
 
 
 class Restarts(Fault):

@@ -11,9 +11,9 @@ from simulator.faults.base import Fault, Process, Site
 from simulator.quantities import Duration
 
 if TYPE_CHECKING:
-    from simulator.fleet import Fleet
-    from simulator.recording import ReplicaRecord
-    from simulator.replica import Replica
+    from simulator.run.fleet import Fleet
+    from simulator.run.recording import ReplicaRecord
+    from simulator.run.replica import Replica
 
 
 def parse_amount(value: object) -> int | str:

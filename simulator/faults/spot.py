@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator
 
 from simulator.faults.base import Fault, Process, Site
-from simulator.machines import machines_for
 from simulator.quantities import SECOND, Duration, PositiveDuration, Rate, Share
+from simulator.run.machines import machines_for
 
 if TYPE_CHECKING:
-    from simulator.machines import Machine
     from simulator.parts import CasePool
+    from simulator.run.machines import Machine
 
 
 def _some(share: float) -> float:

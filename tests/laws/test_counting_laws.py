@@ -9,12 +9,13 @@ import pytest
 from choices import cases
 from hypothesis import given, settings
 
-from simulator import extents
 from simulator.case import Case
-from simulator.engine import count, simulate
-from simulator.samples import ERROR
+from simulator.figures.ledger import count
+from simulator.figures.samples import ERROR
+from simulator.figures.tally import Tally
+from simulator.run import extents
+from simulator.run.engine import simulate
 from simulator.slo import parse_slo
-from simulator.tally import Tally
 
 BY_SLICE = ("arrived", "spent", "answered", "replies", "answers", "present", "outcomes")
 OF_STAGES = ("came", "left", "spent", "answered", "batches", "sizes", "ratios", "squares")

@@ -19,10 +19,10 @@ from simulator.case import Case
 from simulator.component import Component
 from simulator.discipline import Discipline, FirstCome, Priority
 from simulator.dispatch import Balancer, CentralQueue
-from simulator.engine import simulate
 from simulator.faults import Fault
 from simulator.parts import CaseStage, CaseWorkload
-from simulator.recording import (
+from simulator.run.engine import simulate
+from simulator.run.recording import (
     BATCH_COLUMNS,
     CAUSES,
     END,

@@ -12,20 +12,20 @@ from cases import poisson, pool, takes
 from choices import cases
 from hypothesis import given, settings
 
-from simulator import extents
-from simulator.alarm import Alarm
 from simulator.autoscaling import PerRequest
 from simulator.batching import NoBatching
 from simulator.case import Case
-from simulator.desk import Desk, Reception
 from simulator.dispatch import RoundRobin
-from simulator.engine import Run
 from simulator.faults import MachineFailures, ReplicaFailures
-from simulator.ledger import Ledger
-from simulator.line import Line
-from simulator.ordered import OrderedLine
-from simulator.per_request import PerRequestPool
-from simulator.pool import PoolRun
+from simulator.figures.ledger import Ledger
+from simulator.run import extents
+from simulator.run.alarm import Alarm
+from simulator.run.desk import Desk, Reception
+from simulator.run.engine import Run
+from simulator.run.line import Line
+from simulator.run.ordered import OrderedLine
+from simulator.run.per_request import PerRequestPool
+from simulator.run.pool import PoolRun
 
 SPARE = 64
 """Entries that are cleared away only once there are more."""

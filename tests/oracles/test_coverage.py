@@ -9,7 +9,7 @@ import pytest
 from cases import case, poisson, pool
 from scipy.stats import binom
 
-from simulator.replications import run_case
+from simulator.figures.replications import run_case
 from simulator.service import Exponential
 from simulator.theory import MMC
 

@@ -13,10 +13,10 @@ from exact import Simulated, agrees, exponential, means
 from simulator.case import Case
 from simulator.component import Component
 from simulator.discipline import Discipline
-from simulator.engine import simulate
 from simulator.parts import CaseWorkload
 from simulator.quantities import SECOND
-from simulator.recording import END, START, Replication
+from simulator.run.engine import simulate
+from simulator.run.recording import END, START, Replication
 from simulator.service import Law, Lognormal
 from simulator.theory import MMC, ShortestJob, mg1_mean_wait, priority_waits
 

@@ -10,10 +10,10 @@ from exact import Simulated, agrees, exponential, means
 from simulator.autoscaling import PerRequest
 from simulator.dispatch import CentralQueue, RoundRobin
 from simulator.faults import MachineFailures, ReplicaFailures
+from simulator.figures.summary import share_ready
 from simulator.limits import Limits
 from simulator.quantities import SECOND
-from simulator.recording import FAILED, REJECTED
-from simulator.summary import share_ready
+from simulator.run.recording import FAILED, REJECTED
 from simulator.theory import blocking, disasters, setup_mean_wait
 
 

@@ -10,7 +10,7 @@ from exact import Simulated, agrees, exponential, means
 from simulator.arrivals import Closed
 from simulator.habits import Impatience
 from simulator.limits import Limits
-from simulator.recording import REJECTED, TIMED_OUT
+from simulator.run.recording import REJECTED, TIMED_OUT
 from simulator.service import Law, Lognormal
 from simulator.theory import MMC, abandonment, blocking, closed_loop, fork_join_latency, tandem_latency
 

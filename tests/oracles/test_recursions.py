@@ -11,8 +11,8 @@ import heapq
 import pytest
 from cases import case, poisson, pool
 
-from simulator.engine import simulate
-from simulator.recording import END, START
+from simulator.run.engine import simulate
+from simulator.run.recording import END, START
 from simulator.service import Exponential
 
 

@@ -25,9 +25,9 @@ from simulator.arrivals import Replay
 from simulator.case import Case
 from simulator.component import Component
 from simulator.errors import InputError, suggestion
+from simulator.figures.replications import run_case
 from simulator.plugins import load_plugins
 from simulator.quantities import SECOND, format_memory
-from simulator.replications import run_case
 from simulator.scenario import Scenario
 from ui.cli import options
 from ui.cli.output import Format, print_line, print_sheets, progress_bar, talk

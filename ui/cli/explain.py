@@ -14,9 +14,9 @@ from scenarios.explanation import (
     headroom_sentence,
     relief_records,
 )
-from simulator.explain import explain
-from simulator.headroom import headroom
-from simulator.replications import run_case
+from simulator.figures.explain import explain
+from simulator.figures.headroom import headroom
+from simulator.figures.replications import run_case
 from ui.cli import options
 from ui.cli.commands import bar_shown, load_scenario, resolve
 from ui.cli.output import Format, print_line, print_sheets, progress_bar

@@ -13,10 +13,10 @@ from scenarios.decision import sentence, winner
 from scenarios.reports import TICKS, comparison_sheet, verdict_text
 from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_dollars, in_seconds, interval, say
-from simulator.results import Result
+from simulator.figures.results import Result
+from simulator.figures.statistics import Estimate
+from simulator.figures.summary import LEVELS
 from simulator.scenario import InstanceType
-from simulator.statistics import Estimate
-from simulator.summary import LEVELS
 from ui.question import Question
 from ui.wording import headed
 

@@ -1,0 +1,1 @@
+"""What replications say: tallies, statistics, results and their explanation."""

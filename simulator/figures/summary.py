@@ -1,0 +1,103 @@
+"""What each pool of a result did over the measured time: its load, its use, its size, and how much of it was there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from simulator.autoscaling import PerRequest
+from simulator.case import Case
+from simulator.figures.cost import machine_time, serving_time
+from simulator.figures.grid import BINS
+from simulator.figures.statistics import Estimate, mean_of
+from simulator.figures.tally import Tally
+from simulator.run.recording import Lives
+from simulator.service import Level
+
+LEVELS: tuple[Level, ...] = ("measured", "published", "derived", "assumed")
+
+
+@dataclass(frozen=True)
+class PoolSummary:
+    """One pool over the measured time."""
+
+    name: str
+    instance: str
+    level: Level
+    """How its service times are known: as the least known of its stages."""
+    load: float
+    """Offered load over the capacity of the most replicas at their best batch size."""
+    busy: Estimate
+    """Share of the replicas' time in service."""
+    batch: Estimate
+    """Mean requests per batch."""
+    machines: Estimate
+    """Mean machines in use."""
+    ready: Estimate | None
+    """Share of the wanted replicas that is ready, on average; None where no fault can change it, or none is wanted."""
+
+    @property
+    def inflation(self) -> float:
+        """How many replicas must be wanted for each that is to be ready on average."""
+        ready = 1.0 if self.ready is None else self.ready.value or 0.0
+        return 1 / ready if ready else inf
+
+    @property
+    def strain(self) -> float:
+        """Offered load over the capacity that is ready on average."""
+        return self.load * self.inflation
+
+
+def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> PoolSummary:
+    """The summary of a pool from slice `begin` to the end of the run."""
+    pool, since, until = case.pools[number], int(runs[0].grid.edges[begin]), case.duration
+    busy, batch, machines = [], [], []
+    for run in runs:
+        used, lives = run.pools[number], run.lives[number]
+        serving = serving_time(lives.replicas, since, until) * case.devices(number)
+        busy.append(float(used.busy[begin:].sum()) / serving if serving else 0.0)
+        batches = float(used.batches[begin:].sum())
+        batch.append(float(used.visits[begin * BINS :].sum()) / batches if batches else 0.0)
+        machines.append(machine_time(lives.machines, since, until) / (until - since))
+    wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
+    ready = [share_ready(run.lives[number], pool.replicas, since, until) for run in runs] if wanted else []
+    levels = [case.stages[stage].service.level for stage in case.stages_of(number)]
+    return PoolSummary(
+        name=pool.name,
+        instance=pool.instance,
+        level=max(levels, key=LEVELS.index),
+        load=case.load(number),
+        busy=_share(mean_of(busy)),
+        batch=mean_of(batch),
+        machines=mean_of(machines),
+        ready=_share(mean_of(ready)) if ready else None,
+    )
+
+
+def _share(estimate: Estimate) -> Estimate:
+    """An estimate of a share, whose interval ends at nothing and at all."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=max(0.0, estimate.low), high=min(1.0, estimate.high))
+
+
+def share_ready(lives: Lives, replicas: int, since: int, until: int) -> float:
+    """Ready replicas over wanted ones, between two times; those beyond the wanted do not count."""
+    wanted = {0: replicas, **{decision.time: decision.desired for decision in lives.scaling}}
+    changes: dict[int, int] = {}
+    for one in lives.replicas:
+        if one.ready is not None:
+            gone = one.drained if one.drained is not None else one.stopped
+            changes[one.ready] = changes.get(one.ready, 0) + 1
+            if gone is not None:
+                changes[gone] = changes.get(gone, 0) - 1
+    ready = desired = there = asked = 0
+    times = sorted({since, until, *wanted, *changes})
+    for time, after in zip(times, [*times[1:], until], strict=True):
+        ready += changes.get(time, 0)
+        desired = wanted.get(time, desired)
+        span = max(0, min(after, until) - max(time, since))
+        there += span * min(ready, desired)
+        asked += span * desired
+    return there / asked if asked else 1.0

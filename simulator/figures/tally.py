@@ -1,0 +1,178 @@
+"""What the requests of a replication came to, added up by slices of time: all figures are read from tallies.
+
+Where the records of requests are kept, a tally is made of them afterwards and holds every latency; where they are not,
+it grows while the clock runs, and latencies are counted in buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.case import Case
+from simulator.figures.grid import Grid
+from simulator.figures.samples import Binned, Cell, Sample, count, exact
+from simulator.figures.usage import PoolTally, StageTally
+from simulator.quantities import format_duration
+from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Lives, Replication
+from simulator.streams import Floats, Integers
+
+MOST_WINDOWS = 1000
+"""Windows of one length that are counted where records are not kept."""
+
+
+Arrivals = tuple[Integers, Integers, npt.NDArray[np.bool_]]
+"""Of requests in order: when they came, their latencies, and which were answered in time."""
+
+
+class Tally:
+    """One replication; arrays by slice or by bin of its grid, in nanoseconds and requests."""
+
+    def __init__(self, case: Case, number: int, grid: Grid) -> None:
+        self.number, self.grid = number, grid
+        slices, bins = len(grid.edges) - 1, len(grid.bins) - 1
+        self.records: Replication | None = None
+        """What it was made of, if that was kept."""
+        self.latencies: Sequence[Sequence[Cell]] = []
+        """By workload and slice of arrival."""
+        self.windowed: dict[int, tuple[Integers, Sequence[Sequence[Cell]]]] = {}
+        """By length of an objective's windows, where they are counted: their edges, and by workload and window."""
+        self._counted: list[tuple[Integers, list[list[Binned]]]] = []
+        self.arrived = np.zeros((len(case.workloads), bins))
+        """By workload and bin: requests."""
+        self.spent = np.zeros(bins)
+        """By bin of arrival: latency of all requests."""
+        self.answered, self.replies = np.zeros((2, slices))
+        """By slice of arrival: latency of the requests that were answered in time, and of that the way back."""
+        self.answers, self.present = np.zeros((2, slices))
+        """Answers in time that came in each slice, and time of all requests that fell into it."""
+        self.outcomes = np.zeros((len(OUTCOMES), slices))
+        """By what became of them and slice of arrival: requests."""
+        self.requests = self.attempts = 0
+        self.stages = [StageTally(case, stage, slices) for stage in range(len(case.stages))]
+        self.pools = [PoolTally(case, pool, slices, bins) for pool in range(len(case.pools))]
+        self.lives: tuple[Lives, ...] = ()
+        """By pool."""
+
+    @classmethod
+    def of(cls, case: Case, run: Replication) -> Tally:
+        """Of a replication whose records were kept."""
+        tally = cls(case, run.number, Grid.of(case))
+        tally.records = run
+        tally.latencies = [exact(tally.grid.edges, *part) for part in tally.add(run)]
+        for pool, record in enumerate(run.pools):
+            stages = np.full(len(record.batches), case.stages_of(pool)[0])
+            for stage in case.stages_of(pool)[1:]:
+                served = run.visits[stage].batch_of
+                stages[served[served >= 0]] = stage
+            tally.serve(pool, record.batches, record.used, stages)
+        tally.lives = run.pools
+        return tally
+
+    @classmethod
+    def counting(cls, case: Case, number: int) -> Tally:
+        """Empty: of a replication whose records are not kept."""
+        tally = cls(case, number, Grid.of(case))
+        bounds = sorted({slo.bound for slo in case.slos if slo.bound is not None})
+
+        def counted(edges: Integers) -> list[list[Binned]]:
+            cells = [[Binned(bounds) for _ in edges[1:]] for _ in case.workloads]
+            tally._counted.append((edges, cells))
+            return cells
+
+        tally.latencies = counted(tally.grid.edges)
+        if case.warmup is not None or not case.stationary():
+            for length in {slo.window for slo in case.slos if slo.window is not None}:
+                edges = np.arange(case.warmup or 0, case.duration + 1, length)
+                if len(edges) - 1 <= MOST_WINDOWS:
+                    tally.windowed[length] = edges, counted(edges)
+        return tally
+
+    def note(self, run: Replication) -> None:
+        """More requests, whose latencies are counted."""
+        for workload, part in enumerate(self.add(run)):
+            for edges, cells in self._counted:
+                count(cells[workload], edges, *part)
+
+    def add(self, run: Replication) -> list[Arrivals]:
+        """More requests; gives them back by workload."""
+        grid, ends, done = self.grid, run.arrived + run.latency, run.outcome == COMPLETED
+        places = grid.places(run.arrived)
+        self.spent += grid.by_bin(places, run.latency)
+        for became, counts in enumerate(self.outcomes):
+            counts += grid.by_slice(places[run.outcome == became])
+        self.answers += grid.by_slice(grid.places(ends[done]))
+        self.present += grid.overlaps(run.arrived, ends, places)
+        self.answered += grid.by_slice(places[done], run.latency[done])
+        requests = run.request(np.flatnonzero(run.replies))
+        known = done[requests]
+        self.replies += grid.by_slice(places[requests[known]], run.replies[run.replies > 0][known])
+        for stage, visits in zip(self.stages, run.visits, strict=True):
+            requests = run.request(visits.attempt)
+            stage.add(grid, visits, places[requests], done[requests])
+        self.requests += len(run.arrived)
+        self.attempts += len(run.replies)
+        parts = _by_workload(run, len(self.arrived))
+        for number, arrived in enumerate(self.arrived):
+            arrived += grid.by_bin(places[_of(run, number, len(parts))])
+        return parts
+
+    def serve(self, pool: int, batches: Integers, used: Integers, stages: Integers) -> None:
+        """More batches of a pool, which begin with visits to these stages, and stretches in which devices were used."""
+        places = self.grid.places(batches[:, START])
+        self.pools[pool].add(self.grid, batches, places)
+        self.pools[pool].use(self.grid, used)
+        for stage in np.flatnonzero(np.bincount(stages)).tolist():
+            own = stages == stage
+            self.stages[stage].serve(self.grid, batches[own], places[own])
+
+    def sample(self, workload: int | None, begin: int) -> Sample:
+        """The requests of a workload, or of all, that came from slice `begin` on."""
+        chosen = self.latencies if workload is None else [self.latencies[workload]]
+        return Sample(zip(*(cells[begin:] for cells in chosen), strict=True))
+
+    def windows(self, workload: int | None, length: int, start: int) -> tuple[list[Sample], str]:
+        """The requests that came in each whole window of a length, the first at `start`; and why not, if so."""
+        edges = np.arange(start, self.grid.edges[-1] + 1, length)
+        cells: Sequence[Sequence[Cell]]
+        if self.records is not None:
+            cells = [exact(edges, *part) for part in _by_workload(self.records, len(self.arrived))]
+        elif len(edges) - 1 > MOST_WINDOWS:
+            told = f"{len(edges) - 1:,} windows of {format_duration(length)} are too many to be counted"
+            return [], f"records are off (run.records), and {told}; keep records, or ask for longer windows"
+        else:
+            counted, cells = self.windowed.get(length, (edges[:0], []))
+            if not np.array_equal(counted, edges):
+                told = f"windows of {format_duration(length)} were not counted"
+                return [], f"records are off (run.records), and {told}; keep records, or give the warm-up as a time"
+        chosen = cells if workload is None else [cells[workload]]
+        return [Sample([part]) for part in zip(*chosen, strict=True)], ""
+
+    def buckets(self) -> int:
+        """Buckets in which latencies were counted, of four bytes each."""
+        return sum(len(cell.counts) for _, cells in self._counted for row in cells for cell in row)
+
+    def causes(self, begin: int) -> Floats:
+        """By cause: nanoseconds of the requests that came from slice `begin` on and were answered in time."""
+        found = np.zeros(len(CAUSES))
+        for stage in self.stages:
+            found[: len(STAGE_CAUSES)] += stage.answered[:, begin:].sum(axis=1)
+        found[NETWORK] += self.replies[begin:].sum()
+        if self.attempts > self.requests:
+            found[-1] = max(0.0, self.answered[begin:].sum() - found.sum())
+        return found
+
+
+def _by_workload(run: Replication, workloads: int) -> list[Arrivals]:
+    parts = []
+    for number in range(workloads):
+        own = _of(run, number, workloads)
+        parts.append((run.arrived[own], run.latency[own], run.outcome[own] == COMPLETED))
+    return parts
+
+
+def _of(run: Replication, workload: int, workloads: int) -> slice | Integers:
+    """Where the requests of a workload are."""
+    return slice(None) if workloads == 1 else np.flatnonzero(run.workload == workload)

@@ -1,0 +1,243 @@
+"""From what the clock wrote down to latencies, outcomes and the cause of every second, for any stretch of the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+
+from simulator.case import Case
+from simulator.parts import CaseStage
+from simulator.run.columns import NO_VISITS, by_request, joined
+from simulator.run.recording import (
+    COMPLETED,
+    FAILED,
+    IN_SYSTEM,
+    REJECTED,
+    RUNNING,
+    TIMED_OUT,
+    Log,
+    PoolRecord,
+    Replication,
+    Visits,
+)
+from simulator.run.stamps import Stamps
+from simulator.run.tape import Tape
+from simulator.streams import Integers
+
+NEVER = np.iinfo(np.int64).max // 4
+_ROWS = 1 << 16
+"""Rows that are closed at once, so that what is needed for it is no longer than that."""
+
+
+def close(case: Case, number: int, tape: Tape, logs: Sequence[Log], stopped: int) -> Replication:
+    """Turns the columns of a run that ended at `stopped` into a replication; they are empty afterwards."""
+    stamps, pools = Stamps(len(tape.arrived)), []
+    for log in logs:
+        log.since = RUNNING
+        entries = log.take(RUNNING)
+        stamps.note(entries)
+        lives = tuple(log.replicas), tuple(log.machines), tuple(log.scaling)
+        pools.append(PoolRecord(*lives, entries.batches, entries.used))
+    begins = tape.begins(np.array(tape.workload), np.array(tape.stage))
+    parts = [_Closing(case, tape, stamps, *rows, stopped).attempts() for rows in _stretches(begins)]
+    origin = (np.cumsum(begins) - 1)[np.array(tape.origin)[begins]] if tape.answers_back else None
+    del stamps
+    tape.clear()
+    run = replace(joined(parts), number=number, pools=tuple(pools))
+    return run if origin is None else by_request(run, origin)
+
+
+def attempts(case: Case, tape: Tape, stamps: Stamps, first: int, end: int, stopped: int = NEVER) -> Replication:
+    """The attempts of the rows from `first` up to `end`, as if each were a request; no pools."""
+    return _Closing(case, tape, stamps, first, end, stopped).attempts()
+
+
+def over(case: Case, tape: Tape, stamps: Stamps, first: int, end: int) -> int | None:
+    """When the last of the attempts of these rows was over; None while there are visits whose end is not known."""
+    workload, stage = np.array(tape.workload[first:end]), np.array(tape.stage[first:end])
+    firsts = np.flatnonzero(tape.begins(workload, stage))
+    unserved = (stamps.refused[first:end] | stamps.dropped[first:end]) > 0
+    lost, known = stamps.lost[first:end] > 0, (stamps.end[first:end] > 0) | unserved
+    ended = np.where(lost | unserved, 0, stamps.end[first:end])
+    latest = int(stamps.lost[first:end].max(initial=0))
+    for stages in dict.fromkeys(item.stages for item in case.workloads):
+        own = [item.stages == stages for item in case.workloads]
+        starts = firsts[np.array(own)[workload[firsts]]]
+        ends: dict[int, Integers] = {}
+        for place, number in enumerate(stages):
+            comes = reduce(np.logical_and, (ends[before] > 0 for before in case.stages[number].after), starts >= 0)
+            ends[number] = np.where(comes, ended[starts + place], 0)
+            if (comes & ~known[starts + place]).any():
+                return None
+            latest = max(latest, int(ends[number].max(initial=0)))
+    return latest + max(item.reply for item in case.workloads)
+
+
+def _stretches(begins: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Stretches of whole attempts, as (first row, one past the last)."""
+    first = 0
+    while first < len(begins) or not first:
+        end = first + _ROWS
+        end = end + int(begins[end:].argmax()) if end < len(begins) and begins[end:].any() else len(begins)
+        yield first, end
+        first = max(end, 1)
+
+
+class _Closing:
+    """The columns of a stretch of the tape: by row of it, and by attempt."""
+
+    def __init__(self, case: Case, tape: Tape, stamps: Stamps, first: int, end: int, stopped: int) -> None:
+        self.case, self.stamps, self.rows = case, stamps, slice(first, end)
+        workload, stage = np.array(tape.workload[self.rows]), np.array(tape.stage[self.rows])
+        begins = tape.begins(workload, stage)
+        self.first = np.flatnonzero(begins)
+        """By attempt: its first row."""
+        self.routed = np.frombuffer(bytes(tape.routed[self.rows]), dtype=np.uint8)
+        self.workload = workload[self.first]
+        self.network = None if tape.network is None else np.array(tape.network[self.rows])
+        """By row."""
+        self.arrived = np.array(tape.arrived[self.rows])[self.first]
+        timeouts = np.array([item.timeout or NEVER for item in case.workloads], dtype=np.int64)
+        self.deadline = np.minimum(self.arrived + timeouts[self.workload], NEVER)
+        self.limit = np.minimum(self.deadline, stopped)
+        """By attempt: no second beyond it counts, as the client gives up, a pool refuses or the run ends."""
+        self.leaves = self.arrived + _patience(tape, self.rows, self.first)
+        """By attempt: when its client leaves a queue."""
+        self.ends, self.replies = self.arrived.copy(), np.zeros(len(self.first), dtype=np.int64)
+        self.completed, self.gone = np.zeros((2, len(self.first)), dtype=bool)
+        attempt_of = np.cumsum(begins) - 1
+        refused, failed = (self._earliest(found[self.rows], attempt_of) for found in (stamps.refused, stamps.lost))
+        self.refused = (refused < self.deadline) & (refused <= failed)
+        self.failed = (failed < self.deadline) & (failed < refused)
+        self.limit = np.minimum(self.limit, np.minimum(refused, failed))
+        self.visits: list[Visits] = [NO_VISITS] * len(case.stages)
+        for stages in dict.fromkeys(item.stages for item in case.workloads):
+            self._model(stages)
+
+    def _earliest(self, noted: Integers, attempt_of: Integers) -> Integers:
+        """By attempt: the first of the times plus one that were noted of its visits; never where none was.
+
+        `attempt_of` is the attempt by row.
+        """
+        found = np.full(len(self.first), NEVER, dtype=np.int64)
+        rows = np.flatnonzero(noted)
+        np.minimum.at(found, attempt_of[rows], noted[rows] - 1)
+        return found
+
+    def _model(self, stages: tuple[int, ...]) -> None:
+        """Follows all attempts that pass the same stages."""
+        chosen = np.flatnonzero(np.array([item.stages == stages for item in self.case.workloads])[self.workload])
+        rows = {number: self.first[chosen] + place for place, number in enumerate(stages)}
+        begins: dict[int, Integers] = {}
+        ends: dict[int, Integers] = {}
+        for number in stages:
+            stage = self.case.stages[number]
+            begins[number] = reduce(np.maximum, (ends[before] for before in stage.after), self.arrived[chosen])
+            ends[number] = self._served(self.stamps.end, rows[number])
+            unserved = (ends[number] == NEVER) & (begins[number] < NEVER)
+            ends[number][self.stamps.lost[self.rows][rows[number]] > 0] = NEVER
+            leaves = np.maximum(self.leaves[chosen], begins[number] + self._way(stage, rows[number]))
+            gone = unserved & (leaves <= self.limit[chosen])
+            self.gone[chosen] |= gone
+            self.limit[chosen] = np.where(gone, leaves, self.limit[chosen])
+        last = np.stack([np.where(begins[number] < NEVER, ends[number], -1) for number in stages])
+        critical = _critical(self.case, stages, ends, last)
+        for place, number in enumerate(stages):
+            came = begins[number] < NEVER
+            visits = self._visits(self.case.stages[number], chosen[came], rows[number][came], begins[number][came])
+            self.visits[number] = replace(visits, critical=critical[place][came])
+        replies = np.array([item.reply for item in self.case.workloads])[self.workload[chosen]]
+        whole = last.max(axis=0)
+        self.completed[chosen] = whole < NEVER
+        # An answer on its way arrives, though the run may end before.
+        limit = np.where(whole < NEVER, self.deadline[chosen], self.limit[chosen])
+        self.ends[chosen] = np.minimum(whole + replies, limit)
+        self.replies[chosen] = self.ends[chosen] - np.minimum(whole, limit)
+
+    def _way(self, stage: CaseStage, rows: Integers) -> Integers | int:
+        """From the end of the stage before until visits join a queue."""
+        return self._network(stage, rows) + stage.transfer + stage.overhead
+
+    def _network(self, stage: CaseStage, rows: Integers) -> Integers | int:
+        """How long visits to a stage were on the network."""
+        return stage.network if self.network is None else self.network[rows]
+
+    def _served(self, stamps: Integers, rows: Integers) -> Integers:
+        """A stamp of the batches of rows; never where they got into none."""
+        found: Integers = np.where(self.stamps.end[self.rows][rows] > 0, stamps[self.rows][rows], NEVER)
+        return found
+
+    def _visits(self, stage: CaseStage, attempts: Integers, rows: Integers, came: Integers) -> Visits:
+        """Eight stamps of each visit, and what lies between: set out, passed the network, was transferred, joined a
+        queue, was sent to a line, its turn, started, left.
+
+        A visit's turn has come when a replica was free to take it: from then on it waits only for its batch to fill.
+        """
+        stamps, passed = self.stamps, came + self._network(stage, rows)
+        joined = passed + stage.transfer + stage.overhead
+        sent = np.maximum(joined, stamps.sent[self.rows][rows])
+        free, start, end = (self._served(column, rows) for column in (stamps.free, stamps.start, stamps.end))
+        turn = np.clip(free, sent, start)
+        spent, limit = {}, self.limit[attempts]
+        before = np.minimum(came, limit)
+        for cause, stamp in enumerate((passed, passed + stage.transfer, joined, sent, turn, start, end)):
+            after = np.minimum(stamp, limit)
+            if (lasted := after - before).any():
+                spent[cause] = lasted
+            before = after
+        return Visits(
+            attempt=attempts,
+            batch_of=np.where(end < NEVER, stamps.batch[self.rows][rows], -1),
+            routed=self.routed[rows],
+            came=self.arrived if np.array_equal(came, self.arrived) else came,  # no second copy of it is kept
+            spent=spent,
+            critical=np.ones(len(rows), dtype=bool),
+        )
+
+    def attempts(self) -> Replication:
+        """What became of them."""
+        outcome = np.where(self.completed, COMPLETED, IN_SYSTEM).astype(np.uint8)
+        outcome[self.failed] = FAILED
+        outcome[(self.ends >= self.deadline) | self.gone] = TIMED_OUT
+        outcome[self.refused] = REJECTED
+        return Replication(
+            number=0,
+            until=self.case.duration,
+            arrived=self.arrived,
+            workload=self.workload,
+            latency=self.ends - self.arrived,
+            outcome=outcome,
+            visits=tuple(self.visits),
+            pools=(),
+            replies=self.replies,
+        )
+
+
+def _critical(case: Case, stages: tuple[int, ...], ends: dict[int, Integers], last: Integers) -> np.ndarray:
+    """By place among the stages and attempt: whether the latency passes through that visit.
+
+    The last visit to end is; so is, of the visits that it waited for, the last to end, and so on back.
+    """
+    found = np.zeros(last.shape, dtype=bool)
+    latest = len(stages) - 1 - last[::-1].argmax(axis=0)
+    found[latest, np.arange(last.shape[1])] = True
+    for place in range(len(stages) - 1, -1, -1):
+        before = case.stages[stages[place]].after
+        if before:
+            slowest = np.array([stages.index(number) for number in before])[
+                np.stack([ends[number] for number in before]).argmax(axis=0)
+            ]
+            where = np.flatnonzero(found[place])
+            found[slowest[where], where] = True
+    return found
+
+
+def _patience(tape: Tape, rows: slice, first: Integers) -> Integers:
+    """Nanoseconds after which each client leaves the queue."""
+    if tape.patience is None:
+        return np.full(len(first), NEVER, dtype=np.int64)
+    found: Integers = np.ceil(np.minimum(np.array(tape.patience[rows])[first], float(NEVER))).astype(np.int64)
+    return found

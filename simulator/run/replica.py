@@ -1,0 +1,121 @@
+"""Replicas: what takes a slot of a pool, from its launch to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.batching import Policy, Scheduler
+from simulator.discipline import FirstCome
+from simulator.run.clock import COMPLETION, TIMER
+from simulator.run.desk import Desk, Reception, Seat
+from simulator.run.device import Device, SharingInstance, SharingSeat, SharingServer, SharingWeigher
+from simulator.run.line import NOBODY, Instance, Line, Server
+from simulator.run.ordered import OrderedLine
+from simulator.run.solo import SoloInstance, SoloLine
+from simulator.run.weighing import Weigher
+from simulator.speed import Constant, Pace
+
+if TYPE_CHECKING:
+    from simulator.run.machines import Machine
+    from simulator.run.pool import PoolRun
+    from simulator.run.recording import ReplicaRecord
+
+
+def line_of(pool: PoolRun, slot: int) -> Line:
+    """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
+    if isinstance(pool.case.batching, Scheduler):
+        return Desk(pool, slot) if len(pool.stages) == 1 else Reception(pool, slot)
+    if pool.alone:
+        return SoloLine(pool, slot)
+    plain = len(pool.stages) == 1 and pool.case.discipline == FirstCome() and pool.tape.case.leaves_in_turn(pool.number)
+    weighed = pool.tape.items is not None or (isinstance(pool.case.batching, Policy) and pool.case.batching.total())
+    return Line(pool, slot) if plain and not weighed else OrderedLine(pool, slot)
+
+
+def _instance_of(pool: PoolRun, line: Line, shares: bool) -> type[Instance]:
+    """What serves a line."""
+    if type(line) is Line and pool.tape.case.stages[pool.stages[0]].service.reads is not None:
+        return SharingWeigher if shares else Weigher
+    return (_SHARING if shares else _INSTANCES)[type(line)]
+
+
+_INSTANCES: dict[type[Line], type[Instance]] = {
+    Desk: Seat,
+    OrderedLine: Instance,
+    SoloLine: SoloInstance,
+    Line: Server,
+}
+_SHARING: dict[type[Line], type[Instance]] = {
+    Desk: SharingSeat,
+    OrderedLine: SharingInstance,
+    Line: SharingServer,
+}
+
+
+class Replica:
+    """A slot of a pool: one replica after another, each with its instances of the model."""
+
+    __slots__ = ("device", "entity", "instances", "life", "line", "machine", "pace", "pool", "record", "slot")
+    record: ReplicaRecord
+    machine: Machine
+
+    def __init__(self, pool: PoolRun, slot: int) -> None:
+        self.pool, self.slot = pool, slot
+        self.life = -1
+        """How many replicas have had the slot before."""
+        self.entity = f"{pool.case.name}/{slot}"
+        self.pace = pool.case.speed.start(pool.tape.draws, self.entity)
+        """Its speed over time; None where work takes as long as it says."""
+        self.device: Device | None = None
+        """What its instances share, if they do."""
+        if (shares := pool.case.sharing.shares(pool.seats)) is not None:
+            self.pace = self.pace or Pace(Constant().steps(pool.tape.draws, self.entity))
+            self.device = Device(pool, slot, shares, self.pace)
+        self.line = pool.shared or line_of(pool, slot)
+        lines: list[Line] = list(self.line.desks.values()) if isinstance(self.line, Reception) else [self.line]
+        self.instances: list[Instance] = []
+        for line in lines:
+            for _ in range(pool.case.instances):
+                kind = _instance_of(pool, line, self.device is not None)
+                self.instances.append(kind(self, len(self.instances), line))
+        pool.instances.extend(self.instances)
+
+    def begin(self, record: ReplicaRecord, machine: Machine) -> None:
+        """The life of another replica begins in this slot."""
+        self.record, self.machine = record, machine
+        self.life += 1
+
+    def serving(self) -> int:
+        """Visits in service."""
+        return sum(len(instance.members) for instance in self.instances)
+
+    def perish(self, now: int) -> None:
+        """All that it runs is lost, and so is what waits for it alone."""
+        pool, line = self.pool, self.line
+        running = [visit for instance in self.instances for visit in instance.members]
+        pool.log.cut(self.slot, [instance.index for instance in self.instances if instance.members], now)
+        for instance in self.instances:
+            instance.members = NOBODY
+        if self.device is not None:
+            self.device.clear(now)
+        own = line.slot >= 0
+        pool.clock.forget((TIMER, COMPLETION) if own else (COMPLETION,), pool.number, self.slot)
+        pool.lost(running, line.clear() if own else [], self.slot, now)
+
+    def ready(self, now: int) -> None:
+        """It can serve from now on."""
+        slow = self.pool.case.slow_start
+        if slow is not None and self.record.launched:
+            self.pace = Pace(slow.steps(now, self.pool.case.speed.steps(self.pool.tape.draws, self.entity)))
+            if self.device is not None:
+                self.device.change(self.pace, now)
+            for instance in self.instances:
+                instance.pace = self.pace.end
+        for instance in self.instances:
+            instance.line.free(instance, now)
+
+    def leave(self, now: int) -> None:
+        """Stops, if it is draining and has nothing left to do."""
+        record = self.record
+        if record.drained is not None and record.stopped is None and self.line.done_with(self):
+            self.pool.fleet.stop(self, now)

@@ -1,0 +1,56 @@
+"""What a batch costs, by its visits: where they bring several items, or where their sizes matter.
+
+Each item has the sizes of its request. Where a law pads, every item of a batch counts with the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from simulator.run.line import Line, Server
+
+if TYPE_CHECKING:
+    from simulator.case import Case
+    from simulator.run.replica import Replica
+    from simulator.run.tape import Tape
+
+Cost = Callable[[list[int]], int]
+"""The work of a batch in nanoseconds, by its visits."""
+
+
+def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
+    """What batches of a stage cost."""
+    law, padded = case.stages[stage].service, case.pools[case.stages[stage].pool].batching.cost
+    work, drawn, pads, items = case.work(stage), tape.service, law.pads, tape.items
+    if law.reads is None and items is None:
+        return lambda members: work(padded(len(members)), drawn[members[0]])
+    sizes = None if law.reads is None else tape.sizes[law.reads]
+
+    def cost(members: list[int]) -> int:
+        count = padded(len(members) if items is None else sum([items[visit] for visit in members]))
+        units = 0
+        if sizes is not None and pads:
+            units = count * max([sizes[visit] for visit in members])
+        elif sizes is not None and items is None:
+            units = sum([sizes[visit] for visit in members])
+        elif sizes is not None and items is not None:
+            units = sum([items[visit] * sizes[visit] for visit in members])
+        return work(count, drawn[members[0]], units)
+
+    return cost
+
+
+class Weigher(Server):
+    """A server of visits whose sizes matter."""
+
+    __slots__ = ("cost",)
+
+    def __init__(self, replica: Replica, index: int, line: Line) -> None:
+        super().__init__(replica, index, line)
+        self.cost = self.pool.costs[self.pool.stages[0]]
+
+    def start(self, take: int, why: int, now: int) -> None:
+        """Takes the oldest visits of the line into a batch."""
+        members = self.next(take)
+        self.serve(members, self.cost(members), why, now, self.line.idle_since)
