@@ -71,6 +71,11 @@ def objectives(draw: st.DrawFn, workloads: list[str]) -> str:
     return head + of + draw(st.sampled_from(["", f" over {duration}"]))
 
 
+def _kind(choice: Any) -> Any:
+    """Of a choice, with fields or without."""
+    return choice["kind"] if isinstance(choice, dict) else choice
+
+
 @st.composite
 def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
     """A pool on one machine, with as many replicas as its autoscaler allows, without what contradicts the rest."""
@@ -80,6 +85,8 @@ def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
         low, high = _AUTOSCALER.validate_python(pool["autoscaler"]).bounds(replicas)
         if not low <= replicas <= high:
             pool["replicas"] = min(max(low, replicas), high)
+    if _kind(pool.get("balancer")) == "locality":
+        pool["zones"] = list(NAMES[:2])
     while valid(Pool, pool) is None:
         less = [{name: pool[name] for name in pool if name != left} for left in pool if left != "instance"]
         pool = next((one for one in less if valid(Pool, one) is not None), less[-1])
