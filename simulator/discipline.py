@@ -12,8 +12,7 @@ from math import lcm
 from typing import Literal
 
 from simulator.component import Component
-
-_LAST = 1 << 62
+from simulator.quantities import NEVER
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Priority(Discipline):
 class _Priority(Order):
     def __init__(self, known: Known) -> None:
         super().__init__(known)
-        self.workload, self.keys = known.workload, [priority or _LAST for priority in known.priority]
+        self.workload, self.keys = known.workload, [priority or NEVER for priority in known.priority]
 
     def key(self, visit: int) -> int:
         return self.keys[self.workload[visit]]
@@ -111,7 +110,7 @@ class EarliestDeadline(Discipline):
 class _EarliestDeadline(Order):
     def key(self, visit: int) -> int:
         deadline = self.known.deadline[self.known.workload[visit]]
-        return _LAST if deadline is None else self.known.arrived[visit] + deadline
+        return NEVER if deadline is None else self.known.arrived[visit] + deadline
 
 
 class WeightedFair(Discipline):

@@ -20,9 +20,10 @@ BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 BANDWIDTHS = {"bit/s": 0.125, "kbit/s": 125.0, "Mbit/s": 125e3, "Gbit/s": 125e6, "Tbit/s": 125e9}
 BANDWIDTHS |= {f"{unit}/s": float(size) for unit, size in BYTES.items()}
 SECOND = 10**9
+NEVER = 2**62
+"""Nanoseconds beyond any time that can come; two of them still add up in 64 bits."""
 
 _NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)"
-_MAX = 2**62  # leaves room to add two stamps in 64 bits
 
 
 def _magnitude(text: object, units: Mapping[str, int], what: str, example: str) -> Decimal:
@@ -42,7 +43,7 @@ def _magnitude(text: object, units: Mapping[str, int], what: str, example: str) 
 
 def _whole(text: object, units: Mapping[str, int], what: str, example: str) -> int:
     value = _magnitude(text, units, what, example)
-    if value > _MAX:
+    if value > NEVER:
         raise ValueError(f"{text!r} is too large for a {what}")
     rounded = int(value.to_integral_value())
     if rounded == 0 and value:

@@ -13,7 +13,8 @@ import numpy as np
 
 from simulator.case import Case
 from simulator.figures.tally import Tally
-from simulator.run.closing import NEVER, attempts, over
+from simulator.quantities import NEVER
+from simulator.run.closing import attempts, over
 from simulator.run.columns import by_request, chosen, joined
 from simulator.run.engine import Run
 from simulator.run.extents import Extent, Extents

@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.case import Case
 from simulator.parts import CaseStage
+from simulator.quantities import NEVER
 from simulator.run.columns import NO_VISITS, by_request, joined
 from simulator.run.recording import (
     COMPLETED,
@@ -27,7 +28,6 @@ from simulator.run.stamps import Stamps
 from simulator.run.tape import Tape
 from simulator.streams import Integers
 
-NEVER = np.iinfo(np.int64).max // 4
 _ROWS = 1 << 16
 """Rows that are closed at once, so that what is needed for it is no longer than that."""
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from math import ceil
 
+from simulator.quantities import NEVER
 from simulator.run.tape import Tape
-
-_FOREVER = float(1 << 62)
 
 
 class Patience:
@@ -21,7 +20,7 @@ class Patience:
         waits = self.timeouts[self.workload[request]]
         if self.patience is not None:
             waits = min(waits, self.patience[request])
-        return self.arrived[request] + ceil(min(waits, _FOREVER))
+        return self.arrived[request] + ceil(min(waits, NEVER))
 
     def over(self, request: int, now: int) -> bool:
         """Whether the client of a request that waits has gone by now."""

@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from simulator.quantities import NEVER
 from simulator.streams import Integers
 
 BATCH_COLUMNS = 7
 _NUMBER = Struct("q")
 BATCH_ROW = Struct(f"{BATCH_COLUMNS}q")  # packing is several times faster than appending to an array
 SLOT, IDLE_SINCE, START, END, SIZE, REASON, INSTANCE = range(BATCH_COLUMNS)
-RUNNING = 2**62
+RUNNING = NEVER
 """The end of a batch while nobody knows it."""
 
 _LOOK = 1024  # rows looked at together

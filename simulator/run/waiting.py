@@ -8,8 +8,8 @@ from heapq import heapify, heappop, heappush
 from typing import overload
 
 from simulator.batching import Total
+from simulator.quantities import NEVER
 
-_NEVER = 1 << 62
 _SPARE = 64  # entries of visits that have gone are cleared away once they are the most, and more than these
 
 
@@ -55,7 +55,7 @@ class Queue(Sequence[int]):
         self.fifo.append((number, visit))
         if self.key is not None:
             heappush(self.heap, (self.key(visit), number, visit))
-        if self.leaves is not None and (due := self.leaves(visit)) < _NEVER:
+        if self.leaves is not None and (due := self.leaves(visit)) < NEVER:
             heappush(self.leaving, (due, number, visit))
 
     def first(self) -> tuple[int, int]:
