@@ -101,7 +101,7 @@ def _agreeing(data: dict[str, Any]) -> dict[str, Any]:
     if data.get("per_request") == data.get("per_unit") == "0ms":
         data["per_request"] = "5ms"
     if "values" in data and data.get("weights"):
-        data["weights"] = (*data["weights"], *[1.0] * len(data["values"]))[: len(data["values"])]
+        data["weights"] = [*data["weights"], *[1.0] * len(data["values"])][: len(data["values"])]
     return data
 
 
