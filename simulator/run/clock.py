@@ -3,13 +3,12 @@
 Two things that happen at the same nanosecond happen in this order:
 
     0  control events: autoscaler ticks, cold starts that end (SimPy processes)
-    1  speed changes of replicas
-    2  batch timers
-    3  time-outs
-    4  completions, and batches on a shared device that begin later than they were taken
-    5  hand-offs to the next stage
-    6  retries
-    7  arrivals, by their place on the tape
+    1  batch timers
+    2  time-outs
+    3  completions, and batches on a shared device that begin later than they were taken
+    4  hand-offs to the next stage
+    5  retries
+    6  arrivals, by their place on the tape
 
 and inside a rank by pool, then by slot, then by instance. Time is integer nanoseconds.
 """
@@ -22,7 +21,7 @@ from typing import Any
 
 import simpy
 
-SPEED, TIMER, TIMEOUT, COMPLETION, HAND_OFF, RETRY, ARRIVAL = range(1, 8)
+TIMER, TIMEOUT, COMPLETION, HAND_OFF, RETRY, ARRIVAL = range(1, 7)
 
 
 _PARTS = 16

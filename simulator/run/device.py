@@ -47,8 +47,8 @@ class Device:
         """Nanoseconds in which it had earlier."""
         self.running: list[tuple[int, int, int, Instance]] = []
         """A heap of batches: virtual end, place of the instance, row, instance."""
-        self.coming: dict[int, tuple[Instance, int, int]] = {}
-        """By row: (instance, work, start) of batches that were taken, and begin a little later."""
+        self.coming: dict[int, tuple[Instance, int]] = {}
+        """By row: (instance, work) of batches that were taken, and begin a little later."""
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
 
     def begin(self, instance: Instance, work: int, row: int, now: int) -> None:
@@ -61,7 +61,7 @@ class Device:
 
     def begin_at(self, time: int, instance: Instance, work: int, row: int) -> None:
         """Runs a batch from a later time on."""
-        self.coming[row] = instance, work, time
+        self.coming[row] = instance, work
         heappush(self.pool.agenda, (time, instance.place, 1, partial(self._come, row)))
 
     def likely_end(self, start: int, work: int) -> int:
@@ -87,7 +87,7 @@ class Device:
 
     def _come(self, row: int, now: int) -> None:
         if row in self.coming:
-            instance, work, _ = self.coming.pop(row)
+            instance, work = self.coming.pop(row)
             self.begin(instance, work, row, now)
 
     def _advance(self, now: int) -> None:

@@ -209,7 +209,7 @@ class PoolRun:
 
     def done(self, requests: list[int], slot: int, place: int, now: int) -> None:
         """A slot (-1: it takes from the shared queue) has served these; `place` breaks ties of what follows."""
-        if slot >= 0:
+        if slot >= 0:  # `relieve`, written out, as every batch comes here
             self.view.outstanding[slot] -= len(requests)
             if self.left is not None:
                 self.left(slot, requests)
