@@ -10,9 +10,9 @@ import pytest
 from cases import case, dynamic, poisson, pool, replay, takes
 
 from simulator.arrivals import Replay
-from simulator.autoscaling import TargetTracking
+from simulator.autoscaling import PerRequest, TargetTracking
 from simulator.case import Case
-from simulator.dispatch import Random
+from simulator.dispatch import Random, RoundRobin
 from simulator.figures.replications import run_case
 from simulator.figures.results import Result
 from simulator.figures.tally import Tally
@@ -221,3 +221,19 @@ def test_parallel_replications_are_the_serial_ones() -> None:
     for one, other in zip(serial.replications, parallel.replications, strict=True):
         assert one.latency.tobytes() == other.latency.tobytes()
         assert one.number == other.number
+
+
+def test_the_timeline_of_a_pool_that_never_had_a_replica_ready_is_its_own() -> None:
+    """Two replicas of one pool beside one that scales per request, to which nobody comes: none, not two."""
+    rule = PerRequest.model_validate({"max_replicas": 3})
+    never = pool(takes("0s", "1s"), 0, RoundRobin(), autoscaler=rule, name="never")
+    both = case(replay(0), pool(takes("0s", "1s"), 2), never, seconds=4)
+    stages = (both.stages[0], dataclasses.replace(both.stages[1], after=()))
+    load = both.workloads[0]
+    loads = (
+        dataclasses.replace(load, stages=(0,)),
+        dataclasses.replace(load, name="late", arrivals=replay(9), stages=(1,)),
+    )
+    asked = dataclasses.replace(both, workloads=loads, stages=stages)
+    rows = pool_timeline(Tally.of(asked, simulate(asked, 0)), asked)
+    assert [(row["pool"], row["ready"]) for row in rows] == [("serving", 2), ("serving", 2), ("never", 0)]

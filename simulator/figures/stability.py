@@ -126,7 +126,7 @@ def _ready(replicas: Sequence[ReplicaRecord], edges: Integers) -> Floats:
     total, length = np.zeros(len(edges) - 1), np.maximum(np.diff(edges), 1)
     for one in replicas:
         if one.ready is not None:
-            gone = next((time for time in (one.drained, one.stopped) if time is not None), edges[-1])
+            gone = edges[-1] if one.left is None else one.left
             total += np.maximum(np.minimum(gone, edges[1:]) - np.maximum(one.ready, edges[:-1]), 0) / length
     return total
 

@@ -85,13 +85,7 @@ def _share(estimate: Estimate) -> Estimate:
 def share_ready(lives: Lives, replicas: int, since: int, until: int) -> float:
     """Ready replicas over wanted ones, between two times; those beyond the wanted do not count."""
     wanted = {0: replicas, **{decision.time: decision.desired for decision in lives.scaling}}
-    changes: dict[int, int] = {}
-    for one in lives.replicas:
-        if one.ready is not None:
-            gone = one.drained if one.drained is not None else one.stopped
-            changes[one.ready] = changes.get(one.ready, 0) + 1
-            if gone is not None:
-                changes[gone] = changes.get(gone, 0) - 1
+    changes = lives.changes()
     ready = desired = there = asked = 0
     times = sorted({since, until, *wanted, *changes})
     for time, after in zip(times, [*times[1:], until], strict=True):

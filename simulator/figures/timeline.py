@@ -39,18 +39,10 @@ def pool_timeline(run: Tally, case: Case) -> list[Row]:
     """Replicas that take requests, whenever their number changes: rows of time (s), pool, ready."""
     rows: list[Row] = []
     for pool, lives in zip(case.pools, run.lives, strict=True):
-        changes: dict[int, int] = {}
-        for record in lives.replicas:
-            if record.ready is None:
-                continue
-            changes[record.ready] = changes.get(record.ready, 0) + 1
-            gone = record.drained if record.drained is not None else record.stopped
-            if gone is not None:
-                changes[gone] = changes.get(gone, 0) - 1
         ready = 0
-        for time in sorted(changes):
-            ready += changes[time]
+        for time, change in sorted(lives.changes().items()):
             if time <= case.duration:
+                ready += change
                 rows.append({"time": time / SECOND, "pool": pool.name, "ready": ready})
-        rows.append({"time": case.duration / SECOND, "pool": pool.name, "ready": rows[-1]["ready"]})
+        rows.append({"time": case.duration / SECOND, "pool": pool.name, "ready": ready})
     return rows

@@ -50,6 +50,11 @@ class ReplicaRecord:
     """When it stopped taking requests."""
     stopped: int | None = None
 
+    @property
+    def left(self) -> int | None:
+        """When it took requests no more."""
+        return self.stopped if self.drained is None else self.drained
+
 
 @dataclass
 class MachineRecord:
@@ -207,6 +212,16 @@ class Lives:
     def of(cls, log: Log) -> Lives:
         """Those that a log tells."""
         return cls(tuple(log.replicas), tuple(log.machines), tuple(log.scaling))
+
+    def changes(self) -> dict[int, int]:
+        """By time: how many more replicas take requests from then on, or fewer."""
+        found: dict[int, int] = {}
+        for one in self.replicas:
+            if one.ready is not None:
+                found[one.ready] = found.get(one.ready, 0) + 1
+                if one.left is not None:
+                    found[one.left] = found.get(one.left, 0) - 1
+        return found
 
 
 @dataclass(frozen=True)
