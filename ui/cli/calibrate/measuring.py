@@ -1,4 +1,4 @@
-"""`headroom calibrate`: from a torch model to a profile that scenarios can name."""
+"""`headroom calibrate measure`: a model timed here, every sample kept."""
 
 from __future__ import annotations
 
@@ -15,19 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from calibration.fitting import fit as fit_profile
 from calibration.measure import BATCHES, QUICK_ROUNDS, ROUNDS, Progress
 from calibration.measure import measure as measure_subject
-from calibration.profile import Profile, save_profile
-from calibration.published import published_profiles
 from calibration.samples import Samples, write_samples
 from calibration.subjects import parse_shape
 from scenarios.sheet import Sheet
 from simulator.errors import InputError
 from ui.cli import options
+from ui.cli.calibrate.writing import milliseconds
 from ui.cli.output import print_sheets, talk
-
-app = typer.Typer(help="Measure how long a model's batches take here, and make a profile of it.", no_args_is_help=True)
 
 
 class Device(StrEnum):
@@ -38,7 +34,6 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-@app.command()
 def measure(
     subject: Annotated[
         str,
@@ -116,45 +111,6 @@ def measure(
     talk(f"written: {path}\nnext, best after a second session: headroom calibrate fit {path}", quiet)
 
 
-@app.command()
-def fit(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="SAMPLES...", help="Samples of the same model and machine, one file a session."),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the profile; that of the file written if not given.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="Profile to write; named after the samples if not given."),
-    ] = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
-) -> None:
-    """Turn samples into a profile: a table of service times by batch size, with jitter and origin."""
-    path = out or Path(f"{files[0].name.split('.')[0]}.json")
-    profile = fit_profile(files, name or path.name.removesuffix(".json"))
-    save_profile(profile, path)
-    print_sheets([_profile_sheet(profile)])
-    talk("\n".join(f"- {limit}" for limit in profile.limits), quiet)
-    talk(f"written: {path}\nin a scenario: service: {{TYPE: {{kind: profile, profile: {path}}}}}", quiet)
-
-
-@app.command()
-def published(
-    file: Annotated[
-        Path, typer.Argument(metavar="CSV", help="Batch latencies gathered from NVIDIA/DeepLearningExamples.")
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write into.")] = Path(),
-    quiet: options.Quiet = False,
-) -> None:
-    """Make the published profiles again from the figures they were made of."""
-    for profile in published_profiles(file):
-        save_profile(profile, out / f"{profile.name}.json")
-        talk(f"written: {out / profile.name}.json", quiet)
-
-
 def _sizes(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and len(word) < 10 for word in words):
@@ -185,26 +141,15 @@ def _samples_sheet(samples: Samples) -> Sheet:
     rows = []
     for batch in session.protocol.batches:
         wall, cpu = samples.measured(batch, "wall_ns"), samples.measured(batch, "cpu_ns")
-        row = [len(wall), _ms(np.median(wall)), _ms(np.median(cpu)), _ms(float(np.quantile(wall, 0.95)))]
+        row = [
+            len(wall),
+            milliseconds(np.median(wall)),
+            milliseconds(np.median(cpu)),
+            milliseconds(float(np.quantile(wall, 0.95))),
+        ]
         if "device_ns" in samples.columns:
-            row.append(_ms(np.median(samples.measured(batch, "device_ns"))))
+            row.append(milliseconds(np.median(samples.measured(batch, "device_ns"))))
         rows.append((str(batch), *map(str, row)))
     columns = ("batch", "calls", "wall p50, ms", "processor p50, ms", "wall p95, ms", "device p50, ms")
     title = f"{session.subject.name}, {session.environment.device}, threads: {session.environment.threads}"
     return Sheet(title, columns[: len(rows[0])], tuple(rows))
-
-
-def _profile_sheet(profile: Profile) -> Sheet:
-    rows = []
-    for cell in profile.cells:
-        wall, spread = cell.wall_ns, cell.between_sessions
-        known = [wall.p50, wall.p95, wall.p99] if wall else [None] * 3
-        times = [_ms(value) if value else "n/a" for value in (cell.base_ns, *known)]
-        rows.append((str(cell.batch), str(cell.n), *times, f"{spread:.3f}" if spread else "n/a"))
-    columns = ("batch", "calls", "base, ms", "wall p50, ms", "wall p95, ms", "wall p99, ms", "between sessions")
-    title = f"{profile.name}: {profile.level}, base {profile.fit.base_source}"
-    return Sheet(title, columns, tuple(rows))
-
-
-def _ms(nanoseconds: float | np.floating) -> str:
-    return f"{nanoseconds / 1e6:.3f}"

@@ -1,0 +1,12 @@
+"""`headroom calibrate`: from a model to a profile that scenarios can name, and the proof that it holds."""
+
+from __future__ import annotations
+
+import typer
+
+from ui.cli.calibrate.fitting import fit, published
+from ui.cli.calibrate.measuring import measure
+
+app = typer.Typer(help="Measure how long a model's batches take here, and make a profile of it.", no_args_is_help=True)
+for command in (measure, fit, published):
+    app.command()(command)
