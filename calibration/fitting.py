@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from calibration.profile import Cell, Fit, Jitter, Measured, Noise, Profile, Quantiles
+from calibration.profile import Profile
+from calibration.records import Base, Cell, Fit, Jitter, Measured, Noise, Quantiles
 from calibration.samples import SamplesFile, read_samples
 from simulator.errors import InputError
 from simulator.streams import Floats, Integers
@@ -47,7 +48,7 @@ def fit(sample_files: Sequence[Path], name: str) -> Profile:
     clock = _clock(files)
     batches = session.protocol.batches
     cells = tuple(_cell(files, batch, clock) for batch in batches)
-    ratios = tuple(_ratios(_pooled(files, cell.batch, clock), cell.base_ns) for cell in cells)
+    ratios = tuple(_ratios(_pooled(files, cell.at["batch"], clock), cell.base_ns) for cell in cells)
     return Profile.build(
         name=name,
         level="measured",
@@ -56,7 +57,12 @@ def fit(sample_files: Sequence[Path], name: str) -> Profile:
         sessions=tuple(map(_measured, files)),
         noise=_noise(files, cells),
         cells=cells,
-        fit=Fit(recipe=RECIPE, base_source=_CLOCKS[clock], jitter=Jitter(levels=LEVELS, ratios=ratios)),
+        fit=Fit(
+            recipe=RECIPE,
+            clock=_CLOCKS[clock],
+            base=Base(form="table"),
+            jitter=Jitter(levels=LEVELS, ratios=ratios),
+        ),
         limits=_limits(files, cells, clock),
     )
 
@@ -141,7 +147,7 @@ def _cell(files: list[SamplesFile], batch: int, clock: str) -> Cell:
     times = _pooled(files, batch, clock)
     medians = [float(np.median(file.samples.measured(batch, clock))) for file in files]
     return Cell(
-        batch=batch,
+        at={"batch": batch},
         n=len(times),
         base_ns=_whole(np.median(times)),
         wall_ns=_quantiles(_pooled(files, batch, "wall_ns")),
@@ -159,7 +165,7 @@ def _preempted(switches: Integers) -> float:
 
 def _noise(files: list[SamplesFile], cells: tuple[Cell, ...]) -> Noise:
     def everything(column: str) -> Integers:
-        return np.concatenate([_pooled(files, cell.batch, column) for cell in cells])
+        return np.concatenate([_pooled(files, cell.at["batch"], column) for cell in cells])
 
     return Noise(
         cpu_over_wall=round(float(np.median(everything("cpu_ns") / everything("wall_ns"))), 4),
@@ -210,14 +216,14 @@ def _limits(files: list[SamplesFile], cells: tuple[Cell, ...], clock: str) -> tu
         _BASE[clock],
         "Interference of other jobs is not modelled: the profile speaks of this model alone on its machine.",
         "Timed is the forward pass alone, from inputs already in place: no tokenising, network or queueing.",
-        f"Nothing is known beyond a batch of {cells[-1].batch}, nor of jitter beyond quantile {LEVELS[-1]}, where "
-        "it stays; between the measured batch sizes both are interpolated linearly.",
+        f"Nothing is known beyond a batch of {cells[-1].at['batch']}, nor of jitter beyond quantile {LEVELS[-1]}, "
+        "where it stays; between the measured batch sizes both are interpolated linearly.",
         f"{few} calls a batch size, which are not independent of each other in time: p99 is indicative.",
     ]
     environment = files[0].samples.session.environment
     if environment.threads > 1:
         texts += [_PROCESS_CLOCK, _FREE_PROCESSORS]
-    if faulty := [cell.batch for cell in cells if (cell.faults or 0) >= MANY_FAULTS]:
+    if faulty := [cell.at["batch"] for cell in cells if (cell.faults or 0) >= MANY_FAULTS]:
         sizes = ", ".join(map(str, faulty))
         texts.append(f"At batches of {sizes} the median call asks the system for memory anew, {_FAULTS}")
     if environment.variables:

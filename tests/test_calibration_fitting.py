@@ -137,9 +137,9 @@ def test_a_known_law_is_recovered(known: Path) -> None:
         # being that of a normal with the law's spread.
         for level in (0.1, 0.5, 0.9, 0.99):
             normal = stats.norm.ppf(level)
-            error = 4 * np.sqrt(level * (1 - level) / 2000) / stats.norm.pdf(normal) * 0.4 / cell.batch
-            found = table.work_ns[cell.batch - 1][LEVELS.index(level)]
-            truth = _lognormal(cell.batch, np.array([level]))[0]
+            error = 4 * np.sqrt(level * (1 - level) / 2000) / stats.norm.pdf(normal) * 0.4 / cell.at["batch"]
+            found = table.work_ns[cell.at["batch"] - 1][LEVELS.index(level)]
+            truth = _lognormal(cell.at["batch"], np.array([level]))[0]
             assert abs(np.log(found / truth)) < error
 
 
@@ -175,7 +175,7 @@ def test_the_clock_of_the_base_is_chosen_and_said(
     samples = _samples(steady, threads=threads, device=device, wall=wall, rounds=20)
     write_samples(samples, tmp_path / "a.parquet")
     profile = fit([tmp_path / "a.parquet"], "a")
-    assert profile.fit.base_source == source
+    assert profile.fit.clock == source
     assert profile.cells[0].base_ns == round(1e6 * share)
 
 
