@@ -10,7 +10,9 @@ import pytest
 from scipy import stats
 
 from calibration.environment import Cpu, Environment, Load, Provenance
-from calibration.fitting import LEAST_ROUNDS, LEVELS, fit
+from calibration.fitting.grid import LEAST_ROUNDS
+from calibration.fitting.jitter import LEVELS
+from calibration.fitting.recipe import fit
 from calibration.profile import find_profile, load_profile, profile_text, shipped_profiles
 from calibration.samples import Protocol, Samples, Session, read_samples, write_samples
 from calibration.subjects import Subject
