@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from calibration.environment import Grade
 from calibration.fitting.base import CLOSE
 from calibration.fitting.dependence import half_drift
 from calibration.fitting.grade import Finding
 from calibration.fitting.grid import Grid
-from calibration.records import Base, Cell, Grade, Status
+from calibration.records import Base, Cell, Status
 
 REFUSED = 0.15
 """Error of a left-out cell above which the base is no law of the model."""

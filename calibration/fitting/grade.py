@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.records import Cell, Grade, Noise, Status
+from calibration.environment import Grade
+from calibration.records import Cell, Noise, Status
 
 FLOOR_P99 = 662
 """Effective calls from which p99 is stated: MLPerf LoadGen's floor at 99 % confidence, one call over it allowed."""

@@ -64,15 +64,7 @@ class Grid:
 
 
 def _values(file: SamplesFile, place: Place, column: str) -> Integers:
-    return file.samples.measured(place[0], column)
-
-
-def _places(session: Session) -> tuple[Place, ...]:
-    return tuple((batch,) for batch in session.protocol.batches)
-
-
-def _axes(_: Session) -> tuple[AxisName, ...]:
-    return ("batch",)
+    return file.samples.measured(place, column)
 
 
 def read_grid(sample_files: Sequence[Path]) -> Grid:
@@ -82,8 +74,8 @@ def read_grid(sample_files: Sequence[Path]) -> Grid:
     """
     files = sorted(map(read_samples, sample_files), key=lambda file: (_started(file), file.sha256))
     _check(files)
-    session = files[0].samples.session
-    return Grid(tuple(files), _axes(session), tuple(sorted(_places(session))), _clock(files))
+    protocol = files[0].samples.session.protocol
+    return Grid(tuple(files), protocol.axes, protocol.points, _clock(files))
 
 
 def _started(file: SamplesFile) -> str:
@@ -112,25 +104,26 @@ def _check(files: list[SamplesFile]) -> None:
 
 
 def _check_rows(file: SamplesFile) -> None:
-    session, columns = file.samples.session, file.samples.columns
-    axes, places = _axes(session), set(_places(session))
+    protocol, columns = file.samples.session.protocol, file.samples.columns
+    axes = protocol.axes
     kept = columns["round"] >= 0
     seen = set(zip(*(columns[axis][kept].tolist() for axis in axes), strict=True))
-    if seen != places or ("batch" in axes and min(place[axes.index("batch")] for place in places) != 1):
-        problem = "the rows do not hold the batch sizes of the protocol, from 1 up"
+    if seen != set(protocol.points):
+        problem = f"the rows do not hold the points of the protocol along {', '.join(axes)}"
         raise InputError(problem, file=file.path, path=axes[0], fix="measure again")
-    for place in sorted(places):
-        count = len(_values(file, place, "round"))
-        if count != session.protocol.rounds:
-            problem = (
-                f"holds {count} calls at {dict(zip(axes, place, strict=True))} of {session.protocol.rounds} rounds"
-            )
+    if "batch" in axes and min(point[axes.index("batch")] for point in protocol.points) != 1:
+        problem = "the batch sizes do not start at 1, and nothing is guessed below the smallest"
+        raise InputError(problem, file=file.path, path="protocol.points", fix="measure from a batch of 1 up")
+    for point in protocol.points:
+        if (count := len(_values(file, point, "round"))) != protocol.rounds:
+            where = ", ".join(f"{axis} {value}" for axis, value in zip(axes, point, strict=True))
+            problem = f"holds {count} calls at {where}, not one for each of {protocol.rounds} rounds"
             raise InputError(problem, file=file.path, path="round", fix="measure again")
 
 
 def _comparable(file: SamplesFile, first: SamplesFile) -> list[tuple[str, Any, Any]]:
     mine, other = file.samples.session, first.samples.session
-    pairs: list[tuple[str, Any, Any]] = [("protocol.batches", mine.protocol.batches, other.protocol.batches)]
+    pairs: list[tuple[str, Any, Any]] = [("protocol.points", mine.protocol.points, other.protocol.points)]
     for room in ("subject", "environment"):
         facts, expected = getattr(mine, room).model_dump(), getattr(other, room).model_dump()
         pairs += [(f"{room}.{key}", facts[key], expected[key]) for key in facts]
@@ -141,7 +134,8 @@ def _clock(files: list[SamplesFile]) -> Clock:
     environment = files[0].samples.session.environment
     if environment.device == "cuda":
         return "cuda_event"
-    if environment.threads > 1 or any(_waits(file) for file in files):
+    alone = all(file.samples.session.protocol.cpu_clock == "thread" for file in files)
+    if not alone or environment.threads > 1 or any(_waits(file) for file in files):
         return "wall"
     return "thread_cpu"
 

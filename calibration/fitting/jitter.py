@@ -69,7 +69,7 @@ def _fit_gamma(x: Floats) -> Floats:
     """Maximum likelihood: Newton's steps on the shape from Minka's start (2002)."""
     gap = max(float(np.log(x.mean()) - np.log(x).mean()), 1e-12)
     shape = (3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap)
-    for _ in range(20):
+    for _ in range(6):
         step = (np.log(shape) - digamma(shape) - gap) / (1 / shape - polygamma(1, shape))
         shape = max(shape - step, shape / 2)
     return np.array([shape, x.mean() / shape])

@@ -23,7 +23,7 @@ from calibration.fitting.noise import measured_noise, preempted_share
 from calibration.fitting.refits import Resampled, resample
 from calibration.fitting.speed import disturbance
 from calibration.profile import Profile
-from calibration.records import Cell, Fit, Intervals, Measured, Quantiles
+from calibration.records import Cell, ColdStart, Fit, Intervals, Measured, Quantiles
 from calibration.samples import SamplesFile
 from simulator.streams import Floats, Integers
 
@@ -57,6 +57,7 @@ def fit_grid(grid: Grid, name: str) -> Profile:
         environment=grid.session.environment,
         sessions=tuple(map(_measured, grid.files)),
         noise=noise,
+        cold_start=_cold_start(grid),
         axes=grid.axes,
         cells=cells,
         fit=Fit(
@@ -97,11 +98,28 @@ def _cell(grid: Grid, place: Place, number: int, drawn: Resampled) -> Cell:
         wall_ns=_quantiles(grid.pooled(place, "wall_ns")),
         cpu_ns=_quantiles(grid.pooled(place, "cpu_ns")),
         device_ns=_quantiles(grid.pooled(place, "device_ns")) if grid.has("device_ns") else None,
+        stages_ns={stage: _quantiles(grid.pooled(place, f"{stage}_ns")) for stage in grid.session.protocol.stages},
         intervals=Intervals(p50=p50, p95=p95, p99=p99),
         between_sessions=_apart(sessions, 0.5) if several else None,
         between_sessions_p99=_apart(sessions, 0.99) if several else None,
         preempted=preempted_share(grid.pooled(place, "switches")) if grid.has("switches") else None,
         faults=round(float(np.median(grid.pooled(place, "faults")))) if grid.has("faults") else None,
+    )
+
+
+def _cold_start(grid: Grid) -> ColdStart | None:
+    """Medians over the fresh processes that were watched."""
+    starts = [start for file in grid.files for start in file.samples.session.cold]
+    if not starts:
+        return None
+    stages = {
+        "import": [start.import_ns for start in starts],
+        "build": [start.build_ns for start in starts],
+        "first_call": [start.first_call_ns for start in starts],
+        "warm_up": [start.warm_up_ns for start in starts],
+    }
+    return ColdStart(
+        processes=len(starts), stages_ns={stage: _whole(np.median(times)) for stage, times in stages.items()}
     )
 
 
