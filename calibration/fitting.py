@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from calibration.profile import Cell, Fit, Jitter, Measured, Noise, Profile, Quantiles
+from calibration.profile import Profile
+from calibration.records import Base, Cell, Fit, Jitter, Measured, Noise, Quantiles
 from calibration.samples import SamplesFile, read_samples
 from simulator.errors import InputError
 from simulator.streams import Floats, Integers
@@ -45,9 +46,9 @@ def fit(sample_files: Sequence[Path], name: str) -> Profile:
     _check(files)
     session = files[0].samples.session
     clock = _clock(files)
-    batches = session.protocol.batches
+    batches = [batch for (batch,) in session.protocol.points]
     cells = tuple(_cell(files, batch, clock) for batch in batches)
-    ratios = tuple(_ratios(_pooled(files, cell.batch, clock), cell.base_ns) for cell in cells)
+    ratios = tuple(_ratios(_pooled(files, cell.at["batch"], clock), cell.base_ns) for cell in cells)
     return Profile.build(
         name=name,
         level="measured",
@@ -56,7 +57,12 @@ def fit(sample_files: Sequence[Path], name: str) -> Profile:
         sessions=tuple(map(_measured, files)),
         noise=_noise(files, cells),
         cells=cells,
-        fit=Fit(recipe=RECIPE, base_source=_CLOCKS[clock], jitter=Jitter(levels=LEVELS, ratios=ratios)),
+        fit=Fit(
+            recipe=RECIPE,
+            clock=_CLOCKS[clock],
+            base=Base(form="table"),
+            jitter=Jitter(levels=LEVELS, ratios=ratios),
+        ),
         limits=_limits(files, cells, clock),
     )
 
@@ -83,7 +89,10 @@ def _check(files: list[SamplesFile]) -> None:
                 problem = f"{mine!r} is not the {expected!r} of {first.path}"
                 fix = "fit together only sessions of the same model on the same machine"
                 raise InputError(problem, file=file.path, path=where, fix=fix)
-        batches = set(session.protocol.batches)
+        if session.protocol.axes != ("batch",):
+            problem = f"lies on the axes {', '.join(session.protocol.axes)}; fitted are batches alone so far"
+            raise InputError(problem, file=file.path, path="protocol.axes", fix="measure over --batches")
+        batches = {batch for (batch,) in session.protocol.points}
         if min(batches) != 1 or set(file.samples.columns["batch"].tolist()) != batches:
             problem = "the rows do not hold the batch sizes of the protocol, from 1 up"
             raise InputError(problem, file=file.path, path="batch", fix="measure again")
@@ -91,7 +100,7 @@ def _check(files: list[SamplesFile]) -> None:
 
 def _comparable(file: SamplesFile, first: SamplesFile) -> list[tuple[str, Any, Any]]:
     mine, other = file.samples.session, first.samples.session
-    pairs = [("protocol.batches", mine.protocol.batches, other.protocol.batches)]
+    pairs: list[tuple[str, Any, Any]] = [("protocol.points", mine.protocol.points, other.protocol.points)]
     for room in ("subject", "environment"):
         facts, expected = getattr(mine, room).model_dump(), getattr(other, room).model_dump()
         pairs += [(f"{room}.{key}", facts[key], expected[key]) for key in facts]
@@ -119,7 +128,7 @@ def _waits(file: SamplesFile) -> bool:
 
 
 def _pooled(files: list[SamplesFile], batch: int, column: str) -> Integers:
-    return np.concatenate([file.samples.measured(batch, column) for file in files])
+    return np.concatenate([file.samples.measured((batch,), column) for file in files])
 
 
 def _ratios(times: Integers, base: int) -> tuple[float, ...]:
@@ -139,9 +148,9 @@ def _whole(value: float) -> int:
 def _cell(files: list[SamplesFile], batch: int, clock: str) -> Cell:
     known = files[0].samples.columns
     times = _pooled(files, batch, clock)
-    medians = [float(np.median(file.samples.measured(batch, clock))) for file in files]
+    medians = [float(np.median(file.samples.measured((batch,), clock))) for file in files]
     return Cell(
-        batch=batch,
+        at={"batch": batch},
         n=len(times),
         base_ns=_whole(np.median(times)),
         wall_ns=_quantiles(_pooled(files, batch, "wall_ns")),
@@ -159,7 +168,7 @@ def _preempted(switches: Integers) -> float:
 
 def _noise(files: list[SamplesFile], cells: tuple[Cell, ...]) -> Noise:
     def everything(column: str) -> Integers:
-        return np.concatenate([_pooled(files, cell.batch, column) for cell in cells])
+        return np.concatenate([_pooled(files, cell.at["batch"], column) for cell in cells])
 
     return Noise(
         cpu_over_wall=round(float(np.median(everything("cpu_ns") / everything("wall_ns"))), 4),
@@ -210,14 +219,14 @@ def _limits(files: list[SamplesFile], cells: tuple[Cell, ...], clock: str) -> tu
         _BASE[clock],
         "Interference of other jobs is not modelled: the profile speaks of this model alone on its machine.",
         "Timed is the forward pass alone, from inputs already in place: no tokenising, network or queueing.",
-        f"Nothing is known beyond a batch of {cells[-1].batch}, nor of jitter beyond quantile {LEVELS[-1]}, where "
-        "it stays; between the measured batch sizes both are interpolated linearly.",
+        f"Nothing is known beyond a batch of {cells[-1].at['batch']}, nor of jitter beyond quantile {LEVELS[-1]}, "
+        "where it stays; between the measured batch sizes both are interpolated linearly.",
         f"{few} calls a batch size, which are not independent of each other in time: p99 is indicative.",
     ]
     environment = files[0].samples.session.environment
     if environment.threads > 1:
         texts += [_PROCESS_CLOCK, _FREE_PROCESSORS]
-    if faulty := [cell.batch for cell in cells if (cell.faults or 0) >= MANY_FAULTS]:
+    if faulty := [cell.at["batch"] for cell in cells if (cell.faults or 0) >= MANY_FAULTS]:
         sizes = ", ".join(map(str, faulty))
         texts.append(f"At batches of {sizes} the median call asks the system for memory anew, {_FAULTS}")
     if environment.variables:

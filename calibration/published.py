@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.files import read_whole
-from calibration.profile import Cell, Fit, Jitter, Profile, Quantiles, Source, in_words
+from calibration.profile import Profile, in_words
+from calibration.records import Base, Cell, Fit, Jitter, Quantiles, Source
 from calibration.subjects import Subject
 from simulator.errors import InputError
 
@@ -116,7 +117,7 @@ def _profile(rows: list[Row], choice: _Choice, gpu: str, file: Path) -> Profile:
     split = all(row[name] for row in mine for name in _COMPUTE)
     levels, ratios = _jitter(mine, file)
     cells = tuple(_cell(row, split, file) for row in mine)
-    batches = ", ".join(str(cell.batch) for cell in cells)
+    batches = ", ".join(str(cell.at["batch"]) for cell in cells)
     between = f"Published are batches of {batches}; between them times are linear in the batch size."
     return Profile.build(
         name=f"{choice.name}-{gpu}",
@@ -124,7 +125,12 @@ def _profile(rows: list[Row], choice: _Choice, gpu: str, file: Path) -> Profile:
         subject=_subject(choice, mine[0]),
         source=_source(mine),
         cells=cells,
-        fit=Fit(recipe=RECIPE, base_source="published", jitter=Jitter(levels=levels, ratios=ratios)),
+        fit=Fit(
+            recipe=RECIPE,
+            clock="published",
+            base=Base(form="table"),
+            jitter=Jitter(levels=levels, ratios=ratios),
+        ),
         limits=(*_LIMITS, _COMPUTE_ONLY if split else _WHOLE_LATENCY, between, *choice.limits),
     )
 
@@ -142,7 +148,7 @@ def _cell(row: Row, split: bool, file: Path) -> Cell:
     known = [name for name in ("p50", "p95", "p99") if row[f"{name}_ms"]]
     client = {name: round(_number(row, f"{name}_ms", file) * 1e6) for name in known}
     return Cell(
-        batch=int(_number(row, "client_batch", file)),
+        at={"batch": int(_number(row, "client_batch", file))},
         base_ns=round(base * 1e6),
         wall_ns=Quantiles(**client),
     )

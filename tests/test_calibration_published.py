@@ -35,7 +35,7 @@ def test_the_published_mean_and_tail_are_kept(batch: int, mean: float, p99: floa
 def test_compute_is_taken_without_network_where_the_source_splits_it() -> None:
     profile = load_profile(shipped_profiles()["bert-large-t4"])
     # Batch 8 of the source: 114.5 ms seen by the client, of which input 0.1 and inference 113.8.
-    assert [cell.batch for cell in profile.cells] == [1, 8, 16]
+    assert [cell.at["batch"] for cell in profile.cells] == [1, 8, 16]
     assert profile.cells[1].base_ns == 113_900_000
     assert any("without network" in limit for limit in profile.limits)
 
@@ -44,7 +44,7 @@ def test_profiles_say_that_they_are_published_and_by_whom() -> None:
     for name in ("resnet50-t4", "resnet50-v100", "resnet50-a100", "bert-large-t4"):
         profile = load_profile(shipped_profiles()[name])
         assert profile.level == profile.table().level == "published"
-        assert profile.fit.base_source == "published"
+        assert profile.fit.clock == "published"
         assert profile.source is not None
         assert profile.source.licence
         assert all(cell.n is None for cell in profile.cells)

@@ -59,7 +59,7 @@ def _profile_sheet(profile: Profile) -> Sheet:
         wall, spread = cell.wall_ns, cell.between_sessions
         known = [wall.p50, wall.p95, wall.p99] if wall else [None] * 3
         times = [milliseconds(value) if value else "n/a" for value in (cell.base_ns, *known)]
-        rows.append((str(cell.batch), str(cell.n), *times, f"{spread:.3f}" if spread else "n/a"))
+        rows.append((str(cell.at["batch"]), str(cell.n), *times, f"{spread:.3f}" if spread else "n/a"))
     columns = ("batch", "calls", "base, ms", "wall p50, ms", "wall p95, ms", "wall p99, ms", "between sessions")
-    title = f"{profile.name}: {profile.level}, base {profile.fit.base_source}"
+    title = f"{profile.name}: {profile.level}, base {profile.fit.clock}"
     return Sheet(title, columns, tuple(rows))
