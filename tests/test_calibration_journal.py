@@ -86,15 +86,15 @@ def test_a_killed_process_loses_no_complete_round_and_the_next_goes_on(plan: Pla
 
 
 def test_fresh_processes_are_watched_from_their_start(plan: Plan) -> None:
-    starts = fresh_starts(plan, 2)
+    starts = fresh_starts(plan, 1)
     assert all(start.import_ns > 0 and start.build_ns > 0 for start in starts)
     assert all(start.first_call_ns >= 500_000 for start in starts), "it sleeps for as long"
     session = measure(plan, cold=starts).session
-    assert session.cold[:2] == starts
+    assert session.cold[:1] == starts
     with pytest.raises(InputError, match="--cold: 101"):
         fresh_starts(plan, 101)
     broken = plan.model_copy(update={"subject": "sleeper_of_a_test:Nobody"})
-    with pytest.raises(MeasurementError, match="a fresh process ended with 1: .*no function 'Nobody'"):
+    with pytest.raises(MeasurementError, match=r"a fresh process ended with 1: .*no function 'Nobody'"):
         fresh_starts(broken, 1)
 
 

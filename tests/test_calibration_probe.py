@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.environment import Load, Probe
@@ -69,6 +69,7 @@ def test_times_that_remember_each_other_cost_a_grade() -> None:
     assert "one call tells of the next" in seen.reason
 
 
+@settings(max_examples=20)
 @given(st.floats(0.001, 0.4), st.floats(1.0, 1.2), st.floats(0, 0.3))
 def test_more_disturbance_never_gives_a_better_grade(spread: float, apart: float, steal: float) -> None:
     calm = _judged(_calls(spread, 60), steal_share=steal / 2)

@@ -107,16 +107,15 @@ _EXPLAINED = (
 
 def _offers_sheet(subject: str, found: Estimate) -> Sheet:
     rows = tuple(
-        (
-            str(offer.rounds),
-            _lasts(offer.seconds),
-            f"p{100 * offer.shows:g}" if offer.shows else "n/a",
-            _lasts(2 * offer.seconds),
-        )
+        (str(offer.rounds), _lasts(offer.seconds), _quantile(offer.shows), _lasts(2 * offer.seconds))
         for offer in found.offers
     )
     title = f"{subject}: {found.points} points, {1e3 * found.round_s:.3g} ms a round"
     return Sheet(title, ("rounds", "a session takes", "shows up to", "two sessions"), rows)
+
+
+def _quantile(level: float | None) -> str:
+    return "n/a" if level is None else f"p{100 * level:g}"
 
 
 def _lasts(seconds: float) -> str:
