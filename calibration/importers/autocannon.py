@@ -14,9 +14,9 @@ from simulator.quantities import SECOND
 _ERRORS = ("errors", "timeouts", "mismatches", "resets", "non2xx")
 _WHOLE = "autocannon records latencies in whole milliseconds, of answers with a 2xx status."
 _CORRECTED = (
-    'The latencies are "corrected" for coordinated omission: {} values, where {} requests had a good answer. The others '
-    "are made up, downwards from each measured one in steps of the expected gap, so that not even the low percentiles "
-    "are those of real requests; with --ignoreCoordinatedOmission they are."
+    'The latencies are "corrected" for coordinated omission: {} values, where {} requests had a good answer. The '
+    "others are made up, downwards from each measured one in steps of the expected gap, so that not even the low "
+    "percentiles are those of real requests; with --ignoreCoordinatedOmission they are."
 )
 _CLOSED = (
     "autocannon is a closed loop: each connection sends its next request when the last returns (with -R or -r no "

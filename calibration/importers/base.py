@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from calibration.importers.document import Document
 from calibration.observation import Observation, Origin
+from calibration.profile import Profile
 from simulator.component import Component, problems
 from simulator.errors import InputError, suggestion
 
@@ -46,6 +47,16 @@ class LoadTest(Reader):
         return Observation(origin=origin, **content)
 
 
+class Timings(Reader):
+    """Reads a table of service times that others measured."""
+
+    family: ClassVar[str] = "table of service times"
+
+    def read(self, document: Document) -> Sequence[Profile]:
+        """The profiles in it. Raises InputError."""
+        raise NotImplementedError
+
+
 Importer = TypeVar("Importer", bound=Reader)
 
 
@@ -54,6 +65,18 @@ def read_load_test(path: Path, kind: str | None = None) -> Sequence[Observation]
     document = Document(path)
     with sound(document):
         return pick(LoadTest, document, kind).read(document)
+
+
+def read_timings(path: Path, kind: str | None = None, layers: int | None = None) -> Sequence[Profile]:
+    """The profiles in a file, by the importer named or else recognised; `layers` of a model. Raises InputError."""
+    document = Document(path)
+    with sound(document):
+        importer = pick(Timings, document, kind)
+        if layers is not None:
+            if "layers" not in type(importer).model_fields:
+                raise InputError("is not asked for by this format", path="--layers", fix="leave it out")
+            importer = importer.model_validate({"layers": layers})
+        return importer.read(document)
 
 
 @contextmanager
@@ -68,24 +91,28 @@ def sound(document: Document) -> Iterator[None]:
 
 def pick(family: type[Importer], document: Document, kind: str | None) -> Importer:
     """The importer of a family for a file. Raises InputError."""
-    known = cast("dict[str, type[Importer]]", family.written())
+    known = _known(family)
     if kind is not None:
         if kind not in known:
-            raise InputError(
-                f"{kind!r} is not a format of a {family.family}", path="--format", fix=suggestion(kind, known)
-            )
+            problem = f"{kind!r} is not a format of a {family.family}"
+            raise InputError(problem, path="--format", fix=suggestion(kind, known))
         return known[kind]()
-    found = [name for name, choice in known.items() if choice().recognises(document)]
+    found = recognising(family, document)
     if len(found) == 1:
         return known[found[0]]()
     if found:
-        raise InputError(
-            f"may be of more than one format: {', '.join(found)}", file=document.path, fix="name one with --format"
-        )
+        problem = f"may be of more than one format: {', '.join(found)}"
+        raise InputError(problem, file=document.path, fix="name one with --format")
     if document.first_line[:1] in "{[":
         document.json()  # where it is broken JSON, that is the complaint
-    raise InputError(
-        f"is of no known format of a {family.family}",
-        file=document.path,
-        fix=f"name one with --format: {', '.join(known)}",
-    )
+    problem = f"is of no known format of a {family.family}"
+    raise InputError(problem, file=document.path, fix=f"name one with --format: {', '.join(known)}")
+
+
+def recognising(family: type[Importer], document: Document) -> list[str]:
+    """The formats of a family that a file may be of."""
+    return [kind for kind, choice in _known(family).items() if choice().recognises(document)]
+
+
+def _known(family: type[Importer]) -> dict[str, type[Importer]]:
+    return cast("dict[str, type[Importer]]", family.written())

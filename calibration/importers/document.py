@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -34,12 +36,13 @@ class Document:
 
     @cached_property
     def text(self) -> str:
-        """The file as text. Raises InputError."""
+        """The file as text, unpacked where it is gzip. Raises InputError."""
         if not self.content.strip():
             raise InputError("is empty", file=self.path, fix=WRITE_AGAIN)
         try:
-            text = self.content.decode("utf-8-sig")
-        except UnicodeDecodeError:
+            packed = self.content.startswith(b"\x1f\x8b")
+            text = (gzip.decompress(self.content) if packed else self.content).decode("utf-8-sig")
+        except (UnicodeDecodeError, OSError, EOFError, zlib.error):
             text = "\0"
         if "\0" in text:
             raise InputError("is not text", file=self.path, fix="name the file that the tool wrote")

@@ -16,8 +16,8 @@ from simulator.quantities import SECOND
 
 _TIMES = {"latency": "e2el", "ttft": "ttft", "tpot": "tpot", "itl": "itl"}
 _SEND = (
-    "vLLM's benchmark times a request from when it was really sent: waiting for a place below max_concurrency is not in "
-    "the latency."
+    "vLLM's benchmark times a request from when it was really sent: waiting for a place below max_concurrency is not "
+    "in the latency."
 )
 _BURST = "All requests are sent at once: no rate was asked for."
 _SUMS = "The latency of a request is its time to first token and its inter-token latencies added up."

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from simulator.errors import HeadroomError
-from ui.cli import calibrate, commands, explain
+from ui.cli import calibrate, commands, explain, importing
 from ui.cli.output import complain
 
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ app.command()(commands.schema)
 app.command()(commands.ui)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(explain.app, name="explain")
+app.add_typer(importing.app, name="import")
 
 
 def main(arguments: list[str] | None = None) -> None:
