@@ -285,7 +285,6 @@ def test_ctrl_c_writes_the_complete_rounds_and_exits_130(
         (("measure", "cnnn"), "did you mean 'cnn'"),
         (("measure", "cnn", "-o", "no/such/folder/x", "--batches", "1", "--rounds", "1"), "cannot be written"),
         (("fit", "none.parquet"), "there is no such samples file"),
-        (("published", "none.csv"), "there is no such table"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr(

@@ -7,6 +7,7 @@ import pytest
 from calibration.importers import LoadTest, Timings
 from calibration.observation import read_observations
 from calibration.profile import load_profile
+from simulator.component import temporary_choices
 from ui.cli import main
 
 HERE = Path(__file__).parent / "importers"
@@ -27,8 +28,9 @@ def test_load_tests_make_a_table_with_what_to_mind(capsys: pytest.CaptureFixture
     assert code == 0
     assert told == f"written: {out}\n"
     for words in (
-        "closed, 4 clients",
-        "closed, 1 clients, batch 4",
+        "4 clients",
+        "1 client,",
+        "batch 4",
         "open, 2/s",
         "corrected",
         "1 errored",
@@ -87,10 +89,36 @@ def test_what_cannot_be_imported_is_told_in_a_line(
     assert told.count("\n") == 1
 
 
-def test_the_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_formats_are_listed_and_on_their_page(capsys: pytest.CaptureFixture[str]) -> None:
     code, said, _ = run(capsys, "formats")
     assert code == 0
+    page = (Path(__file__).parents[1] / "docs" / "importing.md").read_text()
     for family in (LoadTest, Timings):
         for kind, choice in family.written().items():
             assert f" {kind} " in said
             assert choice.meaning()
+            assert f"| `{kind}` |" in page
+
+
+def test_a_plug_in_brings_an_importer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_importer.py").write_text(
+        "from typing import ClassVar, Literal\n"
+        "from calibration.importers import LoadTest\n"
+        "class Mine(LoadTest):\n"
+        "    '''My tool.'''\n"
+        "    kind: Literal['mine'] = 'mine'\n"
+        "    tool: ClassVar[str] = 'Mine'\n"
+        "    def recognises(self, document):\n"
+        "        return document.first_line == 'mine'\n"
+        "    def read(self, document):\n"
+        "        return [self.observation(document, requests_per_s=7.0, remarks=('Mine is mine.',))]\n"
+    )
+    (tmp_path / "result").write_text("mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with temporary_choices():
+        code, said, _ = run(capsys, "loadtest", tmp_path / "result", "--plugin", "my_importer")
+    assert code == 0
+    assert "7.00" in said
+    assert "Mine is mine." in said

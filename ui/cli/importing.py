@@ -13,6 +13,7 @@ from calibration.observation import Counts, Observation, Times, write_observatio
 from calibration.profile import Profile, save_profile
 from scenarios.sheet import Sheet
 from simulator.errors import InputError
+from simulator.plugins import load_plugins
 from ui.cli import options
 from ui.cli.calibrate.writing import milliseconds
 from ui.cli.output import print_sheets, talk
@@ -31,10 +32,12 @@ def loadtest(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="Observations file to write, JSON.")
     ] = None,
+    plugin: options.Plugins = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
 ) -> None:
     """Read load tests: the load, what came of it, and what to mind about the tool's figures."""
+    load_plugins(plugin or ())
     observations = [observation for file in files for observation in read_load_test(file, kind)]
     print_sheets([_observations_sheet(observations), _remarks_sheet(observations)])
     if out is not None:
@@ -50,10 +53,12 @@ def profile(
         int | None, typer.Option("--layers", min=1, help="Of the model, for tables of one layer (LLMServingSim).")
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write into.")] = Path(),
+    plugin: options.Plugins = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
 ) -> None:
     """Turn a table of service times into profiles, one file each, with the table as their source."""
+    load_plugins(plugin or ())
     profiles = read_timings(file, kind, layers)
     if not out.is_dir():
         raise InputError("is not a folder", path="--out", file=out, fix="make it first")
@@ -65,8 +70,9 @@ def profile(
 
 
 @app.command()
-def formats() -> None:
+def formats(plugin: options.Plugins = None) -> None:
     """List the formats that are read, with what they are."""
+    load_plugins(plugin or ())
     rows = [
         (f"import {command}", kind, choice.meaning())
         for command, family in (("loadtest", LoadTest), ("profile", Timings))
@@ -106,7 +112,8 @@ def _load(seen: Observation) -> str:
     offered = seen.offered
     words: list[str] = [offered.kind or "n/a"]
     words += [f"{offered.rate:g}/s"] if offered.rate is not None else []
-    words += [f"{offered.clients} clients"] if offered.clients and offered.kind != "open" else []
+    if offered.clients and offered.kind != "open":
+        words.append(f"{offered.clients} client{'s' if offered.clients > 1 else ''}")
     words += [f"batch {seen.batch}"] if seen.batch else []
     return ", ".join(words)
 
