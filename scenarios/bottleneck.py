@@ -64,11 +64,14 @@ def bottleneck_sheets(found: Bottleneck) -> list[Sheet]:
 
 def _batches(found: Bottleneck) -> Sheet:
     columns = [f"batch {item.batch}" if item.batch else "a call" for item in found.batches]
+    stages: dict[str, list[str]] = {
+        stage: [_ms(item.stages_ns.get(stage)) for item in found.batches] for stage in _stages(found)
+    }
     figures = {
         "calls recorded": [str(item.calls) for item in found.batches],
         "wall, recorded": [_ms(item.wall_ns) for item in found.batches],
         "wall, not recorded": [_ms(item.unrecorded_ns) for item in found.batches],
-        **{stage: [_ms(item.stages_ns.get(stage)) for item in found.batches] for stage in _stages(found)},
+        **stages,
         "loading": [_percent(item.load_share) for item in found.batches],
         "in operators and runtime calls": [_percent(item.host_share) for item in found.batches],
         "processor busy": [_percent(item.cpu_share) for item in found.batches],
