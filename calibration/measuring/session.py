@@ -6,6 +6,7 @@ round times every point once, in a fresh random order (randomised complete block
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -78,11 +79,12 @@ class Opened:
     """A subject that was set up, and how long that took."""
 
     def __init__(self, plan: Plan) -> None:
-        began = time.perf_counter_ns()
-        self.fresh = import_for(plan.subject)
-        """Whether what the subject runs on had to be imported."""
+        began, known = time.perf_counter_ns(), "torch" in sys.modules
+        imported_any = import_for(plan.subject)
         imported = time.perf_counter_ns()
         self.target: Target = open_subject(plan.subject, plan.setting)
+        self.fresh = imported_any and not (known and self.target.torch)
+        """Whether what the subject runs on had to be imported."""
         self._import_ns, self._build_ns = imported - began, time.perf_counter_ns() - imported
 
     def start(self, first_call_ns: int, warm_up_ns: int) -> FreshStart:
@@ -100,13 +102,14 @@ def _silent(done: int, asked: int) -> None:
 
 
 def _check(plan: Plan, target: Target) -> None:
-    wrong = [axis for axis in plan.axes if axis != "threads" and axis not in target.axes]
-    if wrong:
-        fix = f"it is measured along {', '.join(target.axes)}"
-        raise InputError(f"{plan.subject} has no axis {wrong[0]}", path=OPTIONS[wrong[0]], fix=fix)
-    if target.axes[0] not in plan.axes:
-        fix = f"pass {OPTIONS[target.axes[0]]}"
-        raise InputError(f"{plan.subject} is measured along {', '.join(target.axes)}", path="--batches", fix=fix)
+    """Raises InputError for a grid that the subject does not lie on: sequences may be left out, nothing else."""
+    fix = f"it is measured along {', '.join(target.axes)}"
+    for axis in plan.axes:
+        if axis not in ("threads", *target.axes):
+            raise InputError(f"{plan.subject} has no axis {axis}", path=OPTIONS[axis], fix=fix)
+    for axis in target.axes:
+        if axis not in ("seq", *plan.axes):
+            raise InputError(f"{plan.subject} needs the axis {axis}", path=OPTIONS[axis], fix=fix)
 
 
 class _Rounds:

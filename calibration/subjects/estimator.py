@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.environment import Environment, environment
 from calibration.subjects.base import At, Setting, Subject, Target, Work, refuse
 from calibration.subjects.factory import example
 from simulator.errors import InputError, MeasurementError
@@ -30,8 +31,6 @@ class Estimator(Target):
                 fix="fit it, give it a method example_inputs(batch), or pass --input-shape such as 20",
             )
         first = self._inputs(1)
-        package = type(made).__module__.split(".")[0]
-        self.libraries = tuple(dict.fromkeys([*metadata.packages_distributions().get(package, ())[:1], "numpy"]))
         self.facts = Subject(
             name=name,
             origin="factory",
@@ -50,6 +49,12 @@ class Estimator(Target):
     def work(self, at: At) -> Work:
         """One call of predict."""
         return Work(self._inputs(at["batch"]), self._made.predict)
+
+    def environment(self, threads: int) -> Environment:
+        """With the version of the package that the model's class is of."""
+        package = type(self._made).__module__.split(".")[0]
+        libraries = dict.fromkeys([*metadata.packages_distributions().get(package, ())[:1], "numpy"])
+        return environment("cpu", threads, libraries=tuple(libraries))
 
     def use_threads(self, count: int) -> None:
         """Limits the pools of BLAS and OpenMP in this process; threads that a model starts itself are its own."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from calibration.subjects.base import At
 from simulator.errors import InputError, suggestion
 
 
@@ -39,8 +40,8 @@ def made_by(factory: Callable[[], Any], name: str) -> Any:
         raise InputError(f"the factory failed: {type(error).__name__}: {error}", path=name) from error
 
 
-def example(owner: Any, name: str, at: dict[str, int]) -> Any:
-    """What `owner.example_inputs(batch)`, or with a length of sequences `(batch, seq)`, returns. Raises InputError."""
+def example(owner: Any, name: str, at: At) -> Any:
+    """What `owner.example_inputs` returns for a point, its values in the order of its axes. Raises InputError."""
     told = ", ".join(str(value) for value in at.values())
     try:
         return owner.example_inputs(*at.values())

@@ -108,5 +108,5 @@ def load_onnxruntime() -> Any:
         return importlib.import_module("onnxruntime")
     except ImportError:
         raise MeasurementError(
-            "onnxruntime is not installed, so no ONNX file can be timed; pip install onnxruntime"
+            "onnxruntime is not installed, so no ONNX file can be timed; pip install 'inference-headroom[onnx]'"
         ) from None

@@ -2,7 +2,8 @@
 
 A model of one's own is what `module:factory` returns, an `nn.Module`. Its inputs come from its method
 `example_inputs(batch)`, or `example_inputs(batch, seq)` where the length of sequences is an axis, else from an input
-shape. Torch is imported only inside the functions.
+shape. One that does the steps of a decoder says so by an attribute `axes`, ("prefill", "decode", "context"), and gives
+`example_inputs(prefill, decode, context)`. Torch is imported only inside the functions.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from calibration.subjects.base import Subject
+from calibration.axes import AxisName
+from calibration.networks import LARGE_NETWORKS, NETWORKS, Network
+from calibration.subjects.base import At, Subject
 from calibration.subjects.factory import example, find_factory, made_by
 from simulator.errors import InputError, MeasurementError, suggestion
+
+BUILT_IN = {**NETWORKS, **LARGE_NETWORKS}
 
 
 @dataclass(frozen=True)
@@ -23,39 +28,14 @@ class Model:
     """A model ready to run, and the facts about it."""
 
     module: Any
-    inputs: Callable[..., tuple[Any, ...]]
-    """Inputs of a batch of that size and, where asked, length of sequences, on the device of the module."""
+    at: Callable[[At], tuple[Any, ...]]
+    """The inputs of a call at a point of its axes, on the device of the module. Raises InputError."""
+    axes: tuple[AxisName, ...]
     facts: Subject
 
-
-@dataclass(frozen=True)
-class _BuiltIn:
-    description: str
-    build: Callable[[Any], Any]
-    shape: tuple[int, ...]
-
-
-def _encoder(nn: Any) -> Any:
-    layer = nn.TransformerEncoderLayer(d_model=256, nhead=4, dim_feedforward=1024, batch_first=True)
-    return nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
-
-
-def _cnn(nn: Any) -> Any:
-    layers = []
-    for channels, filters in ((3, 16), (16, 32), (32, 64)):
-        layers += [nn.Conv2d(channels, filters, kernel_size=3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    layers[-1] = nn.AdaptiveAvgPool2d(1)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 10))
-
-
-BUILT_IN = {
-    "encoder": _BuiltIn(
-        "transformer encoder: 2 layers, width 256, 4 heads, feed-forward 1024, 32 tokens", _encoder, (32, 256)
-    ),
-    "cnn": _BuiltIn(
-        "convolutional network: 3 layers of 16, 32 and 64 filters on 64x64 images of 3 channels", _cnn, (3, 64, 64)
-    ),
-}
+    def inputs(self, batch: int) -> tuple[Any, ...]:
+        """Those of a batch of that size."""
+        return self.at({"batch": batch})
 
 
 def load_torch() -> Any:
@@ -85,38 +65,64 @@ def load_subject(
     InputError for a name, a factory or inputs that do not work.
     """
     torch = load_torch()
-    known = BUILT_IN.get(name)
-    if known is None and ":" not in name:
+    network = BUILT_IN.get(name)
+    if network is None and ":" not in name:
         fix = f"{suggestion(name, BUILT_IN)}; or module:factory for a model of your own"
         raise InputError(f"{name!r} is not a built-in model", fix=fix)
-    if known and shape:
+    if network and shape:
         raise InputError(f"{name} has its own input shape", path="--input-shape", fix="leave it out")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = known.build(torch.nn) if known else made if made is not None else made_by(find_factory(name), name)
+        module = network.build() if network else made if made is not None else made_by(find_factory(name), name)
     if not isinstance(module, torch.nn.Module):
         fix = "it must return a torch nn.Module, or something with a method predict"
         raise InputError(f"the factory returned {type(module).__name__}", path=name, fix=fix)
-    module = module.to(device, None if dtype is None else getattr(torch, dtype)).eval()
-    inputs = _Inputs(torch, name, module, known.shape if known else shape, seed, device, dtype)
-    first = inputs(1)
+    wanted = None if dtype is None else getattr(torch, dtype)
+    module = module.to(device, wanted).eval()
+    inputs: Callable[[At], tuple[Any, ...]] = (
+        _Built(network, seed, device, wanted)
+        if network
+        else _Own(torch, name, module, shape, seed=seed, device=device, dtype=wanted)
+    )
+    axes = (*network.axes, *network.usual) if network else getattr(module, "axes", ("batch", "seq"))
+    batched = "batch" in axes
+    first = inputs({"batch": 1} if batched else {"prefill": 1, "decode": 1, "context": 0})
     facts = Subject(
         name=name,
-        origin="built-in" if known else "factory",
-        description=known.description if known else f"{type(module).__name__} of {name}",
+        origin="built-in" if network else "factory",
+        description=network.description if network else f"{type(module).__name__} of {name}",
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        weights=f"random, seed {seed}" if known else f"from the factory, after torch.manual_seed({seed})",
+        weights=f"random, seed {seed}" if network else f"from the factory, after torch.manual_seed({seed})",
         weights_sha256=_weights_sha256(torch, module),
-        inputs=", ".join("x".join(["n", *(str(size) for size in item.shape[1:])]) for item in first),
+        inputs=", ".join("x".join(["n", *(str(size) for size in item.shape[1:])]) for item in first)
+        if batched
+        else "tokens to prefill, tokens to decode, and the cache of both",
         dtype=str(next((item.dtype for item in module.parameters()), first[0].dtype)).removeprefix("torch."),
         mode=mode,
     )
-    return Model(module, inputs, facts)
+    return Model(module, inputs, tuple(axis for axis in get_args(AxisName) if axis in axes), facts)
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """Draws the inputs of a batch, the same ones for the same seed."""
+class _Built:
+    """The inputs of a built-in model."""
+
+    network: Network
+    seed: int
+    device: str
+    dtype: Any
+
+    def __call__(self, point: At) -> tuple[Any, ...]:
+        try:
+            at = {str(axis): value for axis, value in point.items()}
+            return self.network.inputs(at, seed=self.seed, device=self.device, dtype=self.dtype)
+        except ValueError as error:
+            raise InputError(str(error), fix="choose other points") from None
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The inputs of a model of one's own: those that it gives, or drawn ones of a shape."""
 
     torch: Any
     name: str
@@ -124,30 +130,26 @@ class _Inputs:
     shape: tuple[int, ...] | None
     seed: int
     device: str
-    dtype: str | None
+    dtype: Any
 
     def __post_init__(self) -> None:
-        if self.shape is None and not hasattr(self.module, "example_inputs"):
+        if (self.shape is None or hasattr(self.module, "axes")) and not hasattr(self.module, "example_inputs"):
             raise InputError(
                 "nothing says what the inputs of this model are",
                 path=self.name,
                 fix="give the module a method example_inputs(batch), or pass --input-shape such as 3x64x64",
             )
 
-    def __call__(self, batch: int, seq: int | None = None) -> tuple[Any, ...]:
-        items = self._given(batch, seq) if self.shape is None else self._drawn(batch, seq)
-        wanted = None if self.dtype is None else getattr(self.torch, self.dtype)
-        return tuple(item.to(self.device, wanted if item.is_floating_point() else None) for item in items)
+    def __call__(self, at: At) -> tuple[Any, ...]:
+        items = self._given(at) if self.shape is None or "batch" not in at else self._drawn(at, self.shape)
+        return tuple(item.to(self.device, self.dtype if item.is_floating_point() else None) for item in items)
 
-    def _drawn(self, batch: int, seq: int | None) -> tuple[Any, ...]:
-        shape = self.shape or ()
-        if seq is not None:
-            shape = (seq, *shape[1:])
+    def _drawn(self, at: At, shape: tuple[int, ...]) -> tuple[Any, ...]:
+        shape = (at["seq"], *shape[1:]) if "seq" in at else shape
         generator = self.torch.Generator().manual_seed(self.seed)
-        return (self.torch.randn(batch, *shape, generator=generator),)
+        return (self.torch.randn(at["batch"], *shape, generator=generator),)
 
-    def _given(self, batch: int, seq: int | None) -> tuple[Any, ...]:
-        at = {"batch": batch} if seq is None else {"batch": batch, "seq": seq}
+    def _given(self, at: At) -> tuple[Any, ...]:
         with self.torch.random.fork_rng(devices=[]):
             self.torch.manual_seed(self.seed)
             result = example(self.module, self.name, at)

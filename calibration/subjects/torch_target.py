@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from calibration.axes import AxisName
 from calibration.subjects.base import At, Setting, Stage, Step, Target, Work, refuse
 from calibration.subjects.torch_models import load_subject, load_torch
 from simulator.errors import InputError, MeasurementError
@@ -18,7 +17,6 @@ class TorchModel(Target):
     """A torch module with its inputs in place, in inference mode until it is closed."""
 
     boundary = "forward pass in inference mode, from the same inputs, already on the device, to outputs ready"
-    axes: tuple[AxisName, ...] = ("batch", "seq")
 
     def __init__(self, name: str, setting: Setting, made: Any = None) -> None:
         super().__init__(setting)
@@ -48,7 +46,9 @@ class TorchModel(Target):
             mode=setting.mode,
             made=made,
         )
-        self.facts = self._model.facts
+        self.facts, self.axes = self._model.facts, self._model.axes
+        if setting.stages and "batch" not in self.axes:
+            raise InputError(f"the steps of {name} have no stages around them", path="--stages", fix="leave it out")
         self._run = self._model.module
         if setting.mode == "compile":
             # Each shape of the grid is compiled for itself, as a server does that knows its batch sizes.
@@ -65,7 +65,7 @@ class TorchModel(Target):
 
     def work(self, at: At) -> Work:
         """One forward pass, with what is around it where that is timed."""
-        inputs = self._model.inputs(at["batch"], at.get("seq"))
+        inputs = self._model.at(at)
         call = self._captured(inputs) if self.setting.mode == "cudagraph" else self._called
         return self._staged(at, inputs, call) if self.setting.stages else Work(inputs, call)
 
