@@ -63,12 +63,12 @@ def main(words: list[str] | None = None) -> int:
         return _failed(str(error), 2)
     try:
         done = work.run()
-    except KeyboardInterrupt:
-        work.close("interrupted")
-        return _failed("interrupted: the complete rounds are kept", 130)
     except (ValueError, RuntimeError, OSError) as error:
         work.close("failed")
         return _failed(f"{type(error).__name__}: {str(error).splitlines()[0]}", 1)
+    if work.interrupted:
+        work.close("interrupted")
+        return _failed(f"interrupted: {done} complete rounds are kept", 130)
     work.close("time" if done < asked.rounds else "complete")
     more = "complete" if done >= asked.rounds else "the same command again goes on"
     sys.stdout.write(f"{asked.out}: {done} of {asked.rounds} rounds; {more}\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 from statistics import median
@@ -75,12 +76,15 @@ class Slice:
         self._kept = time.perf_counter()
         self._cells = [(subject, point) for subject in subjects for point in subject.points]
         self._monitor: Monitor | None = None
+        self.interrupted = False
 
     def run(self) -> int:
         """Measures until the time or the rounds are over; returns how many rounds there are now, over all runs."""
         done = int(self._store.facts["rounds"])
         if done >= self._rounds:
             return done
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._interrupt)
         with self._torch.inference_mode():
             self._monitor = Monitor(facts.gpu_id(self._torch) if self._device == "cuda" else None, self._process)
             self._record["readings_by"] = self._monitor.source
@@ -88,11 +92,16 @@ class Slice:
             self._store.facts["slices"].append(self._record)
             self._note_host()
             calls = self._prepare()
-            if not calls:
+            if not calls and not self.interrupted:
                 raise RuntimeError("no cell could be made ready; see left_out in facts.json, or allow more --minutes")
             self._ramp(list(calls.values()))
             self._keep()
             return self._measure(calls, done)
+
+    def _interrupt(self, *_: object) -> None:
+        # Nothing is broken off: a call that has begun, a round that is being written. The second time it is.
+        self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _prepare(self) -> dict[int, Call]:
         """The cells that are ready and warm; those that do not fit are left out, and why is written down."""
@@ -107,7 +116,7 @@ class Slice:
                 self._leave_out(subject, None, error)
             for point in subject.points:
                 cell, number = number, number + 1
-                if built is None:
+                if built is None or self.interrupted:
                     continue
                 if time.perf_counter() + per_cell > last:
                     self._leave_out(subject, point, "the time for building was over")
@@ -140,7 +149,7 @@ class Slice:
             middle = median(walls)
             if len(walls) >= _LEAST_WARM and all(abs(wall - middle) <= _WITHIN * middle for wall in walls[-_STEADY:]):
                 break
-        built.setdefault("warm_up_ns", time.perf_counter_ns() - began)
+        built.setdefault("warm_up_ns", time.perf_counter_ns() - began - built["first_call_ns"])
         if cuda:
             built.setdefault("held_bytes", []).append(self._torch.cuda.memory_allocated())
             built.setdefault("peak_bytes", []).append(self._torch.cuda.max_memory_allocated() - held)
@@ -161,7 +170,7 @@ class Slice:
 
     def _ramp(self, calls: list[Call]) -> None:
         over = time.perf_counter() + _RAMP_S
-        while time.perf_counter() < over:
+        while calls and time.perf_counter() < over:
             for call in calls:
                 self._watch.time(call)
                 if time.perf_counter() >= over:
@@ -173,7 +182,11 @@ class Slice:
         order, cells, longest = np.random.default_rng([self._seed, self._process]), list(calls), 0.0
         while done < self._rounds and time.perf_counter() + 1.5 * longest + _MARGIN_S < self._until:
             began = time.perf_counter()
-            rows = [(cell, self._watch.time(calls[cell])) for cell in order.permutation(cells).tolist()]
+            rows = []
+            for cell in order.permutation(cells).tolist():
+                if self.interrupted:
+                    return done
+                rows.append((cell, self._watch.time(calls[cell])))
             self._rows += [self._row("measure", done, cell, numbers) for cell, numbers in rows]
             done += 1
             self._record["rounds"] += 1

@@ -66,7 +66,7 @@ class Store:
 
     def keep(self, calls: list[str], readings: list[str]) -> None:
         """Appends rows, then the facts that make them count."""
-        for name, lines in zip(_FILES, (calls, readings)):
+        for name, lines in zip(_FILES, (calls, readings), strict=True):
             if lines:
                 self._append(name, lines)
         part = self._folder / "facts.json.part"
