@@ -87,7 +87,7 @@ def _options() -> argparse.ArgumentParser:
     )
     options.add_argument("--out", required=True, metavar="FOLDER", help="where the record is, or will be")
     options.add_argument("--minutes", type=_minutes, default=8.0, help="a run ends before so many (default 8)")
-    options.add_argument("--rounds", type=_count, default=1000, help="in all, over all runs (default 1000)")
+    options.add_argument("--rounds", type=_count, default=700, help="in all, over all runs (default 700)")
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     options.add_argument("--threads", type=_count, default=1, help="of the processor, for one call (default 1)")
     options.add_argument("--seed", type=int, default=1, help="of weights, inputs and the order (default 1)")

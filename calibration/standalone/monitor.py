@@ -65,6 +65,8 @@ class Monitor:
             self._child.wait()
         if self._thread:
             self._thread.join(5)
+        if self._child and self._child.stdout:
+            self._child.stdout.close()
 
     def _note(self, reading: Reading, ago_s: float = 0.0) -> None:
         at = time.perf_counter_ns() - self._origin - round(ago_s * 1e9)
