@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import missing
 
-from calibration.fitting import fit
+from calibration.fitting.recipe import fit
 from calibration.gathering.sessions import gather
 from calibration.samples import read_samples, write_samples
 from calibration.standalone.__main__ import main as measure_alone
@@ -66,12 +66,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("__init__.py", "networks.py"):
         shutil.copy(ROOM / name, copy / "calibration" / name)
     shutil.copytree(ROOM / "standalone", copy / "calibration" / "standalone")
-    for process, name in enumerate((signal.SIGKILL, signal.SIGTERM)):
+    for process, sent in enumerate((signal.SIGKILL, signal.SIGTERM)):
         run = started(copy, "--rounds", "100000")
         wait_for_rounds(copy, run, process)
-        run.send_signal(name)
+        run.send_signal(sent)
         _, said = run.communicate()
-        assert run.returncode == (-name if name == signal.SIGKILL else 130), said
+        assert run.returncode == (-sent if sent == signal.SIGKILL else 130), said
         with (copy / "record" / "calls.csv.gz").open("ab") as file:
             file.write(b"\x1f\x8b cut off")
     rounds = json.loads((copy / "record" / "facts.json").read_text())["rounds"] + 12
@@ -181,7 +181,7 @@ def test_a_record_of_a_gpu_keeps_its_device_times_and_readings(record: Path, tmp
     samples = gather(record)["mlp-float32-eager"]
     assert "device_ns" in samples.columns
     load = samples.session.load
-    assert load.gpu_slowed_by == ("power limit", "temperature, by software")
+    assert load.gpu_slowed_by == ("power cap", "temperature (driver)")
     assert load.gpu_power_w is not None
     assert (load.gpu_power_w.smallest, load.gpu_power_w.largest) == (0.0, 300.0)
     assert load.gpu_sm_mhz is not None
@@ -193,7 +193,10 @@ def test_a_record_of_a_gpu_keeps_its_device_times_and_readings(record: Path, tmp
 
 
 def cut(name: str) -> Callable[[Path], None]:
-    return lambda record: (record / name).write_bytes((record / name).read_bytes()[:200]) and None  # type: ignore[func-returns-value]
+    def spoil(record: Path) -> None:
+        (record / name).write_bytes((record / name).read_bytes()[:200])
+
+    return spoil
 
 
 def garbled(record: Path) -> None:

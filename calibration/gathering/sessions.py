@@ -23,9 +23,9 @@ from calibration.axes import AxisName
 from calibration.environment import GpuReading, Load, Probe, Provenance, Spread
 from calibration.files import read_whole
 from calibration.gathering.record import Facts, Made, Slice
+from calibration.measuring.nvml import REASONS
 from calibration.measuring.probes import load
 from calibration.samples import FreshStart, Protocol, Samples, Session
-from calibration.standalone.monitor import REASONS
 from calibration.standalone.store import CALLS, FORMAT, READINGS
 from calibration.subjects import Subject
 from simulator.component import problems

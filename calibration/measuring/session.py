@@ -16,9 +16,10 @@ from typing import get_args
 
 import numpy as np
 
-from calibration.environment import Grade, Probe, now, provenance
+from calibration.environment import Environment, Grade, Probe, now, provenance
 from calibration.measuring.clocks import Stopwatch
 from calibration.measuring.journal import Entry, Header, Journal, Kept
+from calibration.measuring.nvml import GpuMeter
 from calibration.measuring.plan import OPTIONS, Plan
 from calibration.measuring.probes import Prober, load
 from calibration.samples import FreshStart, Protocol, Samples, Session
@@ -60,15 +61,16 @@ def measure(
     opened = Opened(plan)
     with closing(opened.target) as target:
         _check(plan, target)
+        meter = GpuMeter(target.torch) if plan.setting.device == "cuda" else None
         header = Header(
             plan=plan,
             subject=target.facts,
-            environment=target.environment(plan.threads),
+            environment=_environment(target, plan, meter),
             provenance=provenance(command),
             grade=grade,
             columns=(),
         )
-        with closing(_Rounds(plan, target)) as rounds:
+        with closing(_Rounds(plan, target, meter)) as rounds:
             header = header.model_copy(update={"columns": rounds.columns})
             with closing(Journal(journal, header)) as kept:
                 rounds.run(kept, progress or _silent, opened)
@@ -101,6 +103,11 @@ def _silent(done: int, asked: int) -> None:
     """Nobody is watching."""
 
 
+def _environment(target: Target, plan: Plan, meter: GpuMeter | None) -> Environment:
+    facts = target.environment(plan.threads)
+    return facts.model_copy(update={"gpu": meter.described(facts.gpu)}) if meter and facts.gpu else facts
+
+
 def _check(plan: Plan, target: Target) -> None:
     """Raises InputError for a grid that the subject does not lie on: sequences may be left out, nothing else."""
     fix = f"it is measured along {', '.join(target.axes)}"
@@ -115,8 +122,8 @@ def _check(plan: Plan, target: Target) -> None:
 class _Rounds:
     """Warms a subject up and times it round by round."""
 
-    def __init__(self, plan: Plan, target: Target) -> None:
-        self._plan, self._target = plan, target
+    def __init__(self, plan: Plan, target: Target, meter: GpuMeter | None) -> None:
+        self._plan, self._target, self._meter = plan, target, meter
         self._works = [target.work(plan.at(point)) for point in plan.points]
         self.stages = tuple(
             stage for stage in get_args(Stage) if any(stage in {**work.before, **work.after} for work in self._works)
@@ -135,7 +142,7 @@ class _Rounds:
         asked, process = self._plan.rounds, kept.processes
         if kept.rounds >= asked:
             return
-        prober = Prober(process)
+        prober = Prober(process, self._meter)
         first = prober.read()
         rows, cold = self._warm_up(opened)
         journal.add(Entry(process=process, round=-1, at=now(), rows=rows, probes=(first,), cold=cold))

@@ -17,18 +17,6 @@ _FIELDS = ("timestamp", "clocks.sm", "clocks.mem", "power.draw", "temperature.gp
 _REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
 """The second is the name of the first in older drivers."""
 
-REASONS = {
-    0x1: "idle",
-    0x2: "clocks set by applications",
-    0x4: "power limit",
-    0x8: "hardware slowdown",
-    0x10: "clocks in step with other GPUs",
-    0x20: "temperature, by software",
-    0x40: "temperature, by hardware",
-    0x80: "power brake",
-    0x100: "clocks set by a display",
-}
-"""What the bits of NVML's clock event reasons say."""
 _NUMBER = r"\d+(\.\d+)?"
 
 Reading = tuple[int, int, int, int, int]

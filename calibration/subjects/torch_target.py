@@ -52,7 +52,10 @@ class TorchModel(Target):
         self._run = self._model.module
         if setting.mode == "compile":
             # Each shape of the grid is compiled for itself, as a server does that knows its batch sizes.
-            self._held.enter_context(self.torch._dynamo.config.patch(recompile_limit=_SHAPES))
+            config = self.torch._dynamo.config
+            # The second is the name of the first in older versions.
+            limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+            self._held.enter_context(config.patch({limit: _SHAPES}))
             self._run = self.torch.compile(self._model.module, dynamic=False)
 
     def close(self) -> None:
