@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -190,6 +191,19 @@ def test_a_record_of_a_gpu_keeps_its_device_times_and_readings(record: Path, tmp
     environment = read_samples(tmp_path / "gpu.parquet").samples.session.environment
     assert environment.gpu is not None
     assert environment.gpu.driver == "550.1"
+
+
+def test_a_process_that_left_a_point_out_is_left_out(record: Path) -> None:
+    def without(text: str) -> str:
+        return "".join(line for line in text.splitlines(True) if not re.match(r"\w+,0,\d*,1,", line))
+
+    rewrite_calls(record, without)
+    facts, found = facts_of(record), gather(record)
+    rounds = [part["rounds"] for part in facts["slices"]]
+    mlp, decoder = found["mlp-float32-eager"], found["decoder-float32-eager"]
+    assert (mlp.session.protocol.rounds, decoder.session.protocol.rounds) == (sum(rounds[1:]), sum(rounds))
+    assert mlp.session.protocol.points == ((1,), (2,))
+    assert set(mlp.columns["process"].tolist()) == {1, 2}
 
 
 def cut(name: str) -> Callable[[Path], None]:

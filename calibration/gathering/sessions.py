@@ -118,22 +118,35 @@ class _Mine:
         points, wanted = self._planned.points, calls["cell"]
         ours = (wanted >= first) & (wanted < first + len(points))
         self._calls = {name: values[ours] for name, values in calls.items()}
+        self.cells = self._keep_whole_rounds()
         self._first, self._readings = first, readings
-        self.cells = sorted(set(self._calls["cell"][self._calls["round"] >= 0].tolist()))
+
+    def _keep_whole_rounds(self) -> list[int]:
+        """The most cells that any process measured; of a process that had no time or room for all, nothing is kept."""
+        calls = self._calls
+        timed = calls["round"] >= 0
+        by_process = {
+            process: set(calls["cell"][timed & (calls["process"] == process)].tolist())
+            for process in sorted(set(calls["process"].tolist()))
+        }
+        cells = max(by_process.values(), key=len, default=set())
+        whole = [process for process, measured in by_process.items() if measured >= cells]
+        kept = np.isin(calls["process"], whole) & np.isin(calls["cell"], sorted(cells))
+        self._calls = {name: values[kept] for name, values in calls.items()}
+        return sorted(cells)
 
     def samples(self) -> Samples:
         """As a session of Headroom's own measuring has them."""
         calls, points = self._calls, self._planned.points
         axes = tuple(points[0])
-        keep = np.isin(calls["cell"], self.cells)
-        places = calls["cell"][keep] - self._first
-        columns = {"process": calls["process"][keep], "round": calls["round"][keep]}
+        places = calls["cell"] - self._first
+        columns = {"process": calls["process"], "round": calls["round"]}
         columns |= {axis: np.array([point[axis] for point in points], dtype=np.int64)[places] for axis in axes}
         names = ["start_ns", "wall_ns", "cpu_ns"]
         names += ["device_ns"] if self._facts.environment.device == "cuda" else []
         names += [*_COUNTS, "collected"] if self._facts.environment.os.startswith("Linux") else ["collected"]
-        columns |= {name: calls[name][keep] for name in names}
-        return Samples(self._session(axes), tuple(calls["phase"][keep].tolist()), columns)
+        columns |= {name: calls[name] for name in names}
+        return Samples(self._session(axes), tuple(calls["phase"].tolist()), columns)
 
     def _session(self, axes: tuple[AxisName, ...]) -> Session:
         facts, slices = self._facts, self._facts.slices
