@@ -46,7 +46,7 @@ def fit(sample_files: Sequence[Path], name: str) -> Profile:
     _check(files)
     session = files[0].samples.session
     clock = _clock(files)
-    batches = session.protocol.batches
+    batches = [batch for (batch,) in session.protocol.points]
     cells = tuple(_cell(files, batch, clock) for batch in batches)
     ratios = tuple(_ratios(_pooled(files, cell.at["batch"], clock), cell.base_ns) for cell in cells)
     return Profile.build(
@@ -89,7 +89,10 @@ def _check(files: list[SamplesFile]) -> None:
                 problem = f"{mine!r} is not the {expected!r} of {first.path}"
                 fix = "fit together only sessions of the same model on the same machine"
                 raise InputError(problem, file=file.path, path=where, fix=fix)
-        batches = set(session.protocol.batches)
+        if session.protocol.axes != ("batch",):
+            problem = f"lies on the axes {', '.join(session.protocol.axes)}; fitted are batches alone so far"
+            raise InputError(problem, file=file.path, path="protocol.axes", fix="measure over --batches")
+        batches = {batch for (batch,) in session.protocol.points}
         if min(batches) != 1 or set(file.samples.columns["batch"].tolist()) != batches:
             problem = "the rows do not hold the batch sizes of the protocol, from 1 up"
             raise InputError(problem, file=file.path, path="batch", fix="measure again")
@@ -97,7 +100,7 @@ def _check(files: list[SamplesFile]) -> None:
 
 def _comparable(file: SamplesFile, first: SamplesFile) -> list[tuple[str, Any, Any]]:
     mine, other = file.samples.session, first.samples.session
-    pairs = [("protocol.batches", mine.protocol.batches, other.protocol.batches)]
+    pairs: list[tuple[str, Any, Any]] = [("protocol.points", mine.protocol.points, other.protocol.points)]
     for room in ("subject", "environment"):
         facts, expected = getattr(mine, room).model_dump(), getattr(other, room).model_dump()
         pairs += [(f"{room}.{key}", facts[key], expected[key]) for key in facts]
@@ -125,7 +128,7 @@ def _waits(file: SamplesFile) -> bool:
 
 
 def _pooled(files: list[SamplesFile], batch: int, column: str) -> Integers:
-    return np.concatenate([file.samples.measured(batch, column) for file in files])
+    return np.concatenate([file.samples.measured((batch,), column) for file in files])
 
 
 def _ratios(times: Integers, base: int) -> tuple[float, ...]:
@@ -145,7 +148,7 @@ def _whole(value: float) -> int:
 def _cell(files: list[SamplesFile], batch: int, clock: str) -> Cell:
     known = files[0].samples.columns
     times = _pooled(files, batch, clock)
-    medians = [float(np.median(file.samples.measured(batch, clock))) for file in files]
+    medians = [float(np.median(file.samples.measured((batch,), clock))) for file in files]
     return Cell(
         at={"batch": batch},
         n=len(times),

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from calibration.environment import LoadMeter, environment, now, provenance
+from calibration.environment import environment, now, provenance
+from calibration.measuring.probes import Prober, load
 from calibration.samples import Protocol, Samples, Session
 from calibration.subjects import Model, load_subject, load_torch
 from simulator.errors import InputError, MeasurementError
@@ -62,7 +63,8 @@ def measure(
     where = _device(torch, device)
     with _threads(torch, threads), torch.inference_mode():
         model = load_subject(subject, seed=seed, device=where, shape=input_shape)
-        record, meter = provenance(command), LoadMeter()
+        record, prober = provenance(command), Prober()
+        probes = [prober.read()]
         recorder = _Recorder(torch, model, where, threads, room=(_MOST_WARM + rounds) * len(batches))
         stop: Literal["complete", "interrupted"] = "complete"
         try:
@@ -71,11 +73,13 @@ def measure(
             if not recorder.rounds:
                 raise
             stop = "interrupted"
+        probes.append(prober.read())
         session = Session(
             subject=model.facts,
-            environment=environment(torch, where, threads),
+            environment=environment(where, threads, torch),
             protocol=_protocol(recorder, sorted(batches), rounds, seed, stop),
-            load=meter.load(),
+            load=load(probes),
+            probes=tuple(probes),
             provenance=record.model_copy(update={"finished_utc": now()}),
         )
     return recorder.samples(session)
@@ -120,7 +124,8 @@ def _protocol(
     recorder: _Recorder, batches: list[int], asked: int, seed: int, stop: Literal["complete", "interrupted"]
 ) -> Protocol:
     return Protocol(
-        batches=tuple(batches),
+        axes=("batch",),
+        points=tuple((batch,) for batch in batches),
         rounds=recorder.rounds,
         rounds_asked=asked,
         seed=seed,
@@ -193,7 +198,8 @@ class _Recorder:
         counted = sys.platform == "linux"
         absent = {"device_ns"} if self._device == "cpu" else set()
         absent |= set() if counted else {"switches", "faults"}
-        columns = {name: keep[:, place].copy() for place, name in enumerate(_COLUMNS) if name not in absent}
+        columns = {"process": np.zeros(len(keep), dtype=np.int64)}
+        columns |= {name: keep[:, place].copy() for place, name in enumerate(_COLUMNS) if name not in absent}
         phase = tuple("warm" if number < 0 else "measure" for number in keep[:, 0].tolist())
         return Samples(session, phase, columns)
 

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from calibration.axes import AxisName
-from calibration.environment import Environment
+from calibration.environment import Environment, Grade
 from calibration.files import read_whole, sha256, write_whole
 from calibration.migration import current
 from calibration.records import (
@@ -26,7 +26,6 @@ from calibration.records import (
     Change,
     ColdStart,
     Fit,
-    Grade,
     Measured,
     Noise,
     Sentence,

@@ -38,17 +38,13 @@ def _session(batches: tuple[int, ...], rounds: int, threads: int, started: str, 
         environment=Environment(
             device=device,
             threads=threads,
-            interop_threads=1,
             cpu=_CPU,
             os="an OS",
             python="3",
-            torch="2",
-            torch_commit="0",
-            torch_cpu_capability="none",
-            matmul_precision="highest",
         ),
         protocol=Protocol(
-            batches=batches,
+            axes=("batch",),
+            points=tuple((batch,) for batch in batches),
             rounds=rounds,
             rounds_asked=rounds,
             seed=1,
@@ -83,7 +79,14 @@ def _samples(
     cpu = np.empty(len(batch))
     for size in batches:
         cpu[batch == size] = law(size, generator.random(rounds))
-    columns = {"round": number, "batch": batch, "start_ns": np.cumsum(cpu), "wall_ns": cpu * wall, "cpu_ns": cpu}
+    columns = {
+        "process": 0 * cpu,
+        "round": number,
+        "batch": batch,
+        "start_ns": np.cumsum(cpu),
+        "wall_ns": cpu * wall,
+        "cpu_ns": cpu,
+    }
     columns |= {"device_ns": cpu / 2} if device == "cuda" else {}
     columns |= {"switches": np.zeros(len(cpu)), "faults": np.full(len(cpu), 3)}
     whole = {name: np.rint(values).astype(np.int64) for name, values in columns.items()}
@@ -147,7 +150,7 @@ def test_base_and_quantiles_are_those_of_the_sample(tmp_path: Path) -> None:
     samples = _samples(_lognormal, rounds=400)
     write_samples(samples, tmp_path / "a.parquet")
     profile = fit([tmp_path / "a.parquet"], "a")
-    times = samples.measured(2, "cpu_ns")
+    times = samples.measured((2,), "cpu_ns")
     cell, ratios = profile.cells[1], profile.fit.jitter.ratios[1]
     assert cell.base_ns == round(np.median(times))
     assert cell.n == 400
@@ -217,7 +220,7 @@ def test_sessions_of_different_models_or_machines_do_not_mix(tmp_path: Path) -> 
     assert "environment.threads" in text
     assert "b.parquet" in text
     write_samples(_samples(_lognormal, rounds=20, batches=(1, 2)), tmp_path / "c.parquet")
-    assert "protocol.batches" in _complaint([tmp_path / "a.parquet", tmp_path / "c.parquet"])
+    assert "protocol.points" in _complaint([tmp_path / "a.parquet", tmp_path / "c.parquet"])
 
 
 def test_the_same_session_twice_is_refused(known: Path, tmp_path: Path) -> None:

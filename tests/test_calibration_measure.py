@@ -55,7 +55,7 @@ def mine(torch: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_blocks_are_complete_and_in_random_order(torch: Any) -> None:
     samples = measure("cnn", batches=(4, 1, 2), rounds=8)
-    assert samples.session.protocol.batches == (1, 2, 4)
+    assert samples.session.protocol.points == ((1,), (2,), (4,))
     measured = samples.columns["round"] >= 0
     blocks = samples.columns["batch"][measured].reshape(8, 3)
     np.testing.assert_array_equal(samples.columns["round"][measured], np.repeat(np.arange(8), 3))
@@ -96,7 +96,7 @@ def test_the_record_says_what_was_measured_and_where(torch: Any) -> None:
     assert session.subject.weights == "random, seed 1"
     assert session.subject.inputs == "nx32x256"
     assert session.environment.threads == 1
-    assert session.environment.torch == torch.__version__
+    assert session.environment.libraries == {"torch": torch.__version__}
     assert session.protocol.cpu_clock == "thread"
     assert session.protocol.stop == "complete"
     assert session.provenance.command == "headroom calibrate measure encoder"
@@ -152,7 +152,7 @@ def test_an_interrupt_keeps_the_complete_rounds(mine: Any) -> None:
     assert samples.session.protocol.stop == "interrupted"
     assert (samples.session.protocol.rounds, samples.session.protocol.rounds_asked) == (3, 9)
     assert samples.columns["round"].max() == 2
-    assert len(samples.measured(1, "wall_ns")) == len(samples.measured(2, "wall_ns")) == 3
+    assert len(samples.measured((1,), "wall_ns")) == len(samples.measured((2,), "wall_ns")) == 3
 
 
 def test_an_interrupt_before_the_first_round_leaves_nothing(mine: Any) -> None:

@@ -139,8 +139,8 @@ def _bar(show: bool) -> Iterator[Progress | None]:
 def _samples_sheet(samples: Samples) -> Sheet:
     session = samples.session
     rows = []
-    for batch in session.protocol.batches:
-        wall, cpu = samples.measured(batch, "wall_ns"), samples.measured(batch, "cpu_ns")
+    for point in session.protocol.points:
+        wall, cpu = samples.measured(point, "wall_ns"), samples.measured(point, "cpu_ns")
         row = [
             len(wall),
             milliseconds(np.median(wall)),
@@ -148,8 +148,8 @@ def _samples_sheet(samples: Samples) -> Sheet:
             milliseconds(float(np.quantile(wall, 0.95))),
         ]
         if "device_ns" in samples.columns:
-            row.append(milliseconds(np.median(samples.measured(batch, "device_ns"))))
-        rows.append((str(batch), *map(str, row)))
+            row.append(milliseconds(np.median(samples.measured(point, "device_ns"))))
+        rows.append(("x".join(map(str, point)), *map(str, row)))
     columns = ("batch", "calls", "wall p50, ms", "processor p50, ms", "wall p95, ms", "device p50, ms")
     title = f"{session.subject.name}, {session.environment.device}, threads: {session.environment.threads}"
     return Sheet(title, columns[: len(rows[0])], tuple(rows))

@@ -1,0 +1,1 @@
+"""Timing a subject over a grid, and what the host did meanwhile."""
