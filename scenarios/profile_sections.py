@@ -1,0 +1,205 @@
+"""The sections of a profile's report: each with what it says in words, its charts, its tables and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from calibration.profile import Profile
+from calibration.records import Candidate
+from scenarios import calibration_charts, sample_charts
+from scenarios import profile_facts as facts
+from scenarios import sample_facts as seen
+from scenarios.drawing import Chart
+from scenarios.sample_facts import Sessions
+from scenarios.sheet import Sheet
+from scenarios.wording import in_percent, in_seconds, say, spread
+
+INFORMATION = "The p-values are for information: they take calls for independent, and gate nothing."
+
+
+@dataclass(frozen=True)
+class Section:
+    """One topic of the report."""
+
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
+    data: dict[str, Any] = field(default_factory=dict)
+    """The same facts for programs."""
+
+
+def sections(profile: Profile, sessions: Sessions) -> list[Section]:
+    """Everything that a profile and its samples have to say, in the order of the report."""
+    if profile.kind == "batch":
+        own: list[Callable[[Profile], Section | None]] = [_base, _throughput, _jitter]
+    else:
+        own = [_cells]
+    found = [make(profile) for make in own]
+    found += [_samples(profile, sessions), _tail_errors(profile), _interference(profile), _cold_start(profile)]
+    return [section for section in found if section is not None]
+
+
+def cell_sheet(profile: Profile) -> Sheet:
+    """What is known of each cell."""
+    rows = []
+    for row, cell in zip(facts.cell_rows(profile), profile.cells, strict=True):
+        counts = ["n/a" if value is None else f"{value:,.0f}" for value in (cell.n, cell.effective)]
+        times = ["n/a" if row[key] is None else say(row[key], in_seconds) for key in ("p50_s", "p95_s", "p99_s")]
+        ratio = "n/a" if cell.between_sessions is None else f"{cell.between_sessions:.3f}"
+        estimate = facts.base_estimate(cell)
+        base = spread(estimate, in_seconds) if estimate.sure else say(row["base_s"], in_seconds)
+        rows.append((row["label"], *counts, base, *times, ratio))
+    columns = ("cell", "calls", "worth independent", "base (95 % interval)", "p50", "p95", "p99", "between sessions")
+    clock = facts.CLOCKS[profile.fit.clock].lower()
+    return Sheet(f"{profile.name}: {profile.level}, {clock}", columns, tuple(rows))
+
+
+def _cells(profile: Profile) -> Section:
+    return Section("cells", "Cells", sheets=(cell_sheet(profile),), data={"cells": facts.cell_rows(profile)})
+
+
+def _base(profile: Profile) -> Section:
+    cells, base = facts.cell_rows(profile), profile.fit.base
+    words = [f"Between the cells the profile goes by the form {_form(base.form)}."]
+    if base.left_out_error is not None:
+        words.append(f"Where a cell is left out of the fit, it is off by {base.left_out_error:.1%} on average.")
+    chart = calibration_charts.base_curve(cells, [], facts.CLOCKS[profile.fit.clock])
+    sheets = [cell_sheet(profile)]
+    if base.candidates:
+        sheets.append(_candidates("Forms of the base, each cell left out in turn", base.candidates))
+    data = {
+        "cells": cells,
+        "form": base.form,
+        "left_out_error": base.left_out_error,
+        "candidates": facts.candidate_rows(base.candidates),
+    }
+    return Section("base", "How time grows with the batch", tuple(words), (chart,), tuple(sheets), data)
+
+
+def _form(form: str) -> str:
+    return form.replace("_", " ")
+
+
+def _throughput(profile: Profile) -> Section:
+    rows = facts.throughput_rows(profile)
+    enough = facts.enough_rows(rows)
+    words = tuple(
+        f"{'' if len(enough) == 1 else row['series'] + ': '}{facts.ENOUGH:.0%} of the most is reached at a batch of "
+        f"{row['batch']}, which takes {say(row['base_s'], in_seconds)}: {row['per_s']:,.0f} requests per second."
+        for row in enough
+    )
+    note = "Of one instance that always runs full batches, by the base alone: an upper bound of what it can serve."
+    chart = calibration_charts.throughput(rows, enough)
+    data = {"rows": rows, "enough": enough}
+    return Section("throughput", "Where batching stops paying", (*words, note), (chart,), data=data)
+
+
+def _jitter(profile: Profile) -> Section:
+    rows, tails = facts.jitter_rows(profile), facts.tail_rows(profile)
+    words = [f"The law of the jitter is a {_form(profile.fit.jitter.form)}, cell by cell."]
+    if any(not facts.enough_calls(cell, 0.99) for cell in profile.cells):
+        words.append("A quantile that fewer than ten calls lie beyond is n/a, and not drawn.")
+    charts = (calibration_charts.jitter(rows), calibration_charts.tails(tails)) if rows and tails else ()
+    return Section("jitter", "How far calls stray", tuple(words), charts, data={"quantiles": rows, "tails": tails})
+
+
+def _samples(profile: Profile, sessions: Sessions) -> Section:
+    title = "The calls themselves"
+    if not sessions.samples:
+        words = tuple(seen.kept_back(profile, sessions))
+        return Section("samples", title, (*words, "Plots of the samples are left out."), data={"missing": words})
+    drawn: list[tuple[str, list[facts.Row], Callable[[list[facts.Row]], Chart]]] = [
+        ("against_table", seen.table_rows(profile, sessions), sample_charts.against_table),
+        ("halves", seen.half_rows(profile, sessions), sample_charts.against_earlier),
+        ("over_time", seen.drift_rows(profile, sessions), sample_charts.drift),
+        ("autocorrelation", seen.memory_rows(profile, sessions), sample_charts.autocorrelation),
+        ("between_sessions", seen.session_rows(profile, sessions), calibration_charts.between_sessions),
+    ]
+    charts = tuple(draw(rows) for _, rows, draw in drawn if rows)
+    return Section("samples", title, _noise_words(profile), charts, data={key: rows for key, rows, _ in drawn})
+
+
+def _noise_words(profile: Profile) -> tuple[str, ...]:
+    noise = profile.noise
+    if noise is None:
+        return ()
+    words = []
+    if noise.autocorrelation_s:
+        words.append(
+            f"The host remembers for {say(noise.autocorrelation_s, in_seconds)}: calls closer than that agree."
+        )
+    if noise.drift:
+        words.append(f"From the earlier to the later half, the worst session moved to {noise.drift:.3g} times.")
+    if noise.between_sessions:
+        words.append(f"Medians of one cell differ between sessions by a factor of up to {noise.between_sessions:.3g}.")
+    return tuple(words)
+
+
+def _tail_errors(profile: Profile) -> Section | None:
+    candidates = profile.fit.jitter.candidates
+    if not candidates:
+        return None
+    sheet = _candidates("Laws of the jitter, on calls that they had not seen", candidates)
+    data = {"candidates": facts.candidate_rows(candidates)}
+    return Section("tail_errors", "Which law holds in the tail", (INFORMATION,), sheets=(sheet,), data=data)
+
+
+def _candidates(title: str, candidates: Sequence[Candidate]) -> Sheet:
+    """Those columns that some candidate has a figure in."""
+    columns: list[tuple[str, Callable[[Candidate], str]]] = [
+        ("form", lambda one: _form(one.form) + (" ←" if one.chosen else "")),
+        ("parameters", lambda one: str(one.parameters) if one.parameters else ""),
+        ("mean off by", lambda one: _percent(one.mean_error)),
+        ("p50 off by", lambda one: _percent(one.p50_error)),
+        ("p95 off by", lambda one: _percent(one.p95_error)),
+        ("p99 off by", lambda one: _percent(one.p99_error)),
+        ("worst cell off by", lambda one: _percent(one.worst_error)),
+        ("distance", lambda one: _percent(one.distance)),
+        ("BIC", lambda one: "" if one.bic is None else f"{one.bic:,.0f}"),
+        ("p, KS", lambda one: _p_value(one, "ks")),
+        ("p, AD", lambda one: _p_value(one, "ad")),
+        ("p, CvM", lambda one: _p_value(one, "cvm")),
+    ]
+    used = [(name, tell) for name, tell in columns if any(map(tell, candidates))]
+    rows = tuple(tuple(tell(one) or "n/a" for _, tell in used) for one in candidates)
+    return Sheet(title, tuple(name for name, _ in used), rows)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else say(value, in_percent)
+
+
+def _p_value(candidate: Candidate, test: str) -> str:
+    value = {str(name): p for name, p in candidate.p_values.items()}.get(test)
+    return "" if value is None else f"{value:.3g}"
+
+
+def _interference(profile: Profile) -> Section | None:
+    rows, interference = facts.speed_rows(profile), profile.fit.interference
+    if interference is None:
+        return None
+    words = [
+        "What other jobs of the host did while it was measured, as the speed of the server: no property of the model."
+    ]
+    words += [
+        f"In short: speed {stay.speed:.3g} for {say(stay.lasts / 1e9, in_seconds)} on average."
+        for stay in interference.states
+    ]
+    chart = calibration_charts.speed(rows)
+    return Section(
+        "interference", "What the host did", tuple(words), (chart,), data=interference.model_dump(mode="json")
+    )
+
+
+def _cold_start(profile: Profile) -> Section | None:
+    rows = facts.cold_rows(profile)
+    if profile.cold_start is None or not rows:
+        return None
+    count = profile.cold_start.processes
+    words = (f"Medians over {count} {'process' if count == 1 else 'processes'} watched from their start.",)
+    data = {"processes": count, "stages": rows}
+    return Section("cold_start", "Cold start", words, (calibration_charts.cold_start(rows),), data=data)
