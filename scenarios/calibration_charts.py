@@ -6,7 +6,8 @@ shows, for those who do not see it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import ceil, floor, log10
 from typing import Any
 
 import altair as alt
@@ -40,6 +41,24 @@ def batch_axis(rows: Rows) -> alt.X:
     return alt.X("batch:Q", title="Batch (requests, log scale)", scale=log_scale(), axis=axis)
 
 
+def log_axis(values: Iterable[float], **more: Any) -> alt.Axis:
+    """An axis over these values with few round ticks: by itself a log axis has more than it can label."""
+    found = list(values)
+    return alt.Axis(values=_ticks(min(found), max(found)), format="~g", labelOverlap=True, **more)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About five round numbers between two: in equal steps within a decade, in equal ratios beyond."""
+    if high < 8 * low:
+        steps = sorted(digit * 10.0**power for power in range(-9, 10) for digit in (1, 2, 5))
+        step = next(step for step in steps if (high - low) / step <= 6)
+        return [float(f"{place * step:.6g}") for place in range(ceil(low / step), floor(high / step) + 1)]
+    decades = [10.0**power for power in range(floor(log10(low)), ceil(log10(high)) + 1)]
+    marks = (1,) if high > 1000 * low else (1, 3) if high > 50 * low else (1, 2, 5)
+    ticks = [float(f"{mark * decade:.3g}") for decade in decades for mark in marks]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
 def log_scale(**more: Any) -> alt.Scale:
     """A log scale that ends where the data ends."""
     return alt.Scale(type="log", nice=False, **more)
@@ -62,7 +81,8 @@ def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
     lines = [{**row, "base": row["base_s"] * factor} for row in curves]
     one = len(names(cells)) == 1
     known = names(curves) or names(cells)
-    y = alt.Y("base:Q", title=f"{clock} ({unit}, log scale)", scale=log_scale(padding=10))
+    axis = log_axis(row["base"] for row in scaled)
+    y = alt.Y("base:Q", title=f"{clock} ({unit}, log scale)", scale=log_scale(padding=10), axis=axis)
     points = alt.Chart(data_of(scaled)).encode(x=batch_axis(cells))
     shade = alt.value("black") if one else colour(known, "Other axes")
     layers: list[Any] = [
@@ -76,26 +96,27 @@ def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
         dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=known), legend=None) if one else alt.value([1, 0])
         layers.insert(0, drawn.encode(x="batch:Q", y="base:Q", color=colour(known, "Form"), strokeDash=dash))
     shown = f"Base against batch on log axes, {_span(cells, 'base_s', factor, unit)}"
-    return described(
-        alt.layer(*layers), "How long a batch takes (bars: 95 % interval)", f"{shown}.", width=WIDTH, height=HEIGHT
-    )
+    title = "How long a batch takes" + (" (bars: 95 % interval)" if any(row["low"] for row in scaled) else "")
+    return described(alt.layer(*layers), title, f"{shown}.", width=WIDTH, height=HEIGHT)
 
 
 def jitter(rows: Rows) -> Chart:
     """Quantiles of a call's time over the base, by batch. Rows: series (the quantile), batch, ratio, group."""
-    known = names(rows)
+    known, groups = names(rows), names(rows, "group")
     shades = alt.Color("series:N", title="Quantile", scale=scale_of(known), sort=None)
+    dashes = alt.StrokeDash("group:N", title="Other axes", sort=None)
     base = alt.Chart(data_of(rows)).encode(
         x=batch_axis(rows),
-        y=alt.Y("ratio:Q", title="Time over base (log scale)", scale=log_scale(padding=10)),
+        y=alt.Y("ratio:Q", title="Time over base (log scale)", scale=log_scale(padding=10), axis=_ratios(rows)),
         color=shades,
-        detail="group:N",
+        strokeDash=dashes if len(groups) > 1 else alt.Undefined,
     )
     worst = max(rows, key=lambda row: row["ratio"])
     text = (
         f"Quantiles over the base by batch; the largest is {worst['series']} at {worst['label']}: {worst['ratio']:.3g}"
     )
-    layers = alt.layer(base.mark_line(), base.mark_point(filled=True, opacity=1, size=30))
+    dots = base.encode(strokeDash=alt.value([1, 0])).mark_point(filled=True, opacity=1, size=30)
+    layers = alt.layer(base.mark_line(), dots)
     return described(layers, "How far calls stray from the base", f"{text}.", width=WIDTH, height=HEIGHT)
 
 
@@ -106,7 +127,7 @@ def tails(rows: Rows) -> Chart:
         alt.Chart(data_of(rows))
         .mark_line()
         .encode(
-            x=alt.X("ratio:Q", title="Time over base (log scale)", scale=log_scale()),
+            x=alt.X("ratio:Q", title="Time over base (log scale)", scale=log_scale(), axis=_ratios(rows)),
             y=alt.Y(
                 "beyond:Q",
                 title="Share of calls that are slower",
@@ -121,6 +142,9 @@ def tails(rows: Rows) -> Chart:
     return described(chart, "Tails of the fitted law", f"{text}.", width=WIDTH, height=HEIGHT)
 
 
+_AGAINST = "Against the time of a batch"
+
+
 def throughput(rows: Rows, enough: Rows) -> Chart:
     """What a larger batch brings, and what it costs. Rows: series, batch, base_s, per_s; `enough` are some of them."""
     factor, unit = unit_of(min(row["base_s"] for row in rows))
@@ -130,13 +154,11 @@ def throughput(rows: Rows, enough: Rows) -> Chart:
     y = alt.Y("per_s:Q", title="Requests per second", scale=alt.Scale(zero=True))
     shade = colour(known, "Other axes")
     ring = alt.Chart(data_of(marked)).mark_point(size=160, strokeWidth=2, color=INK)
+    times = log_axis((row["base"] for row in scaled), grid=False)
     panels = []
     for x, title in (
         (batch_axis(rows), "By batch"),
-        (
-            alt.X("base:Q", title=f"Time of a batch ({unit}, log scale)", scale=log_scale()),
-            "Against the time of a batch",
-        ),
+        (alt.X("base:Q", title=f"Time of a batch ({unit}, log scale)", scale=log_scale(), axis=times), _AGAINST),
     ):
         base = alt.Chart(data_of(scaled)).encode(x=x, y=y)
         layers: list[Any] = [
@@ -144,7 +166,7 @@ def throughput(rows: Rows, enough: Rows) -> Chart:
             base.mark_point(filled=True, opacity=1, size=30).encode(color=shade),
             ring.encode(x=x, y=y),
         ]
-        if title != "By batch" and len(known) == 1:
+        if title == _AGAINST and len(known) == 1:
             layers.append(base.mark_text(align="left", dx=6, dy=10, fontSize=9, color=INK).encode(text="label:N"))
         panels.append(alt.layer(*layers).properties(width=WIDTH // 2 - 30, height=240, title=title))
     best = max(rows, key=lambda row: row["per_s"])
@@ -156,15 +178,16 @@ def throughput(rows: Rows, enough: Rows) -> Chart:
 
 def between_sessions(rows: Rows) -> Chart:
     """Each session's quantiles over those of all sessions. Rows: series (the session), quantile, label, ratio."""
-    known, order = names(rows), names(rows, "label")
-    base = alt.Chart(data_of(rows)).encode(
-        x=alt.X("label:N", title="Cell", sort=order, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-        y=alt.Y("ratio:Q", title="Session over all (log scale)", scale=log_scale(padding=10)),
-    )
-    dots = base.mark_point(filled=True, opacity=1, size=40).encode(color=colour(known, "Session"))
-    line = alt.Chart(data_of([{"one": 1}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y="one:Q")
-    panels = alt.layer(line, dots, data=data_of(rows)).properties(width=WIDTH // 2 - 20, height=220)
-    chart = panels.facet(column=alt.Column("quantile:N", title="", sort=names(rows, "quantile")))
+    known, order, quantiles = names(rows), names(rows, "label"), names(rows, "quantile")
+    y = alt.Y("ratio:Q", title="Session over all (log scale)", scale=log_scale(padding=10), axis=_ratios(rows))
+    line = alt.Chart(data_of([{"ratio": 1}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y=y)
+    panels = []
+    for quantile in quantiles:
+        own = alt.Chart(data_of([row for row in rows if row["quantile"] == quantile]))
+        x = alt.X("label:N", title="Cell", sort=order, axis=alt.Axis(labelAngle=0, labelOverlap=True))
+        dots = own.mark_point(filled=True, opacity=1, size=40).encode(x=x, y=y, color=colour(known, "Session"))
+        panels.append(alt.layer(line, dots).properties(width=WIDTH // len(quantiles) - 20, height=220, title=quantile))
+    chart = alt.hconcat(*panels).resolve_scale(y="shared")
     text = f"Quantiles of {len(known)} sessions over those of all of them, from {_ends(rows, 'ratio')}"
     return described(chart, "What differs from session to session", f"{text}.")
 
@@ -195,6 +218,10 @@ def cold_start(rows: Rows) -> Chart:
     )
     text = "; ".join(f"{row['stage']} {row['words']}" for row in scaled)
     return described(layers, "Before a process serves", f"Cold start: {text}.", width=WIDTH, height=30 * len(rows))
+
+
+def _ratios(rows: Rows) -> alt.Axis:
+    return log_axis(row["ratio"] for row in rows)
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -54,7 +54,7 @@ def answer(profile: Profile) -> str:
     where = f"a batch of {cell.at['batch']}" if "batch" in cell.at else "a step"
     takes = f"takes {spread(facts.base_estimate(cell), in_seconds)}{_TAKES.get(profile.fit.clock, '')}"
     known = [profile.level, *([f"grade {profile.grade}"] if profile.grade else []), profile.status]
-    doubt = ": p99 is indicative" if facts.indicative(profile) else ""
+    doubt = "; p99 is indicative" if facts.indicative(profile) else ""
     place = f"{where} ({rest})" if rest else where
     device = _device(profile, cell.at.get("threads"))
     return f"{profile.subject.name} on {device}: {place} {takes}; {', '.join(known)}{doubt}."
@@ -137,20 +137,14 @@ def origins(profile: Profile) -> tuple[Sheet, ...]:
     """The sessions that were measured, and the steps of a derivation."""
     sheets = []
     if profile.sessions:
-        columns = (
-            "",
-            "started (UTC)",
-            "rounds",
-            "calls",
-            "load average",
-            "others",
-            "stolen",
-            "command",
-            "file",
-            "SHA-256",
-        )
+        columns = ("", "started (UTC)", "rounds", "calls", "load average", "by others", "stolen")
         rows = tuple((str(place), *_session(one)) for place, one in enumerate(profile.sessions, start=1))
         sheets.append(Sheet("Sessions", columns, rows))
+        files = tuple(
+            (str(place), one.file, one.provenance.command, one.sha256)
+            for place, one in enumerate(profile.sessions, start=1)
+        )
+        sheets.append(Sheet("What was run, and kept", ("", "file", "command", "digest"), files))
     if profile.derivation:
         steps = tuple(
             (change.what, change.rule, f"{change.factor:.3g} ({change.low:.3g} to {change.high:.3g})", change.source)
@@ -166,8 +160,7 @@ def _session(session: Measured) -> tuple[str, ...]:
     shares = ("n/a" if share is None else say(share, in_percent) for share in (load.others_share, load.steal_share))
     rounds = f"{protocol.rounds:,}" + ("" if protocol.stop == "complete" else f" of {protocol.rounds_asked:,}")
     started = session.provenance.started_utc.replace("T", " ").removesuffix("Z")
-    digest = session.sha256.removeprefix("sha256:")
-    return (started, rounds, f"{session.rows:,}", average, *shares, session.provenance.command, session.file, digest)
+    return (started, rounds, f"{session.rows:,}", average, *shares)
 
 
 def summary(reports: Sequence[Report]) -> Sheet:
@@ -180,7 +173,7 @@ def summary(reports: Sequence[Report]) -> Sheet:
         rows.append(
             (profile.name, profile.level, grade, profile.status, place, base, facts.CLOCKS[profile.fit.clock].lower())
         )
-    return Sheet("Profiles", ("profile", "level", "grade", "status", "cell", "base", "clock"), tuple(rows))
+    return Sheet("Beside each other", ("profile", "level", "grade", "status", "cell", "base", "clock"), tuple(rows))
 
 
 def report_sheets(reports: Sequence[Report]) -> list[Sheet]:

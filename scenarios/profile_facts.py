@@ -31,7 +31,7 @@ CLOCKS = {
     "thread_cpu": "Processor time",
     "wall": "Wall time",
     "cuda_event": "Time between CUDA events",
-    "published": "Published time",
+    "published": "Time",
 }
 
 

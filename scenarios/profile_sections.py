@@ -51,11 +51,19 @@ def cell_sheet(profile: Profile) -> Sheet:
         times = ["n/a" if row[key] is None else say(row[key], in_seconds) for key in ("p50_s", "p95_s", "p99_s")]
         ratio = "n/a" if cell.between_sessions is None else f"{cell.between_sessions:.3f}"
         estimate = facts.base_estimate(cell)
-        base = spread(estimate, in_seconds) if estimate.sure else say(row["base_s"], in_seconds)
-        rows.append((row["label"], *counts, base, *times, ratio))
-    columns = ("cell", "calls", "worth independent", "base (95 % interval)", "p50", "p95", "p99", "between sessions")
+        told = spread(estimate, in_seconds) if estimate.sure else say(row["base_s"], in_seconds)
+        rows.append((row["label"], *counts, told, *times, ratio))
+    base = "base (95 % interval)" if any(cell.intervals for cell in profile.cells) else "base"
+    columns = ("cell", "calls", "worth independent", base, "p50", "p95", "p99", "between sessions")
     clock = facts.CLOCKS[profile.fit.clock].lower()
-    return Sheet(f"{profile.name}: {profile.level}, {clock}", columns, tuple(rows))
+    return _told(f"{profile.name}: {profile.level} {clock}", columns, rows)
+
+
+def _told(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Sheet:
+    """A table without the columns that nothing is known of."""
+    used = [place for place in range(len(columns)) if any(row[place] != "n/a" for row in rows)]
+    kept = tuple(tuple(row[place] for place in used) for row in rows)
+    return Sheet(title, tuple(columns[place] for place in used), kept)
 
 
 def _cells(profile: Profile) -> Section:
@@ -64,7 +72,7 @@ def _cells(profile: Profile) -> Section:
 
 def _base(profile: Profile) -> Section:
     cells, base = facts.cell_rows(profile), profile.fit.base
-    words = [f"Between the cells the profile goes by the form {_form(base.form)}."]
+    words = [_FORMS[base.form]]
     if base.left_out_error is not None:
         words.append(f"Where a cell is left out of the fit, it is off by {base.left_out_error:.1%} on average.")
     chart = calibration_charts.base_curve(cells, [], facts.CLOCKS[profile.fit.clock])
@@ -78,6 +86,17 @@ def _base(profile: Profile) -> Section:
         "candidates": facts.candidate_rows(base.candidates),
     }
     return Section("base", "How time grows with the batch", tuple(words), (chart,), tuple(sheets), data)
+
+
+_FORMS = {
+    "table": "The base goes through the cells, by straight lines between them.",
+    "log_table": "The base goes through the cells, by monotone cubics of the logarithms between them.",
+    "isotonic": "The base goes by straight lines through the closest times that never fall.",
+    "affine": "The base is affine: a start for each batch, and as much again for each request in it.",
+    "power": "The base is a start for each batch, and a power of the number of requests in it.",
+    "roofline": "The base is a floor for small batches, and beyond it affine in the number of requests.",
+    "step": "The base is a sum of terms.",
+}
 
 
 def _form(form: str) -> str:
@@ -120,7 +139,8 @@ def _samples(profile: Profile, sessions: Sessions) -> Section:
         ("between_sessions", seen.session_rows(profile, sessions), calibration_charts.between_sessions),
     ]
     charts = tuple(draw(rows) for _, rows, draw in drawn if rows)
-    return Section("samples", title, _noise_words(profile), charts, data={key: rows for key, rows, _ in drawn})
+    words = (*_noise_words(profile), "Quantiles that fewer than ten calls lie beyond are left out.")
+    return Section("samples", title, words, charts, data={key: rows for key, rows, _ in drawn})
 
 
 def _noise_words(profile: Profile) -> tuple[str, ...]:
@@ -149,33 +169,30 @@ def _tail_errors(profile: Profile) -> Section | None:
 
 
 def _candidates(title: str, candidates: Sequence[Candidate]) -> Sheet:
-    """Those columns that some candidate has a figure in."""
     columns: list[tuple[str, Callable[[Candidate], str]]] = [
         ("form", lambda one: _form(one.form) + (" ←" if one.chosen else "")),
-        ("parameters", lambda one: str(one.parameters) if one.parameters else ""),
+        ("parameters", lambda one: str(one.parameters)),
         ("mean off by", lambda one: _percent(one.mean_error)),
         ("p50 off by", lambda one: _percent(one.p50_error)),
         ("p95 off by", lambda one: _percent(one.p95_error)),
         ("p99 off by", lambda one: _percent(one.p99_error)),
         ("worst cell off by", lambda one: _percent(one.worst_error)),
         ("distance", lambda one: _percent(one.distance)),
-        ("BIC", lambda one: "" if one.bic is None else f"{one.bic:,.0f}"),
+        ("BIC", lambda one: "n/a" if one.bic is None else f"{one.bic:,.0f}"),
         ("p, KS", lambda one: _p_value(one, "ks")),
         ("p, AD", lambda one: _p_value(one, "ad")),
         ("p, CvM", lambda one: _p_value(one, "cvm")),
     ]
-    used = [(name, tell) for name, tell in columns if any(map(tell, candidates))]
-    rows = tuple(tuple(tell(one) or "n/a" for _, tell in used) for one in candidates)
-    return Sheet(title, tuple(name for name, _ in used), rows)
+    return _told(title, [name for name, _ in columns], [[tell(one) for _, tell in columns] for one in candidates])
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else say(value, in_percent)
+    return "n/a" if value is None else say(value, in_percent)
 
 
 def _p_value(candidate: Candidate, test: str) -> str:
     value = {str(name): p for name, p in candidate.p_values.items()}.get(test)
-    return "" if value is None else f"{value:.3g}"
+    return "n/a" if value is None else f"{value:.3g}"
 
 
 def _interference(profile: Profile) -> Section | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from scenarios.calibration_charts import HEIGHT, PANEL, WIDTH, Rows, colour, described, log_scale, names
+from scenarios.calibration_charts import HEIGHT, PANEL, WIDTH, Rows, colour, described, log_axis, log_scale, names
 from scenarios.drawing import INK, Chart, data_of, unit_of
 
 COLUMNS = 3
@@ -59,14 +59,14 @@ def _quantiles(
 ) -> list[Any]:
     """Lines of quantiles against quantiles on equal log axes, with the diagonal."""
     ends = [min(row[field] for row in rows for field in fields), max(row[field] for row in rows for field in fields)]
-    scale = log_scale(domain=ends)
+    scale, axis = log_scale(domain=ends), log_axis(ends)
     written = f" ({unit}, log scale)" if unit else " (log scale)"
     x, y = (
-        channel(f"{field}:Q", title=title + written, scale=scale, axis=alt.Axis(tickCount=4, format="~g"))
+        channel(f"{field}:Q", title=title + written, scale=scale, axis=axis)
         for channel, field, title in zip((alt.X, alt.Y), fields, titles, strict=True)
     )
     diagonal = alt.Chart(data_of([dict.fromkeys(fields, end) for end in ends])).mark_line(color=INK, strokeDash=[4, 4])
-    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=1.5, point={"size": 14, "filled": True, "opacity": 1})
+    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=1.5)
     return [diagonal.encode(x=x, y=y), lines.encode(x=x, y=y, color=colour(known, legend))]
 
 
@@ -84,7 +84,7 @@ def drift(rows: Rows) -> Chart:
             x=alt.X("time_s:Q", title="Time (s)" if session == sessions[-1] else "", scale=alt.Scale(nice=False)),
             color=colour(known, "Clock"),
         )
-        y = alt.Y("median:Q", title="Time over base", scale=scale, axis=alt.Axis(tickCount=4, format="~g"))
+        y = alt.Y("median:Q", title="Time over base", scale=scale, axis=log_axis(scale.domain))
         band = own.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title="", scale=scale), y2="high:Q")
         panels.append(
             alt.layer(band, own.mark_line(strokeWidth=1.5).encode(y=y)).properties(
@@ -98,18 +98,19 @@ def drift(rows: Rows) -> Chart:
 def autocorrelation(rows: Rows) -> Chart:
     """How long a call remembers the one before. Rows: series (the session), lag_s, value."""
     known = names(rows)
+    lags = [row["lag_s"] for row in rows]
     zero = alt.Chart(data_of([{"zero": 0}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y="zero:Q")
     lines = (
         alt.Chart(data_of(rows))
         .mark_line(strokeWidth=1.5)
         .encode(
-            x=alt.X("lag_s:Q", title="Lag (s, log scale)", scale=log_scale()),
+            x=alt.X("lag_s:Q", title="Lag (s, log scale)", scale=log_scale(), axis=log_axis(lags)),
             y=alt.Y("value:Q", title="Autocorrelation", scale=alt.Scale(domainMax=1)),
             color=colour(known, "Session"),
         )
     )
-    first = max(rows, key=lambda row: row["value"])
-    text = f"Autocorrelation of wall time over base by lag; the highest is {first['value']:.2g}"
+    highest = max(rows, key=lambda row: row["value"])
+    text = f"Autocorrelation of wall time over base by lag; the highest is {highest['value']:.2g}"
     return described(alt.layer(zero, lines), "How long the host remembers", f"{text}.", width=WIDTH, height=200)
 
 
@@ -120,8 +121,9 @@ def steps(rows: Rows) -> Chart:
     known = names(rows)
     values = [row[field] for row in scaled for field in ("predicted", "measured")]
     scale = log_scale(domain=[min(values) / 1.1, max(values) * 1.1])
-    x = alt.X("measured:Q", title=f"Measured ({unit}, log scale)", scale=scale)
-    y = alt.Y("predicted:Q", title=f"Predicted ({unit}, log scale)", scale=scale)
+    axis = log_axis(scale.domain)
+    x = alt.X("measured:Q", title=f"Measured ({unit}, log scale)", scale=scale, axis=axis)
+    y = alt.Y("predicted:Q", title=f"Predicted ({unit}, log scale)", scale=scale, axis=axis)
     ends = [dict.fromkeys(("measured", "predicted"), end) for end in scale.domain]
     diagonal = alt.Chart(data_of(ends)).mark_line(color=INK, strokeDash=[4, 4]).encode(x=x, y=y)
     dots = alt.Chart(data_of(scaled)).mark_point(filled=True, opacity=0.8, size=40)

@@ -110,9 +110,9 @@ def half_rows(profile: Profile, sessions: Sessions) -> list[Row]:
 
 
 def session_rows(profile: Profile, sessions: Sessions) -> list[Row]:
-    """Each session's p50 and p99 over those of all sessions, cell by cell; of a single session none."""
+    """Each session's quantiles over those of all sessions, cell by cell; of a single session none."""
     rows = []
-    for q in (0.5, 0.99) if len(sessions.samples) > 1 else ():
+    for q in (0.5, 0.95, 0.99) if len(sessions.samples) > 1 else ():
         for cell in profile.cells:
             times = [_times(profile, cell, samples) for samples in sessions.samples]
             if min(map(len, times)) * (1 - q) < BEYOND - 1e-9:
