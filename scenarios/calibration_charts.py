@@ -19,6 +19,7 @@ WIDTH, HEIGHT = 560, 300
 PANEL = 200
 """Width of one of several panels side by side."""
 MOST_TICKS = 12
+_FEWEST = 4
 
 
 def described(chart: Chart, title: str, description: str, **sizes: int) -> Chart:
@@ -54,9 +55,12 @@ def _ticks(low: float, high: float) -> list[float]:
         step = next(step for step in steps if (high - low) / step <= 6)
         return [float(f"{place * step:.6g}") for place in range(ceil(low / step), floor(high / step) + 1)]
     decades = [10.0**power for power in range(floor(log10(low)), ceil(log10(high)) + 1)]
-    marks = (1,) if high > 1000 * low else (1, 3) if high > 50 * low else (1, 2, 5)
-    ticks = [float(f"{mark * decade:.3g}") for decade in decades for mark in marks]
-    return [tick for tick in ticks if low <= tick <= high]
+    for marks in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5)):
+        ticks = [float(f"{mark * decade:.3g}") for decade in decades for mark in marks]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= _FEWEST:
+            break
+    return inside
 
 
 def log_scale(**more: Any) -> alt.Scale:
@@ -73,8 +77,8 @@ def colour(names: Sequence[str], title: str, **more: Any) -> alt.Color:
 def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
     """The base of every cell with its interval, and the forms that were tried through them.
 
-    Cells: series, batch, base_s, low_s, high_s (both None without an interval). Curves: series, batch, base_s, and
-    `chosen`, whether the profile uses it.
+    Cells: series, batch, base_s, low_s, high_s (both None without an interval). Curves: series, batch, base_s; the
+    series is that of the cells, or where they have only one, the form.
     """
     factor, unit = unit_of(min(row["base_s"] for row in cells))
     scaled = [{**row, **{key: _times(row[f"{key}_s"], factor) for key in ("base", "low", "high")}} for row in cells]
@@ -98,6 +102,23 @@ def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
     shown = f"Base against batch on log axes, {_span(cells, 'base_s', factor, unit)}"
     title = "How long a batch takes" + (" (bars: 95 % interval)" if any(row["low"] for row in scaled) else "")
     return described(alt.layer(*layers), title, f"{shown}.", width=WIDTH, height=HEIGHT)
+
+
+def left_out(rows: Rows) -> Chart:
+    """What each form misses a cell by that is left out of its fit. Rows: series (the form), batch, error."""
+    known = names(rows)
+    zero = alt.Chart(data_of([{"error": 0}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y="error:Q")
+    base = alt.Chart(data_of(rows)).encode(
+        x=batch_axis(rows),
+        y=alt.Y("error:Q", title="Left-out error", axis=alt.Axis(format="+.1~%")),
+        color=colour(known, "Form"),
+    )
+    dots = base.encode(shape=alt.Shape("series:N", title="Form", scale=alt.Scale(domain=known)))
+    worst = max(rows, key=lambda row: abs(row["error"]))
+    text = f"Left-out errors of {len(known)} forms; the largest is {worst['error']:+.1%} of {worst['series']}"
+    layers = alt.layer(zero, base.mark_line(strokeWidth=1), dots.mark_point(filled=True, opacity=1, size=40))
+    title = "What each form misses a cell by that it has not seen"
+    return described(layers, title, f"{text} at batch {worst['batch']}.", width=WIDTH, height=180)
 
 
 def jitter(rows: Rows) -> Chart:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.fitting.grade import p99_stated
 from calibration.profile import Profile
 from calibration.records import Candidate, Cell, Quantiles
 from simulator.figures.statistics import Estimate
@@ -19,10 +20,6 @@ Row = dict[str, Any]
 
 BEYOND = 10
 """Calls beyond a quantile from which it is shown at all."""
-INDEPENDENT = 662
-"""Effective calls from which p99 is more than indicative: MLPerf LoadGen's floor at 99 % confidence, one beyond."""
-STEADY = 1.25
-"""Ratio between sessions at p99 up to which it is more than indicative."""
 ENOUGH = 0.95
 """Of the most requests per second: what lies beyond is hardly worth a longer batch."""
 MOST_CELLS = 6
@@ -50,10 +47,33 @@ def series(profile: Profile, cell: Cell) -> str:
     return ", ".join(f"{axis} {cell.at[axis]}" for axis in profile.axes if axis != "batch") or "all"
 
 
+def by_series(profile: Profile) -> dict[str, list[Cell]]:
+    """The cells along the batch, for each place on the other axes."""
+    found: dict[str, list[Cell]] = {}
+    for cell in profile.cells:
+        found.setdefault(series(profile, cell), []).append(cell)
+    return found
+
+
+def drawn_series(profile: Profile) -> list[str]:
+    """As many of the places on the other axes as one chart tells apart, from the first to the last."""
+    known = list(by_series(profile))
+    return [known[place] for place in _spread(len(known))]
+
+
+def form_words(form: str) -> str:
+    """The name of a form or a law as people read it."""
+    return form.replace("_", " ")
+
+
 def spread_out(cells: Sequence[Cell]) -> list[Cell]:
     """As many cells as one chart tells apart, from the first to the last."""
-    places = np.unique(np.rint(np.linspace(0, len(cells) - 1, min(MOST_CELLS, len(cells)))).astype(int))
-    return [cells[place] for place in places.tolist()]
+    return [cells[place] for place in _spread(len(cells))]
+
+
+def _spread(count: int) -> list[int]:
+    places: list[int] = np.unique(np.rint(np.linspace(0, count - 1, min(MOST_CELLS, count))).astype(int)).tolist()
+    return places
 
 
 def own_quantiles(profile: Profile, cell: Cell) -> Quantiles | None:
@@ -82,11 +102,11 @@ def cell_rows(profile: Profile) -> list[Row]:
                 **at,
                 "calls": cell.n,
                 "effective_calls": cell.effective,
-                "base_s": _seconds(cell.base_ns),
-                "low_s": _seconds(ends[0]),
-                "high_s": _seconds(ends[1]),
+                "base_s": seconds(cell.base_ns),
+                "low_s": seconds(ends[0]),
+                "high_s": seconds(ends[1]),
                 **{
-                    f"p{q * 100:g}_s": _seconds(time) if enough_calls(cell, q) else None
+                    f"p{q * 100:g}_s": seconds(time) if enough_calls(cell, q) else None
                     for q, time in zip((0.5, 0.95, 0.99), known, strict=True)
                 },
                 "between_sessions": cell.between_sessions,
@@ -106,10 +126,7 @@ def base_estimate(cell: Cell) -> Estimate:
 
 def indicative(profile: Profile) -> bool:
     """Whether p99 is no more than indicative: too few independent calls, or sessions that disagree."""
-    return profile.level == "measured" and any(
-        not cell.effective or cell.effective < INDEPENDENT or (cell.between_sessions_p99 or 1) > STEADY
-        for cell in profile.cells
-    )
+    return profile.level == "measured" and not all(map(p99_stated, profile.cells))
 
 
 def middle(profile: Profile) -> Cell:
@@ -153,7 +170,7 @@ def throughput_rows(profile: Profile) -> list[Row]:
             "series": series(profile, cell),
             "label": label(profile, cell),
             "batch": cell.at["batch"],
-            "base_s": _seconds(cell.base_ns),
+            "base_s": seconds(cell.base_ns),
             "per_s": short(cell.at["batch"] / cell.base_ns * SECOND),
             "over_batch_1": _over_first(profile, cell),
         }
@@ -191,7 +208,7 @@ def speed_rows(profile: Profile) -> list[Row]:
 def cold_rows(profile: Profile) -> list[Row]:
     """The stages of a cold start, in the order in which they happen."""
     stages = profile.cold_start.stages_ns if profile.cold_start else {}
-    return [{"stage": name.replace("_", " "), "time_s": _seconds(time)} for name, time in stages.items()]
+    return [{"stage": name.replace("_", " "), "time_s": seconds(time)} for name, time in stages.items()]
 
 
 def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
@@ -199,5 +216,6 @@ def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
     return [candidate.model_dump(mode="json") for candidate in candidates]
 
 
-def _seconds(nanoseconds: float | None) -> float | None:
+def seconds(nanoseconds: float | None) -> float | None:
+    """From nanoseconds, rounded."""
     return None if nanoseconds is None else short(nanoseconds / SECOND)

@@ -8,6 +8,7 @@ from typing import Any
 
 from calibration.profile import Profile
 from calibration.records import Candidate
+from scenarios import base_facts as laws
 from scenarios import calibration_charts, sample_charts
 from scenarios import profile_facts as facts
 from scenarios import sample_facts as seen
@@ -16,6 +17,7 @@ from scenarios.sample_facts import Sessions
 from scenarios.sheet import Sheet
 from scenarios.wording import in_percent, in_seconds, say, spread
 
+HELD_OUT = "Each law is fitted to the earlier calls or to all sessions but one, and held against the others."
 INFORMATION = "The p-values are for information: they take calls for independent, and gate nothing."
 
 
@@ -37,7 +39,7 @@ def sections(profile: Profile, sessions: Sessions) -> list[Section]:
     if profile.kind == "batch":
         own: list[Callable[[Profile], Section | None]] = [_base, _throughput, _jitter]
     else:
-        own = [_cells]
+        own = [_steps]
     found = [make(profile) for make in own]
     found += [_samples(profile, sessions), _tail_errors(profile), _interference(profile), _cold_start(profile)]
     return [section for section in found if section is not None]
@@ -66,26 +68,24 @@ def _told(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     return Sheet(title, tuple(columns[place] for place in used), kept)
 
 
-def _cells(profile: Profile) -> Section:
-    return Section("cells", "Cells", sheets=(cell_sheet(profile),), data={"cells": facts.cell_rows(profile)})
-
-
 def _base(profile: Profile) -> Section:
-    cells, base = facts.cell_rows(profile), profile.fit.base
-    words = [_FORMS[base.form]]
-    if base.left_out_error is not None:
-        words.append(f"Where a cell is left out of the fit, it is off by {base.left_out_error:.1%} on average.")
-    chart = calibration_charts.base_curve(cells, [], facts.CLOCKS[profile.fit.clock])
-    sheets = [cell_sheet(profile)]
-    if base.candidates:
-        sheets.append(_candidates("Forms of the base, each cell left out in turn", base.candidates))
-    data = {
-        "cells": cells,
-        "form": base.form,
-        "left_out_error": base.left_out_error,
-        "candidates": facts.candidate_rows(base.candidates),
-    }
-    return Section("base", "How time grows with the batch", tuple(words), (chart,), tuple(sheets), data)
+    cells, curves, missed = facts.cell_rows(profile), laws.curve_rows(profile), laws.left_out_rows(profile)
+    kept = facts.drawn_series(profile)
+    shown = [row for row in cells if row["series"] in kept]
+    lines = curves if len(kept) == 1 else [row for row in curves if row["series"] in kept]
+    charts = [calibration_charts.base_curve(shown, lines, facts.CLOCKS[profile.fit.clock])]
+    charts += [calibration_charts.left_out(missed)] if missed else []
+    data = {"cells": cells, "curves": curves, "left_out": missed, **_law_data(profile)}
+    sheets = (cell_sheet(profile), *_law_sheets(profile))
+    return Section("base", "How time grows with the batch", _law_words(profile), tuple(charts), sheets, data)
+
+
+def _steps(profile: Profile) -> Section:
+    rows = laws.step_rows(profile)
+    charts = (sample_charts.steps(rows), sample_charts.step_errors(rows)) if rows else ()
+    data = {"cells": facts.cell_rows(profile), "steps": rows, **_law_data(profile)}
+    sheets = (*_law_sheets(profile), cell_sheet(profile))
+    return Section("steps", "What a step takes", _law_words(profile), charts, sheets, data)
 
 
 _FORMS = {
@@ -95,12 +95,41 @@ _FORMS = {
     "affine": "The base is affine: a start for each batch, and as much again for each request in it.",
     "power": "The base is a start for each batch, and a power of the number of requests in it.",
     "roofline": "The base is a floor for small batches, and beyond it affine in the number of requests.",
-    "step": "The base is a sum of terms.",
+    "step": "A step takes the sum of what it is made of.",
 }
 
 
-def _form(form: str) -> str:
-    return form.replace("_", " ")
+def _law_words(profile: Profile) -> tuple[str, ...]:
+    base = profile.fit.base
+    words = [_FORMS[base.form]]
+    if base.left_out_error is not None:
+        words.append(f"Where a cell is left out of the fit, it is off by {base.left_out_error:.1%} on average.")
+    return tuple(words)
+
+
+def _law_sheets(profile: Profile) -> list[Sheet]:
+    base, sheets = profile.fit.base, []
+    if rows := laws.term_rows(profile):
+        title = "The law beyond the cells" if base.form in ("table", "log_table", "isotonic") else "The law of the base"
+        told = tuple((row["term"], _coefficient(row), row["paid_for"]) for row in rows)
+        sheets.append(Sheet(title, ("term", "time", "paid for"), told))
+    if base.candidates:
+        sheets.append(_candidates("Forms of the base, each cell left out in turn", base.candidates))
+    return sheets
+
+
+def _coefficient(row: facts.Row) -> str:
+    return say(row["time_s"], in_seconds) if row["time_s"] else "0"
+
+
+def _law_data(profile: Profile) -> dict[str, Any]:
+    base = profile.fit.base
+    return {
+        "form": base.form,
+        "terms": laws.term_rows(profile),
+        "left_out_error": base.left_out_error,
+        "candidates": facts.candidate_rows(base.candidates),
+    }
 
 
 def _throughput(profile: Profile) -> Section:
@@ -119,7 +148,7 @@ def _throughput(profile: Profile) -> Section:
 
 def _jitter(profile: Profile) -> Section:
     rows, tails = facts.jitter_rows(profile), facts.tail_rows(profile)
-    words = [f"The law of the jitter is a {_form(profile.fit.jitter.form)}, cell by cell."]
+    words = [f"The law of the jitter is a {facts.form_words(profile.fit.jitter.form)}, cell by cell."]
     if any(not facts.enough_calls(cell, 0.99) for cell in profile.cells):
         words.append("A quantile that fewer than ten calls lie beyond is n/a, and not drawn.")
     charts = (calibration_charts.jitter(rows), calibration_charts.tails(tails)) if rows and tails else ()
@@ -165,12 +194,13 @@ def _tail_errors(profile: Profile) -> Section | None:
         return None
     sheet = _candidates("Laws of the jitter, on calls that they had not seen", candidates)
     data = {"candidates": facts.candidate_rows(candidates)}
-    return Section("tail_errors", "Which law holds in the tail", (INFORMATION,), sheets=(sheet,), data=data)
+    words = (HELD_OUT, *([INFORMATION] if any(one.p_values for one in candidates) else []))
+    return Section("tail_errors", "Which law holds in the tail", words, sheets=(sheet,), data=data)
 
 
 def _candidates(title: str, candidates: Sequence[Candidate]) -> Sheet:
     columns: list[tuple[str, Callable[[Candidate], str]]] = [
-        ("form", lambda one: _form(one.form) + (" ←" if one.chosen else "")),
+        ("form", lambda one: facts.form_words(one.form) + (" ←" if one.chosen else "")),
         ("parameters", lambda one: str(one.parameters)),
         ("mean off by", lambda one: _percent(one.mean_error)),
         ("p50 off by", lambda one: _percent(one.p50_error)),
