@@ -10,7 +10,9 @@ import pytest
 from scipy import stats
 
 from calibration.environment import Cpu, Environment, Load, Provenance
-from calibration.fitting import LEAST_ROUNDS, LEVELS, fit
+from calibration.fitting.grid import LEAST_ROUNDS
+from calibration.fitting.jitter import LEVELS
+from calibration.fitting.recipe import fit
 from calibration.profile import find_profile, load_profile, profile_text, shipped_profiles
 from calibration.samples import Protocol, Samples, Session, read_samples, write_samples
 from calibration.subjects import Subject
@@ -235,7 +237,7 @@ def test_too_few_rounds_are_refused(tmp_path: Path) -> None:
 
 def test_samples_without_batch_one_are_refused(tmp_path: Path) -> None:
     write_samples(_samples(_lognormal, rounds=20, batches=(2, 4)), tmp_path / "a.parquet")
-    assert "from 1 up" in _complaint([tmp_path / "a.parquet"])
+    assert "from a batch of 1 up" in _complaint([tmp_path / "a.parquet"])
 
 
 def test_files_that_hold_no_samples_are_refused(tmp_path: Path) -> None:
@@ -252,7 +254,7 @@ def test_files_that_hold_no_samples_are_refused(tmp_path: Path) -> None:
     [
         ("cpu_ns", ["fast"], "cpu_ns: holds string, not whole numbers"),
         ("wall_ns", None, "column wall_ns is missing"),
-        ("batch", [7], "batch sizes of the protocol"),
+        ("batch", [7], "points of the protocol"),
     ],
 )
 def test_a_damaged_column_is_named(column: str, values: list[Any] | None, problem: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from simulator.errors import HeadroomError
 from ui.cli import calibrate, commands, explain
 from ui.cli.output import complain
+from ui.cli.schema import schema
 
 INTERRUPTED = 130
 
@@ -25,7 +26,7 @@ app.command()(commands.run)
 app.command()(commands.compare)
 app.command()(commands.validate)
 app.command("list")(commands.list_names)
-app.command()(commands.schema)
+app.command()(schema)
 app.command()(commands.ui)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(explain.app, name="explain")

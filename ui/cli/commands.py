@@ -147,13 +147,6 @@ def validate(
     return 0
 
 
-def schema() -> int:
-    """Print the JSON Schema of a scenario, for editors and generators."""
-    load_plugins()
-    sys.stdout.write(reports.to_json(Scenario.model_json_schema()))
-    return 0
-
-
 def list_names(
     what: Annotated[
         str,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from calibration.fitting import fit as fit_profile
+from calibration.fitting.recipe import fit as fit_profile
 from calibration.profile import Profile, save_profile
 from calibration.published import published_profiles
 from scenarios.sheet import Sheet
