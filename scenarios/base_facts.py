@@ -116,7 +116,7 @@ _PAID_FOR = {
 
 def _paid_for(term: str) -> str:
     if term == "1":
-        return "every batch or step, whatever is in it"
+        return "every one, whatever is in it"
     if term.startswith("batch^"):
         return f"the number of requests to the power of {term.removeprefix('batch^')}"
     return _PAID_FOR.get(term, term)

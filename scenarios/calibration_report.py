@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from calibration.fitting.report import check
 from calibration.profile import Profile, load_profile
 from calibration.records import Measured
 from scenarios import profile_facts as facts
@@ -37,10 +38,15 @@ class Report:
     sections: tuple[Section, ...]
 
 
-def report(path: Path) -> Report:
-    """Everything there is to tell of the profile in a file, with the samples that lie beside it. Raises InputError."""
+def report(path: Path, resamples: int) -> Report:
+    """Everything there is to tell of the profile in a file, with the samples that lie beside it. Raises InputError.
+
+    `resamples` are those of the p-values, 0 for none.
+    """
     profile = load_profile(path)
-    found = sections(profile, find_samples(profile, path.parent))
+    sessions = find_samples(profile, path.parent)
+    checked = check(profile, path.parent, resamples) if sessions.samples else None
+    found = sections(profile, sessions, checked)
     return Report(profile, answer(profile), card(profile), origins(profile), tuple(found))
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from calibration.fitting.report import Report as Checked
 from calibration.profile import Profile
-from calibration.records import Candidate
+from calibration.records import Candidate, Stay
 from scenarios import base_facts as laws
 from scenarios import calibration_charts, sample_charts
 from scenarios import profile_facts as facts
@@ -16,6 +17,7 @@ from scenarios.drawing import Chart
 from scenarios.sample_facts import Sessions
 from scenarios.sheet import Sheet
 from scenarios.wording import in_percent, in_seconds, say, spread
+from simulator.quantities import SECOND
 
 HELD_OUT = "Each law is fitted to the earlier calls or to all sessions but one, and held against the others."
 INFORMATION = "The p-values are for information: they take calls for independent, and gate nothing."
@@ -34,15 +36,28 @@ class Section:
     """The same facts for programs."""
 
 
-def sections(profile: Profile, sessions: Sessions) -> list[Section]:
-    """Everything that a profile and its samples have to say, in the order of the report."""
-    if profile.kind == "batch":
-        own: list[Callable[[Profile], Section | None]] = [_base, _throughput, _jitter]
-    else:
-        own = [_steps]
-    found = [make(profile) for make in own]
-    found += [_samples(profile, sessions), _tail_errors(profile), _interference(profile), _cold_start(profile)]
+def sections(profile: Profile, sessions: Sessions, checked: Checked | None = None) -> list[Section]:
+    """Everything that a profile, its samples and its check have to say, in the order of the report."""
+    own = (_base, _throughput, _jitter) if profile.kind == "batch" else (_steps,)
+    found = [
+        _check(profile, checked),
+        *(make(profile) for make in own),
+        _samples(profile, sessions),
+        _tail_errors(profile, checked),
+        _stages(profile),
+        _interference(profile),
+        _cold_start(profile),
+    ]
     return [section for section in found if section is not None]
+
+
+def _check(profile: Profile, checked: Checked | None) -> Section | None:
+    if checked is None:
+        return None
+    rows = tuple((finding.status, finding.text) for finding in checked.findings)
+    sheet = Sheet("Held against its own samples", ("leaves it", "finding"), rows)
+    data = {"findings": [{"status": finding.status, "finding": finding.text} for finding in checked.findings]}
+    return Section("check", f"Why it is {profile.status}", sheets=(sheet,), data=data)
 
 
 def cell_sheet(profile: Profile) -> Sheet:
@@ -188,13 +203,17 @@ def _noise_words(profile: Profile) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _tail_errors(profile: Profile) -> Section | None:
-    candidates = profile.fit.jitter.candidates
+def _tail_errors(profile: Profile, checked: Checked | None) -> Section | None:
+    values = {str(law.name): law.p_values for law in checked.laws} if checked else {}
+    candidates = [
+        one.model_copy(update={"p_values": found}) if (found := values.get(one.form)) else one
+        for one in profile.fit.jitter.candidates
+    ]
     if not candidates:
         return None
     sheet = _candidates("Laws of the jitter, on calls that they had not seen", candidates)
-    data = {"candidates": facts.candidate_rows(candidates)}
     words = (HELD_OUT, *([INFORMATION] if any(one.p_values for one in candidates) else []))
+    data = {"candidates": facts.candidate_rows(candidates)}
     return Section("tail_errors", "Which law holds in the tail", words, sheets=(sheet,), data=data)
 
 
@@ -225,6 +244,22 @@ def _p_value(candidate: Candidate, test: str) -> str:
     return "n/a" if value is None else f"{value:.3g}"
 
 
+def _stages(profile: Profile) -> Section | None:
+    """What was timed besides the base: its medians."""
+    names = list(dict.fromkeys(name for cell in profile.cells for name in cell.stages_ns))
+    if not names:
+        return None
+    rows, data = [], []
+    for cell in profile.cells:
+        known = {name: found.p50 for name, found in cell.stages_ns.items() if found.p50}
+        times = (say(known[name] / SECOND, in_seconds) if name in known else "n/a" for name in names)
+        rows.append((facts.label(profile, cell), *times))
+        data.append({"label": facts.label(profile, cell), **{f"{k}_s": facts.seconds(v) for k, v in known.items()}})
+    sheet = Sheet("Medians by the wall clock", ("cell", *(name.replace("_", " ") for name in names)), tuple(rows))
+    words = ("Timed apart, and in none of the figures above.",)
+    return Section("stages", "What surrounds the computation", words, sheets=(sheet,), data={"rows": data})
+
+
 def _interference(profile: Profile) -> Section | None:
     rows, interference = facts.speed_rows(profile), profile.fit.interference
     if interference is None:
@@ -232,14 +267,22 @@ def _interference(profile: Profile) -> Section | None:
     words = [
         "What other jobs of the host did while it was measured, as the speed of the server: no property of the model."
     ]
-    words += [
-        f"In short: speed {stay.speed:.3g} for {say(stay.lasts / 1e9, in_seconds)} on average."
-        for stay in interference.states
-    ]
+    words += _states(interference.states)
     chart = calibration_charts.speed(rows)
     return Section(
         "interference", "What the host did", tuple(words), (chart,), data=interference.model_dump(mode="json")
     )
+
+
+def _states(states: Sequence[Stay]) -> list[str]:
+    """How long the server is at each speed, and for how much of the time."""
+    whole = sum(stay.lasts for stay in states)
+    told = [
+        f"speed {stay.speed:.3g} for {say(stay.lasts / SECOND, in_seconds)} on average, "
+        f"{states.count(stay) * stay.lasts / whole:.0%} of the time"
+        for stay in dict.fromkeys(states)
+    ]
+    return [f"In short: {'; '.join(told)}."] if told else []
 
 
 def _cold_start(profile: Profile) -> Section | None:

@@ -18,6 +18,10 @@ def report(
     profiles: Annotated[
         list[str], typer.Argument(metavar="PROFILE...", help="Profile files, or names of shipped profiles.")
     ],
+    resamples: Annotated[
+        int,
+        typer.Option("--resamples", min=0, max=999, help="For the p-values of the laws of jitter; 0 leaves them out."),
+    ] = 19,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write into.")] = Path(),
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
@@ -28,7 +32,7 @@ def report(
     """
     from scenarios import calibration_report as page  # drawing is slow to import
 
-    reports = [page.report(find_profile(name)) for name in profiles]
+    reports = [page.report(find_profile(name), resamples) for name in profiles]
     make_folder(out)
     texts = {"report.html": page.report_html(reports), "report.json": to_json(page.report_data(reports))}
     write_folder(out, texts, {})
