@@ -7,7 +7,7 @@ shows, for those who do not see it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import ceil, floor, log10
+from math import ceil, floor, log10, sqrt
 from typing import Any
 
 import altair as alt
@@ -32,6 +32,12 @@ def described(chart: Chart, title: str, description: str, **sizes: int) -> Chart
 def names(rows: Rows, key: str = "series") -> list[str]:
     """The values of a column, each once, in order of appearance."""
     return list(dict.fromkeys(row[key] for row in rows))
+
+
+def middle_unit(seconds: Iterable[float]) -> tuple[float, str]:
+    """The unit of times that spread over decades: that of their middle on a log axis."""
+    times = list(seconds)
+    return unit_of(sqrt(min(times) * max(times)))
 
 
 def batch_axis(rows: Rows) -> alt.X:
@@ -80,7 +86,7 @@ def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
     Cells: series, batch, base_s, low_s, high_s (both None without an interval). Curves: series, batch, base_s; the
     series is that of the cells, or where they have only one, the form.
     """
-    factor, unit = unit_of(min(row["base_s"] for row in cells))
+    factor, unit = middle_unit(row["base_s"] for row in cells)
     scaled = [{**row, **{key: _times(row[f"{key}_s"], factor) for key in ("base", "low", "high")}} for row in cells]
     lines = [{**row, "base": row["base_s"] * factor} for row in curves]
     one = len(names(cells)) == 1
@@ -168,7 +174,7 @@ _AGAINST = "Against the time of a batch"
 
 def throughput(rows: Rows, enough: Rows) -> Chart:
     """What a larger batch brings, and what it costs. Rows: series, batch, base_s, per_s; `enough` are some of them."""
-    factor, unit = unit_of(min(row["base_s"] for row in rows))
+    factor, unit = middle_unit(row["base_s"] for row in rows)
     known = names(rows)
     scaled = [{**row, "base": row["base_s"] * factor, "label": str(row["batch"])} for row in rows]
     marked = [{**row, "base": row["base_s"] * factor} for row in enough]

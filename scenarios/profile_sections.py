@@ -219,7 +219,7 @@ def _tail_errors(profile: Profile, checked: Checked | None) -> Section | None:
 
 def _candidates(title: str, candidates: Sequence[Candidate]) -> Sheet:
     columns: list[tuple[str, Callable[[Candidate], str]]] = [
-        ("form", lambda one: facts.form_words(one.form) + (" ←" if one.chosen else "")),
+        ("form", lambda one: facts.form_words(one.form) + ("\N{NO-BREAK SPACE}←" if one.chosen else "")),
         ("parameters", lambda one: str(one.parameters)),
         ("mean off by", lambda one: _percent(one.mean_error)),
         ("p50 off by", lambda one: _percent(one.p50_error)),

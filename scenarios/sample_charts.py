@@ -6,8 +6,19 @@ from typing import Any
 
 import altair as alt
 
-from scenarios.calibration_charts import HEIGHT, PANEL, WIDTH, Rows, colour, described, log_axis, log_scale, names
-from scenarios.drawing import INK, Chart, data_of, unit_of
+from scenarios.calibration_charts import (
+    HEIGHT,
+    PANEL,
+    WIDTH,
+    Rows,
+    colour,
+    described,
+    log_axis,
+    log_scale,
+    middle_unit,
+    names,
+)
+from scenarios.drawing import INK, Chart, data_of
 
 COLUMNS = 3
 """Panels in a row."""
@@ -18,7 +29,7 @@ def against_table(rows: Rows) -> Chart:
 
     Rows: series (the session), label (the cell), table_s, samples_s.
     """
-    factor, unit = unit_of(min(row["table_s"] for row in rows))
+    factor, unit = middle_unit(row["table_s"] for row in rows)
     scaled = [{**row, "table": row["table_s"] * factor, "samples": row["samples_s"] * factor} for row in rows]
     known, cells = names(rows), names(rows, "label")
     panels = []
@@ -116,7 +127,7 @@ def autocorrelation(rows: Rows) -> Chart:
 
 def steps(rows: Rows) -> Chart:
     """Predicted against measured times of steps. Rows: series (the regime), predicted_s, measured_s."""
-    factor, unit = unit_of(min(row["measured_s"] for row in rows))
+    factor, unit = middle_unit(row["measured_s"] for row in rows)
     scaled = [{**row, "predicted": row["predicted_s"] * factor, "measured": row["measured_s"] * factor} for row in rows]
     known = names(rows)
     values = [row[field] for row in scaled for field in ("predicted", "measured")]
@@ -135,18 +146,18 @@ def steps(rows: Rows) -> Chart:
 
 def step_errors(rows: Rows) -> Chart:
     """What is left of each step's time, by regime. Rows: series (the regime), predicted_s, measured_s."""
-    factor, unit = unit_of(min(row["measured_s"] for row in rows))
+    factor, unit = middle_unit(row["measured_s"] for row in rows)
     scaled = [
         {**row, "measured": row["measured_s"] * factor, "error": row["predicted_s"] / row["measured_s"] - 1}
         for row in rows
     ]
-    known = names(rows)
+    known, axis = names(rows), log_axis(row["measured"] for row in scaled)
     zero = alt.Chart(data_of([{"zero": 0}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y="zero:Q")
     dots = (
         alt.Chart(data_of(scaled))
         .mark_point(filled=True, opacity=0.8, size=40)
         .encode(
-            x=alt.X("measured:Q", title=f"Measured ({unit}, log scale)", scale=log_scale(padding=10)),
+            x=alt.X("measured:Q", title=f"Measured ({unit}, log scale)", scale=log_scale(padding=10), axis=axis),
             y=alt.Y("error:Q", title="Predicted over measured, less 1", axis=alt.Axis(format="+.0%")),
             color=colour(known, "Step"),
             shape=_shape(known),
