@@ -24,13 +24,11 @@ from calibration.axes import AxisName
 from calibration.environment import Environment, Grade, Load, Probe, Provenance
 from calibration.files import read_whole, sha256, write_whole
 from calibration.migration import current_session
-from calibration.subjects import Subject
+from calibration.subjects.base import Clock, Stage, Subject
 from simulator.component import Record, problems
 from simulator.errors import InputError
 from simulator.streams import Integers
 
-Stage = Literal["preprocess", "to_device", "from_device", "postprocess"]
-"""What happens around the computation; each is timed apart."""
 Point = Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], Field(strict=False)]
 """A place on the grid: a value for each axis, in the order of the axes."""
 
@@ -58,8 +56,8 @@ class Protocol(Record):
     warmup: str
     boundary: str
     wall_clock: str
-    cpu_clock: Literal["thread", "process", "none"]
-    """Whose processor time `cpu_ns` is; `switches` and `faults` are of the same. None: of a service elsewhere."""
+    cpu_clock: Clock
+    """Whose processor time `cpu_ns` is; `switches` and `faults` are of the same."""
     garbage_collection: str = "on"
     outliers: str = "kept"
     stop: Literal["complete", "interrupted"]

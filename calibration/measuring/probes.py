@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 
 from calibration.environment import Load, Probe, Spread, read_fact
+from calibration.measuring.nvml import GpuMeter
 
 _EVERY_NS = 2_000_000_000
 
@@ -17,8 +18,8 @@ _EVERY_NS = 2_000_000_000
 class Prober:
     """Reads the host at most every two seconds: a reading takes a fraction of a millisecond, between two rounds."""
 
-    def __init__(self, process: int = 0) -> None:
-        self._process = process
+    def __init__(self, process: int = 0, gpu: GpuMeter | None = None) -> None:
+        self._process, self._gpu = process, gpu
         self._origin = time.perf_counter_ns()
         self._due = 0
 
@@ -42,7 +43,7 @@ class Prober:
             pressure_us=_number("/proc/pressure/cpu", r"some .*total=(\d+)"),
             throttled_us=_number("/sys/fs/cgroup/cpu.stat", r"throttled_usec (\d+)"),
             cpu_mhz=_mhz(),
-            gpu=None,
+            gpu=self._gpu.read() if self._gpu else None,
         )
 
 
