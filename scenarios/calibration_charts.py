@@ -94,7 +94,8 @@ def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
     axis = log_axis(row["base"] for row in scaled)
     y = alt.Y("base:Q", title=f"{clock} ({unit}, log scale)", scale=log_scale(padding=10), axis=axis)
     points = alt.Chart(data_of(scaled)).encode(x=batch_axis(cells))
-    shade = alt.value("black") if one else colour(known, "Other axes")
+    title = "Form" if one else "Other axes"
+    shade = alt.value("black") if one else colour(known, title)
     layers: list[Any] = [
         points.transform_filter("datum.low != null")
         .mark_rule(strokeWidth=2)
@@ -104,10 +105,10 @@ def base_curve(cells: Rows, curves: Rows, clock: str) -> Chart:
     if lines:
         drawn = alt.Chart(data_of(lines)).mark_line(strokeWidth=1.5)
         dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=known), legend=None) if one else alt.value([1, 0])
-        layers.insert(0, drawn.encode(x="batch:Q", y="base:Q", color=colour(known, "Form"), strokeDash=dash))
+        layers.insert(0, drawn.encode(x="batch:Q", y="base:Q", color=colour(known, title), strokeDash=dash))
     shown = f"Base against batch on log axes, {_span(cells, 'base_s', factor, unit)}"
-    title = "How long a batch takes" + (" (bars: 95 % interval)" if any(row["low"] for row in scaled) else "")
-    return described(alt.layer(*layers), title, f"{shown}.", width=WIDTH, height=HEIGHT)
+    bars = " (bars: 95 % interval)" if any(row["low"] for row in scaled) else ""
+    return described(alt.layer(*layers), f"How long a batch takes{bars}", f"{shown}.", width=WIDTH, height=HEIGHT)
 
 
 def left_out(rows: Rows) -> Chart:
