@@ -8,6 +8,9 @@ from scenarios.compare import Comparison, Option
 from scenarios.wording import in_dollars, in_seconds, say, spread
 from simulator.figures.results import Result
 
+DECIDING = ("measured", "published")
+"""Levels of service times on which a winner is named; on anything weaker, or extrapolated far, it is undecided."""
+
 
 def sentence(comparison: Comparison) -> str:
     """What to do, in one or two sentences."""
@@ -23,7 +26,7 @@ def sentence(comparison: Comparison) -> str:
         return f"None of the {len(options)} simulated options meets {objectives}: {_closest(options, comparison)}."
     best = meeting[0]
     assert best.result is not None
-    if best.result.level in ("derived", "assumed"):
+    if best.result.level not in DECIDING:
         return (
             f"Undecided: {best.label} would be the cheapest to meet {objectives}, at {_price(best)}, but its service "
             f"times are {best.result.level}: measure {_unmeasured(best)}."
@@ -39,7 +42,7 @@ def winner(comparison: Comparison) -> Option | None:
     """The cheapest option that meets every objective on measured or published figures."""
     for option in comparison.simulated:
         if option.result and option.result.met is True:
-            return option if option.result.level in ("measured", "published") else None
+            return option if option.result.level in DECIDING else None
     return None
 
 

@@ -16,12 +16,12 @@ from simulator.figures.samples import Sample
 from simulator.figures.sections import steady_quantile, window_quantile
 from simulator.figures.stability import Spell, Stability, WindowLoad, growth, label, window_load
 from simulator.figures.statistics import Estimate, Gate, mean_of, share_of
-from simulator.figures.summary import LEVELS, PoolSummary, summarise
+from simulator.figures.summary import PoolSummary, summarise
 from simulator.figures.tally import Tally
 from simulator.figures.warmup import measuring_start
 from simulator.quantities import SECOND
 from simulator.run.recording import CAUSES, OUTCOMES, Replication
-from simulator.service import Level
+from simulator.service import weakness
 
 
 class Result:
@@ -225,9 +225,9 @@ class Result:
         return tuple(summarise(self.case, number, self.tallies, self.begin) for number in numbers)
 
     @cached_property
-    def level(self) -> Level:
+    def level(self) -> str:
         """How the figures are known: as the least known of the pools."""
-        return max((pool.level for pool in self.pools), key=LEVELS.index)
+        return max((pool.level for pool in self.pools), key=weakness)
 
     # Money.
 

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from simulator.errors import HeadroomError
-from ui.cli import calibrate, commands, explain
+from ui.cli import calibrate, commands, explain, listing
 from ui.cli.output import complain
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ app = typer.Typer(
 app.command()(commands.run)
 app.command()(commands.compare)
 app.command()(commands.validate)
-app.command("list")(commands.list_names)
+app.command("list")(listing.list_names)
 app.command()(commands.schema)
 app.command()(commands.ui)
 app.add_typer(calibrate.app, name="calibrate")
