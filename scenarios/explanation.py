@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil, floor, inf, isfinite, isinf
 from typing import Any
 
-from scenarios.reports import estimate_data
+from scenarios.plain import estimate_data
 from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_percent, in_seconds, interval, per_second, say, spread, unitless
 from simulator.figures.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts, time_accounts

@@ -13,9 +13,11 @@ import typer
 from scenarios import reports
 from scenarios.compare import compare as compare_strategies
 from scenarios.decision import sentence, winner
+from scenarios.doubt import doubt_of, doubted
 from scenarios.explanation import reading
 from scenarios.files import make_folder, write_folder
 from scenarios.load import Loaded, format_scenario, load
+from scenarios.plain import to_csv, to_json
 from scenarios.strategies import STRATEGIES
 from scenarios.traces import binned_share
 from scenarios.wording import say
@@ -24,6 +26,7 @@ from simulator.case import Case
 from simulator.errors import InputError
 from simulator.figures.replications import run_case
 from simulator.plugins import load_plugins
+from simulator.quantities import parse_share
 from simulator.scenario import Scenario
 from ui.cli import options
 from ui.cli.output import Format, print_line, print_sheets, progress_bar, talk
@@ -37,6 +40,8 @@ def run(
     slo: options.Objectives = None,
     replications: options.Replications = None,
     precision: options.Precision = None,
+    input_uncertainty: options.InputUncertainty = None,
+    load_uncertainty: options.LoadUncertainty = None,
     seed: options.Seed = None,
     until: options.Until = None,
     jobs: options.Jobs = 1,
@@ -50,19 +55,22 @@ def run(
     """Simulate a scenario as it stands: latency, objectives, load, where the time goes, cost."""
     loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
     case = resolve(loaded, quiet)
+    doubt = doubt_of(input_uncertainty, _share(load_uncertainty))
     if out is not None:
         make_folder(out)  # before the work, not after it
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
         result = run_case(case, jobs, lambda done, total: bar("simulating", done, total))
+        if doubt is not None:
+            result = doubted(loaded, result, doubt, jobs, lambda done, total: bar("on other inputs", done, total))
     if form is Format.TABLE:
         print_sheets(reports.result_sheets(result))
         print_line(reading(result))
     elif form is Format.MD:
         sys.stdout.write("\n\n".join(sheet.markdown() for sheet in reports.result_sheets(result)) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv([reports.result_record(result)]))
+        sys.stdout.write(to_csv([reports.result_record(result)]))
     else:
-        sys.stdout.write(reports.to_json(reports.result_data(result)))
+        sys.stdout.write(to_json(reports.result_data(result)))
     if out is not None:
         from scenarios import charts  # drawing is slow to import, and few runs draw
 
@@ -71,7 +79,7 @@ def run(
             "timeline.svg": charts.timeline(result),
             "accounts.svg": charts.accounts(result),
         }
-        write_folder(out, {"result.json": reports.to_json(reports.result_data(result))}, plots)
+        write_folder(out, {"result.json": to_json(reports.result_data(result))}, plots)
         talk(f"written: {out}/result.json, {', '.join(f'{out}/{name}' for name in plots)}", quiet)
     return 0 if result.met is True else TARGET_MISSED
 
@@ -85,6 +93,8 @@ def compare(
     slo: options.Objectives = None,
     replications: options.Replications = None,
     precision: options.Precision = None,
+    input_uncertainty: options.InputUncertainty = None,
+    load_uncertainty: options.LoadUncertainty = None,
     seed: options.Seed = None,
     until: options.Until = None,
     jobs: options.Jobs = 1,
@@ -98,12 +108,17 @@ def compare(
     """Hold strategies against each other on the same load: which is the cheapest that meets the objectives?"""
     loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
     resolve(loaded, quiet)
+    share, said = _share(load_uncertainty), len(loaded.files.remarks)
+    doubt_of(input_uncertainty, share)
     if out is not None:
         make_folder(out)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
-        comparison = compare_strategies(loaded, names, jobs, bar)
-    talk_of(loaded, quiet)
+        comparison = compare_strategies(
+            loaded, names, jobs, bar, input_uncertainty=input_uncertainty, load_uncertainty=share
+        )
+    for remark in comparison.remarks[said:]:
+        talk(remark, quiet)
     sheet, answer = reports.comparison_sheet(comparison), sentence(comparison)
     if form is Format.TABLE:
         print_sheets([sheet])
@@ -111,15 +126,15 @@ def compare(
     elif form is Format.MD:
         sys.stdout.write(f"{answer}\n\n{sheet.markdown()}\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv(reports.comparison_records(comparison)))
+        sys.stdout.write(to_csv(reports.comparison_records(comparison)))
     else:
-        sys.stdout.write(reports.to_json(reports.comparison_data(comparison)))
+        sys.stdout.write(to_json(reports.comparison_data(comparison)))
     if out is not None:
         from scenarios import charts
 
         texts = {
-            "comparison.json": reports.to_json(reports.comparison_data(comparison)),
-            "options.csv": reports.to_csv(reports.comparison_records(comparison)),
+            "comparison.json": to_json(reports.comparison_data(comparison)),
+            "options.csv": to_csv(reports.comparison_records(comparison)),
         }
         plots = {"frontier.svg": charts.frontier(comparison)}
         write_folder(out, texts, plots)
@@ -147,7 +162,7 @@ def validate(
 def schema() -> int:
     """Print the JSON Schema of a scenario, for editors and generators."""
     load_plugins()
-    sys.stdout.write(reports.to_json(Scenario.model_json_schema()))
+    sys.stdout.write(to_json(Scenario.model_json_schema()))
     return 0
 
 
@@ -193,7 +208,8 @@ def load_scenario(
 def resolve(loaded: Loaded, quiet: bool) -> Case:
     """The scenario by value, with remarks on what it names."""
     case = loaded.case()
-    talk_of(loaded, quiet)
+    for remark in loaded.files.remarks:
+        talk(remark, quiet)
     for workload in case.workloads:
         arrivals = workload.arrivals
         if isinstance(arrivals, Replay) and not arrivals.jitter and (share := binned_share(arrivals.times)) > 0.5:
@@ -207,11 +223,12 @@ def resolve(loaded: Loaded, quiet: bool) -> Case:
     return case
 
 
-def talk_of(loaded: Loaded, quiet: bool) -> None:
-    """Says what was noticed of the profiles and has not been said yet."""
-    for remark in loaded.files.remarks:
-        talk(remark, quiet)
-    loaded.files.remarks.clear()
+def _share(text: str | None) -> float | None:
+    """A share as it is written, such as 10%. Raises InputError."""
+    try:
+        return None if text is None else parse_share(text)
+    except ValueError as error:
+        raise InputError(str(error), path="--load-uncertainty") from None
 
 
 def bar_shown(quiet: bool, no_progress: bool) -> bool:
