@@ -48,8 +48,8 @@ def batches_of(trace: Trace) -> tuple[BatchTimes, ...]:
     if not groups:
         groups[None] = [mark for mark in trace.of("mark") if mark.name.startswith(_STEP)] or [_whole(trace)]
     host = nest(trace.of("operator", "call"))
-    found = (_batch_times(trace, host, batch, groups[batch]) for batch in sorted(groups, key=lambda b: b or 0))
-    filled = tuple(item for item in found if item is not None)
+    times = (_batch_times(trace, host, batch, groups[batch]) for batch in sorted(groups, key=lambda b: b or 0))
+    filled = tuple(item for item in times if item is not None)
     if not filled:
         fix = "name a trace whose recorded steps run a model"
         raise InputError("nothing ran within its calls", file=trace.file, fix=fix)

@@ -231,3 +231,16 @@ def test_bad_input_is_one_line_and_nothing_on_stdout(
     assert problem in err
     assert err.count("\n") == 1
     assert out == ""
+
+
+def test_cuda_is_profiled_where_there_is_one_and_refused_where_there_is_none(made: Pass) -> None:
+    if not load_torch().cuda.is_available():
+        with pytest.raises(MeasurementError, match="finds no CUDA GPU"):
+            profile_model("cnn", batches=(1,), calls=1, device="cuda")
+        return
+    found, _ = profile_model("cnn", batches=(1,), calls=2, device="cuda")
+    (item,) = found.batches
+    assert set(item.stages_ns) == {"load", "to_device", "compute", "from_device"}
+    assert item.device_share
+    assert item.launches
+    assert found.device
