@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from calibration.measuring import Plan, grid_plan, measure
+from calibration.measuring.fresh import fresh_starts
 from calibration.measuring.journal import Entry
-from simulator.errors import InputError
+from simulator.errors import InputError, MeasurementError
 
 _MODEL = """
 import time
@@ -82,6 +83,19 @@ def test_a_killed_process_loses_no_complete_round_and_the_next_goes_on(plan: Pla
     assert set(samples.columns["process"][warm]) == {0, 1}
     assert len(samples.session.cold) == 2
     assert {probe.process for probe in samples.session.probes} == {0, 1}
+
+
+def test_fresh_processes_are_watched_from_their_start(plan: Plan) -> None:
+    starts = fresh_starts(plan, 1)
+    assert all(start.import_ns > 0 and start.build_ns > 0 for start in starts)
+    assert all(start.first_call_ns >= 500_000 for start in starts), "it sleeps for as long"
+    session = measure(plan, cold=starts).session
+    assert session.cold[:1] == starts
+    with pytest.raises(InputError, match="--cold: 101"):
+        fresh_starts(plan, 101)
+    broken = plan.model_copy(update={"subject": "sleeper_of_a_test:Nobody"})
+    with pytest.raises(MeasurementError, match=r"a fresh process ended with 1: .*no function 'Nobody'"):
+        fresh_starts(broken, 1)
 
 
 def test_cut_or_not_the_rounds_have_the_same_order(plan: Plan, tmp_path: Path) -> None:

@@ -49,18 +49,20 @@ def measure(
     *,
     journal: Path | None = None,
     grade: Grade | None = None,
+    cold: tuple[FreshStart, ...] = (),
     progress: Progress | None = None,
     command: str = "",
 ) -> Samples:
     """Times a subject (see `calibration.subjects`) over a grid and returns the samples of this session.
 
     With the path of a journal every round is kept there when it is complete, and the same plan goes on where the
-    journal ends, whatever ended it; the caller removes the journal once the samples are written. Raises InputError
-    and MeasurementError.
+    journal ends, whatever ended it; the caller removes the journal once the samples are written. `grade` and `cold`
+    are what a probe and fresh processes said before; a process that had to import what the subject runs on adds its
+    own start. Raises InputError and MeasurementError.
     """
     opened = Opened(plan)
     with closing(opened.target) as target:
-        _check(plan, target)
+        check(plan, target)
         meter = GpuMeter(target.torch) if plan.setting.device == "cuda" else None
         header = Header(
             plan=plan,
@@ -70,10 +72,10 @@ def measure(
             grade=grade,
             columns=(),
         )
-        with closing(_Rounds(plan, target, meter)) as rounds:
+        with closing(Rounds(plan, target, meter)) as rounds:
             header = header.model_copy(update={"columns": rounds.columns})
             with closing(Journal(journal, header)) as kept:
-                rounds.run(kept, progress or _silent, opened)
+                rounds.run(kept, progress or _silent, opened, cold)
                 return _samples(kept.kept, plan, target, rounds.stages)
 
 
@@ -108,7 +110,7 @@ def _environment(target: Target, plan: Plan, meter: GpuMeter | None) -> Environm
     return facts.model_copy(update={"gpu": meter.described(facts.gpu)}) if meter and facts.gpu else facts
 
 
-def _check(plan: Plan, target: Target) -> None:
+def check(plan: Plan, target: Target) -> None:
     """Raises InputError for a grid that the subject does not lie on: sequences may be left out, nothing else."""
     fix = f"it is measured along {', '.join(target.axes)}"
     for axis in plan.axes:
@@ -119,7 +121,7 @@ def _check(plan: Plan, target: Target) -> None:
             raise InputError(f"{plan.subject} needs the axis {axis}", path=OPTIONS[axis], fix=fix)
 
 
-class _Rounds:
+class Rounds:
     """Warms a subject up and times it round by round."""
 
     def __init__(self, plan: Plan, target: Target, meter: GpuMeter | None) -> None:
@@ -136,7 +138,7 @@ class _Rounds:
         """Gives the clocks back."""
         self._watch.close()
 
-    def run(self, journal: Journal, progress: Progress, opened: Opened) -> None:
+    def run(self, journal: Journal, progress: Progress, opened: Opened, cold: tuple[FreshStart, ...]) -> None:
         """Times the rounds that the journal does not hold yet."""
         kept = journal.kept
         asked, process = self._plan.rounds, kept.processes
@@ -144,8 +146,8 @@ class _Rounds:
             return
         prober = Prober(process, self._meter)
         first = prober.read()
-        rows, cold = self._warm_up(opened)
-        journal.add(Entry(process=process, round=-1, at=now(), rows=rows, probes=(first,), cold=cold))
+        rows, own = self._warm_up(opened)
+        journal.add(Entry(process=process, round=-1, at=now(), rows=rows, probes=(first,), cold=cold + own))
         progress(kept.rounds, asked)
         for number in range(kept.rounds, asked):
             order = np.random.default_rng((self._plan.setting.seed, number)).permutation(len(self._works))
@@ -153,6 +155,14 @@ class _Rounds:
             probes = (prober.read(),) if prober.due() or number == asked - 1 else ()
             journal.add(Entry(process=process, round=number, at=now(), rows=rows, probes=probes))
             progress(number + 1, asked)
+
+    def trial(self) -> float:
+        """Times every point once, and says how many seconds that took."""
+        began = time.perf_counter()
+        for point in range(len(self._works)):
+            for _ in self._calls(point):
+                pass
+        return time.perf_counter() - began
 
     def _warm_up(self, opened: Opened) -> tuple[list[list[int]], tuple[FreshStart, ...]]:
         rows: list[list[int]] = []

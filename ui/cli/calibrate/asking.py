@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
@@ -171,3 +172,11 @@ def without_places(plan: Plan) -> Plan:
         subject = Path(subject).name
     body = setting.body and Path(setting.body).name
     return plan.model_copy(update={"subject": subject, "setting": setting.model_copy(update={"body": body})})
+
+
+def short_name(plan: Plan) -> str:
+    """What files of this plan are called, without an ending."""
+    subject = Path(plan.subject).stem if plan.subject.endswith(".onnx") else plan.subject
+    word = re.sub(r"[^A-Za-z0-9._]+", "-", re.sub(r"^([\w.]+):(\w+)$", r"\1.\2", subject)).strip("-.")[:50]
+    variant = "".join(f"-{part}" for part in (plan.setting.mode, plan.setting.dtype) if part not in ("eager", None))
+    return f"{word}{variant}-{'gpu' if plan.setting.device == 'cuda' else f'{plan.threads}t'}"

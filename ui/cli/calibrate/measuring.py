@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from calibration.measuring import Plan, Progress
+from calibration.environment import Grade
+from calibration.measuring import Progress
 from calibration.measuring import measure as measure_subject
+from calibration.measuring.fresh import fresh_starts
+from calibration.measuring.quiet import SHORT_SECONDS, probe_host
 from calibration.samples import Samples, write_samples
 from scenarios.sheet import Sheet
-from simulator.errors import InputError
+from simulator.errors import InputError, MeasurementError
 from ui.cli import options
 from ui.cli.calibrate import asking
 from ui.cli.calibrate.writing import milliseconds
@@ -43,6 +45,13 @@ def measure(
     input_shape: asking.Shape = None,
     body: asking.Body = None,
     stages: asking.Stages = False,
+    cold: Annotated[
+        int, typer.Option("--cold", metavar="N", help="Watch so many fresh processes start first, besides this one.")
+    ] = 0,
+    probe: Annotated[
+        float, typer.Option("--probe", metavar="SECONDS", help="Grade the host first, for so long; 0 leaves that out.")
+    ] = SHORT_SECONDS,
+    force: Annotated[bool, typer.Option("--force", help="Measure on a host of grade D too.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,12 +73,14 @@ def measure(
     setting = asking.asked_setting(subject, seed, device, mode, dtype, input_shape, body, stages)
     rows: asking.Rows = {"batch": batches, "seq": seq, "prefill": prefill, "decode": decode, "context": context}
     plan = asking.asked_plan(subject, rows, threads, rounds, quick, setting)
-    path = out or Path(f"{_short_name(plan)}.samples.parquet")
+    path = out or Path(f"{asking.short_name(plan)}.samples.parquet")
     if path.exists():
         raise InputError("exists already, and samples are never overwritten", file=path, fix="choose another -o")
     journal = path.with_suffix(".journal")
     if journal.exists():
         talk(f"going on with {journal}", quiet)
+    grade = _graded(probe, force, quiet) if probe and not journal.exists() else None
+    starts = () if journal.exists() else fresh_starts(plan, cold)
     done = 0
     with _bar(not (quiet or no_progress) and sys.stderr.isatty()) as shown:
 
@@ -82,6 +93,8 @@ def measure(
             samples = measure_subject(
                 plan,
                 journal=journal,
+                grade=grade,
+                cold=starts,
                 progress=progress,
                 command=asking.command_line(asking.without_places(plan), plan.rounds),
             )
@@ -91,15 +104,17 @@ def measure(
             raise
     write_samples(samples, path)
     journal.unlink(missing_ok=True)
-    print_sheets([_samples_sheet(samples)])
+    print_sheets([_samples_sheet(samples), *_cold_sheets(samples)])
     talk(f"written: {path}\nnext, best after a second session: headroom calibrate fit {path}", quiet)
 
 
-def _short_name(plan: Plan) -> str:
-    subject = Path(plan.subject).stem if plan.subject.endswith(".onnx") else plan.subject
-    word = re.sub(r"[^A-Za-z0-9._]+", "-", subject.replace(":", "." if "/" not in subject else "-")).strip("-.")[:50]
-    variant = "".join(f"-{part}" for part in (plan.setting.mode, plan.setting.dtype) if part not in ("eager", None))
-    return f"{word}{variant}-{'gpu' if plan.setting.device == 'cuda' else f'{plan.threads}t'}"
+def _graded(seconds: float, force: bool, quiet: bool) -> Grade:
+    seen = probe_host(seconds)
+    talk(f"grade {seen.grade}: {seen.reason}", quiet)
+    if seen.grade == "D" and not force:
+        fix = "wait until it is quieter, see `headroom calibrate probe`, or pass --force"
+        raise MeasurementError(f"this host is not fit to measure on; {fix}")
+    return seen.grade
 
 
 @contextmanager
@@ -134,3 +149,11 @@ def _samples_sheet(samples: Samples) -> Sheet:
     columns = (*protocol.axes, "calls", *(f"{word} p50, ms" for word in known.values()), "wall p95, ms")
     title = f"{session.subject.name}, {session.environment.device}, threads: {session.environment.threads}"
     return Sheet(title, columns, tuple(rows))
+
+
+def _cold_sheets(samples: Samples) -> list[Sheet]:
+    """A row for each process that was watched from its start; no sheet where none was."""
+    steps = ("import", "build", "first_call", "warm_up")
+    rows = [tuple(milliseconds(getattr(start, f"{step}_ns")) for step in steps) for start in samples.session.cold]
+    columns = tuple(f"{step.replace('_', ' ')}, ms" for step in steps)
+    return [Sheet("from the start of a process until it serves", columns, tuple(rows))] if rows else []
