@@ -18,11 +18,11 @@ from calibration.profiling import BATCHES, CALLS, profile_model
 from calibration.scalars import load_tensorboard, save_scalars
 from calibration.subjects import parse_shape
 from calibration.traces import read_trace
-from scenarios import reports
 from scenarios.bottleneck import bottleneck_data, bottleneck_sentences, bottleneck_sheets, operator_records
+from scenarios.plain import to_csv, to_json
 from simulator.errors import InputError
 from ui.cli import options
-from ui.cli.calibrate.measuring import Device
+from ui.cli.calibrate.asking import Device
 from ui.cli.output import Format, print_line, print_sheets, talk
 
 
@@ -154,9 +154,9 @@ def _show(found: Bottleneck, form: Format) -> None:
     elif form is Format.MD:
         sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv(operator_records(found)))
+        sys.stdout.write(to_csv(operator_records(found)))
     else:
-        sys.stdout.write(reports.to_json(bottleneck_data(found)))
+        sys.stdout.write(to_json(bottleneck_data(found)))
 
 
 def _write(found: Bottleneck, raw: bytes | None, folder: Path, tensorboard: bool, quiet: bool) -> None:
