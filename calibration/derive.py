@@ -41,7 +41,7 @@ class Ratio:
     @property
     def value(self) -> float:
         """How many times faster the new machine is."""
-        return self.after / self.before
+        return self.after / self.before if self.before else float("nan")
 
     def __str__(self) -> str:
         return f"{self.name} {self.before:g} to {self.after:g}"

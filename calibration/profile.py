@@ -102,7 +102,7 @@ class Profile(Record):
             bare = cls(**content)
         return bare.model_copy(update={"profile_id": _identity(bare.model_dump(mode="json"))})
 
-    def table(self, refit: int | None = None, at: Mapping[AxisName, int] | None = None) -> Table:
+    def table(self, refit: int | None = None, at: Mapping[str, int] | None = None) -> Table:
         """The engine's view: a row for every batch size up to the largest cell. Raises InputError.
 
         `at` says where to hold the axes besides the batch, such as {"seq": 128}; it may be left out of a profile that

@@ -36,7 +36,7 @@ class _Row:
     ratios: Floats
 
 
-def table_of(profile: Profile, refit: int | None, at: Mapping[AxisName, int]) -> Table:
+def table_of(profile: Profile, refit: int | None, at: Mapping[str, int]) -> Table:
     """The table along the batch size, the other axes held `at` these values. Raises InputError."""
     if profile.kind != "batch":
         problem = f"{profile.name!r} is a profile of the steps of an LLM engine, not of batches"

@@ -139,16 +139,17 @@ def p_values(law: Law, resamples: int, seed: int) -> dict[str, float]:
     1 / (resamples + 1). They take the calls for independent, which they are not.
     """
     generator = np.random.default_rng(seed)
-    seen = _distances(law)
+    seen = distances(law)
     farther = np.ones(len(seen))
     for _ in range(resamples):
         drawn = law.quantiles(generator.random(len(law.ratios)))
         again = fit_law(law.name, drawn)
-        farther += 1.0 if again is None else _distances(again) >= seen
+        farther += 1.0 if again is None else distances(again) >= seen
     return dict(zip(("ks", "ad", "cvm"), (farther / (resamples + 1)).tolist(), strict=True))
 
 
-def _distances(law: Law) -> Floats:
+def distances(law: Law) -> Floats:
+    """The three distances of a law from the ratios that it was fitted to."""
     count = len(law.ratios)
     below = np.clip(FAMILIES[law.name].cdf(law.ratios, np.array(law.parameters)), 1e-12, 1 - 1e-12)
     place = np.arange(1, count + 1)
