@@ -10,8 +10,8 @@ from scipy import stats
 
 from calibration.axes import AxisName
 from calibration.environment import Cpu, Environment, Load, Provenance
-from calibration.samples import FreshStart, Protocol, Samples, Session, Stage
-from calibration.subjects import Subject
+from calibration.samples import FreshStart, Protocol, Samples, Session
+from calibration.subjects import Stage, Subject
 from simulator.streams import Floats
 
 Law = Callable[..., Floats]
