@@ -1,4 +1,4 @@
-"""`headroom explain`: why a service is as fast as it is."""
+"""`headroom explain`: why a service, or a model, is as fast as it is."""
 
 from __future__ import annotations
 
@@ -19,14 +19,10 @@ from simulator.figures.headroom import headroom
 from simulator.figures.replications import run_case
 from ui.cli import options
 from ui.cli.commands import bar_shown, load_scenario, resolve
+from ui.cli.explain_profile import profile
 from ui.cli.output import Format, print_line, print_sheets, progress_bar
 
-app = typer.Typer(help="Say why a service is as fast as it is: headroom explain run SCENARIO.", no_args_is_help=True)
-
-
-@app.callback()
-def _explain() -> None:
-    """Say why a service is as fast as it is."""
+app = typer.Typer(help="Say why a service, or a model, is as fast as it is.", no_args_is_help=True)
 
 
 @app.command()
@@ -66,3 +62,6 @@ def run(
         sys.stdout.write(reports.to_csv(relief_records(found)))
     else:
         sys.stdout.write(reports.to_json(explanation_data(found, room)))
+
+
+app.command()(profile)
