@@ -69,7 +69,7 @@ def profile_model(
         call = _caller(torch, model, source, where)
         unrecorded = {batch: _warm(call, model, batch) for batch in sorted(batches)}
         raw, busy, flops = _record(torch, call, sorted(batches), calls, where)
-        facts = environment(torch, where, threads)
+        facts = environment(where, threads, torch)
     trace = parse_trace(raw, Path(f"{called}.trace.json.gz"))
     found = Bottleneck(
         name=called,

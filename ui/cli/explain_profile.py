@@ -22,7 +22,7 @@ from scenarios import reports
 from scenarios.bottleneck import bottleneck_data, bottleneck_sentences, bottleneck_sheets, operator_records
 from simulator.errors import InputError
 from ui.cli import options
-from ui.cli.calibrate.measuring import Device
+from ui.cli.calibrate.asking import Device
 from ui.cli.output import Format, print_line, print_sheets, talk
 
 
