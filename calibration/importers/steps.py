@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from calibration.axes import AxisName
+from calibration.importers.offline import as_name
 from calibration.profile import Profile
 from calibration.records import Base, Cell, Fit, Jitter, Source
 from calibration.subjects import Subject
@@ -56,7 +57,7 @@ def step_profile(
         ratios.append(tuple(round(value / base, 6) for value in (low, middle, high)))
     errors = np.abs(_terms(steps) @ coefficients / np.array([step.time_ns for step in steps]) - 1)
     return Profile.build(
-        name=name,
+        name=as_name(name),
         kind="llm_step",
         level="published",
         subject=subject,
