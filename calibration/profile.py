@@ -14,11 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from calibration.axes import AxisName
-from calibration.environment import Environment
+from calibration.environment import Environment, Grade
 from calibration.files import read_whole, sha256, write_whole
 from calibration.migration import current
 from calibration.records import (
@@ -26,7 +25,6 @@ from calibration.records import (
     Change,
     ColdStart,
     Fit,
-    Grade,
     Measured,
     Noise,
     Sentence,
@@ -34,15 +32,17 @@ from calibration.records import (
     Status,
 )
 from calibration.subjects import Subject
+from calibration.tables import Wanted, table_of
 from simulator.component import Record, problems
 from simulator.errors import InputError, suggestion
 from simulator.model import Name
 from simulator.service import Level, Table
+from simulator.sized import SizedTable
 
 SCHEMA_VERSION = "2.0.0"
 FOLDER = Path(__file__).parent / "profiles"
-_REFITTED = (0.5, 0.95, 0.99)
-"""Where a refit says how far its quantiles are from those of the fit."""
+_NUMBERS = r'(?:"\w+": )?-?[0-9][-+0-9.eE]*'
+_FLAT = re.compile(rf"([\[{{])\s+({_NUMBERS}(?:,\s+{_NUMBERS})*)\s+([\]}}])")
 
 
 class Profile(Record):
@@ -103,23 +103,14 @@ class Profile(Record):
             bare = cls(**content)
         return bare.model_copy(update={"profile_id": _identity(bare.model_dump(mode="json"))})
 
-    def table(self, refit: int | None = None) -> Table:
-        """The engine's view: a row for every batch size up to the largest cell.
+    def table(self, refit: int | None = None, wanted: Wanted | None = None) -> Table | SizedTable:
+        """The engine's view: a row for every batch size up to the largest cell or wanted. Raises InputError.
 
-        Between the cells, the base and the jitter at each level are linear in the batch size. `refit` asks for the
-        table of that refit instead: its quantiles are those of the fit times ratios, linear between p50, p95 and p99.
+        `wanted` says where to hold the axes besides the batch, what the workloads call the size that `seq` means, and
+        how far beyond the cells to go. `refit` asks for the table of that refit instead: its quantiles are those of
+        the fit times ratios, linear between p50, p95 and p99.
         """
-        batches = [cell.at["batch"] for cell in self.cells]
-        every = np.arange(1, batches[-1] + 1)
-        base = np.interp(every, batches, [cell.base_ns for cell in self.cells])
-        levels, ratios = np.array(self.fit.jitter.levels), np.array(self.fit.jitter.ratios)
-        if refit is not None and self.fit.refits is not None:
-            moved = [np.interp(levels, _REFITTED, row) for row in self.fit.refits.ratios[refit]]
-            ratios = np.maximum.accumulate(ratios * np.array(moved), axis=1)
-        jitter = np.stack([np.interp(every, batches, column) for column in ratios.T], axis=1)
-        # Whole nanoseconds: the last bit of a product is not the same on every processor.
-        work = np.maximum(1.0, np.rint(base[:, np.newaxis] * jitter))
-        return Table(name=self.name, level=self.level, levels=levels, work_ns=work)
+        return table_of(self, refit, wanted or Wanted())
 
 
 @contextmanager
@@ -140,13 +131,9 @@ def _identity(content: dict[str, Any]) -> str:
 
 
 def profile_text(profile: Profile) -> str:
-    """The document, one field a line and lists of numbers on one line."""
+    """The document, one field a line, but lists and records that hold nothing but numbers on one line."""
     text = json.dumps(profile.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    return re.sub(r"\[\s+(-?[0-9][-+0-9.eE,\s]*?)\s+\]", _on_one_line, text) + "\n"
-
-
-def _on_one_line(numbers: re.Match[str]) -> str:
-    return f"[{' '.join(numbers[1].split())}]"
+    return _FLAT.sub(lambda found: f"{found[1]}{' '.join(found[2].split())}{found[3]}", text) + "\n"
 
 
 def save_profile(profile: Profile, path: Path) -> None:

@@ -24,8 +24,6 @@ Range = Annotated[tuple[Nanoseconds, Nanoseconds], Field(strict=False)]
 Ratios = Annotated[tuple[Positive, ...], Field(strict=False)]
 Moved = Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
 """A cell's p50, p95 and p99 over those of the fit."""
-Grade = Literal["A", "B", "C", "D"]
-"""How quiet the host was: A hardly disturbed, D not fit to measure on (methods: `calibrate probe`)."""
 Status = Literal["accepted", "degraded", "rejected"]
 
 

@@ -128,6 +128,19 @@ def test_a_profile_of_the_first_release_is_read_as_todays() -> None:
     assert [list(row) for row in profile.fit.jitter.ratios] == raw["fit"]["jitter"]["ratios"]
 
 
+def test_a_measured_profile_of_the_first_release_keeps_where_it_was_measured() -> None:
+    old = Path(__file__).parent / "golden" / "profile-1.0.0-measured.json"
+    raw, profile = json.loads(old.read_text()), load_profile(old)
+    assert profile.environment is not None
+    assert profile.environment.torch is not None
+    assert profile.environment.libraries == {"torch": raw["environment"]["torch"]}
+    assert profile.environment.torch.commit == raw["environment"]["torch_commit"]
+    assert profile.sessions[0].protocol.axes == ("batch",)
+    assert [[point[0] for point in session.protocol.points] for session in profile.sessions] == [
+        session["protocol"]["batches"] for session in raw["sessions"]
+    ]
+
+
 def test_a_half_document_of_the_first_release_is_refused(tmp_path: Path) -> None:
     old = json.loads((Path(__file__).parent / "golden" / "profile-1.0.0.json").read_text())
     del old["fit"]["base_source"]

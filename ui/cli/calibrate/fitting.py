@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from calibration.fitting import fit as fit_profile
+from calibration.fitting.recipe import fit as fit_profile
 from calibration.profile import Profile, save_profile
 from scenarios.sheet import Sheet
 from ui.cli import options
