@@ -204,15 +204,18 @@ def throughput(rows: Rows, enough: Rows) -> Chart:
     return described(alt.hconcat(*panels), "What a larger batch brings, and costs (ring: 95 % of the most)", f"{text}.")
 
 
-def between_sessions(rows: Rows) -> Chart:
-    """Each session's quantiles over those of all sessions. Rows: series (the session), quantile, label, ratio."""
+def between_sessions(rows: Rows, axes: str) -> Chart:
+    """Each session's quantiles over those of all sessions. Rows: series (the session), quantile, label, ratio.
+
+    `axes` names what the labels count.
+    """
     known, order, quantiles = names(rows), names(rows, "label"), names(rows, "quantile")
     y = alt.Y("ratio:Q", title="Session over all (log scale)", scale=log_scale(padding=10), axis=_ratios(rows))
     line = alt.Chart(data_of([{"ratio": 1}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y=y)
     panels = []
     for quantile in quantiles:
         own = alt.Chart(data_of([row for row in rows if row["quantile"] == quantile]))
-        x = alt.X("label:N", title="Cell", sort=order, axis=alt.Axis(labelAngle=0, labelOverlap=True))
+        x = alt.X("label:N", title=f"Cell ({axes})", sort=order, axis=alt.Axis(labelAngle=0, labelOverlap=True))
         dots = own.mark_point(filled=True, opacity=1, size=40).encode(x=x, y=y, color=colour(known, "Session"))
         panels.append(alt.layer(line, dots).properties(width=WIDTH // len(quantiles) - 20, height=220, title=quantile))
     chart = alt.hconcat(*panels).resolve_scale(y="shared")

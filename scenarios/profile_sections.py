@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from calibration.fitting.report import Report as Checked
@@ -163,7 +164,7 @@ def _throughput(profile: Profile) -> Section:
 
 def _jitter(profile: Profile) -> Section:
     rows, tails = facts.jitter_rows(profile), facts.tail_rows(profile)
-    words = [f"The law of the jitter is a {facts.form_words(profile.fit.jitter.form)}, cell by cell."]
+    words = [f"The law of the jitter, cell by cell: {facts.form_words(profile.fit.jitter.form)}."]
     if any(not facts.enough_calls(cell, 0.99) for cell in profile.cells):
         words.append("A quantile that fewer than ten calls lie beyond is n/a, and not drawn.")
     charts = (calibration_charts.jitter(rows), calibration_charts.tails(tails)) if rows and tails else ()
@@ -175,12 +176,13 @@ def _samples(profile: Profile, sessions: Sessions) -> Section:
     if not sessions.samples:
         words = tuple(seen.kept_back(profile, sessions))
         return Section("samples", title, (*words, "Plots of the samples are left out."), data={"missing": words})
+    between = partial(calibration_charts.between_sessions, axes=", ".join(profile.axes))
     drawn: list[tuple[str, list[facts.Row], Callable[[list[facts.Row]], Chart]]] = [
         ("against_table", seen.table_rows(profile, sessions), sample_charts.against_table),
         ("halves", seen.half_rows(profile, sessions), sample_charts.against_earlier),
         ("over_time", seen.drift_rows(profile, sessions), sample_charts.drift),
         ("autocorrelation", seen.memory_rows(profile, sessions), sample_charts.autocorrelation),
-        ("between_sessions", seen.session_rows(profile, sessions), calibration_charts.between_sessions),
+        ("between_sessions", seen.session_rows(profile, sessions), between),
     ]
     charts = tuple(draw(rows) for _, rows, draw in drawn if rows)
     words = (*_noise_words(profile), "Quantiles that fewer than ten calls lie beyond are left out.")
@@ -197,7 +199,9 @@ def _noise_words(profile: Profile) -> tuple[str, ...]:
             f"The host remembers for {say(noise.autocorrelation_s, in_seconds)}: calls closer than that agree."
         )
     if noise.drift:
-        words.append(f"From the earlier to the later half, the worst session moved to {noise.drift:.3g} times.")
+        words.append(
+            f"From the earlier to the later half of a session, medians moved by up to {noise.drift:.3g} times."
+        )
     if noise.between_sessions:
         words.append(f"Medians of one cell differ between sessions by a factor of up to {noise.between_sessions:.3g}.")
     return tuple(words)
