@@ -13,6 +13,7 @@ from typing import Any
 import altair as alt
 
 from scenarios.drawing import INK, LINES, Chart, data_of, scale_of, unit_of
+from scenarios.wording import in_seconds, say
 
 Rows = Sequence[dict[str, Any]]
 WIDTH, HEIGHT = 560, 300
@@ -240,9 +241,10 @@ def speed(rows: Rows) -> Chart:
 def cold_start(rows: Rows) -> Chart:
     """What a process does once before it serves. Rows: stage, time_s, in the order in which they happen."""
     factor, unit = unit_of(max(row["time_s"] for row in rows))
-    scaled = [{**row, "time": row["time_s"] * factor, "words": f"{row['time_s'] * factor:.3g} {unit}"} for row in rows]
+    scaled = [{**row, "time": row["time_s"] * factor, "words": say(row["time_s"], in_seconds)} for row in rows]
     base = alt.Chart(data_of(scaled)).encode(
-        x=alt.X("time:Q", title=f"Median time ({unit})"), y=alt.Y("stage:N", title="", sort=None)
+        x=alt.X("time:Q", title=f"Median time ({unit})", axis=alt.Axis(tickCount=6)),
+        y=alt.Y("stage:N", title="", sort=None),
     )
     layers = alt.layer(
         base.mark_bar(color=LINES[0]), base.mark_text(align="left", dx=4, color=INK).encode(text="words:N")
