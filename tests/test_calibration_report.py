@@ -20,8 +20,8 @@ from calibration.samples import Samples, read_samples, write_samples
 from calibration.subjects import Subject
 from scenarios import base_facts, calibration_charts, profile_facts, sample_charts, sample_facts
 from scenarios import calibration_report as page
+from scenarios.plain import to_json
 from scenarios.profile_sections import sections
-from scenarios.reports import to_json
 from scenarios.sample_facts import Sessions, find_samples
 from ui.cli import main
 

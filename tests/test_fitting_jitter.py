@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,13 @@ def test_the_likeliest_parameters_are_found(name: LawName) -> None:
     assert law is not None
     family, mine = FAMILIES[name], np.array(law.parameters)
     # scipy's own densities at these parameters, and no likelihood above it in any direction.
-    theirs = {
+    frozen: dict[LawName, Callable[[Floats], Any]] = {
         "lognormal": lambda p: stats.lognorm(p[1], scale=np.exp(p[0])),
         "gamma": lambda p: stats.gamma(p[0], scale=p[1]),
         "weibull": lambda p: stats.weibull_min(p[0], scale=p[1]),
         "inverse_gaussian": lambda p: stats.invgauss(p[0] / p[1], scale=p[1]),
-    }[name]
+    }
+    theirs = frozen[name]
     top = theirs(mine).logpdf(sample).sum()
     assert family.log_density(sample, mine).sum() == pytest.approx(top, rel=1e-9)
     for place in range(2):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy import stats
-from scipy.special import digamma, gammaln, ndtr, ndtri, polygamma
+from scipy.special import digamma, gammaln, log_ndtr, ndtr, ndtri, polygamma
 
-from calibration.fitting.mixture import fit_mixture, mixture_cdf, mixture_log_density, mixture_quantiles
+from calibration.fitting.mixture import fit_mixture, inverted, mixture_cdf, mixture_log_density, mixture_quantiles
 from simulator.streams import Floats
 
 LawName = Literal[
@@ -96,9 +96,16 @@ def _fit_inverse_gaussian(x: Floats) -> Floats:
     return np.array([mean, 1 / max(float(np.mean(1 / x - 1 / mean)), 1e-12)])
 
 
-def _inverse_gaussian(parameters: Floats) -> Any:
-    mean, shape = parameters
-    return stats.invgauss(mean / shape, scale=shape)
+def _inverse_gaussian_cdf(x: Floats, p: Floats) -> Floats:
+    """Both terms of it by their logarithms: the first factor of the second one overflows where the law is narrow."""
+    root = np.sqrt(p[1] / x)
+    below: Floats = ndtr(root * (x / p[0] - 1)) + np.exp(2 * p[1] / p[0] + log_ndtr(-root * (x / p[0] + 1)))
+    return below
+
+
+def _inverse_gaussian_quantiles(levels: Floats, p: Floats) -> Floats:
+    wide = 12 * np.sqrt(np.log1p(p[0] / p[1]))
+    return inverted(lambda x: _inverse_gaussian_cdf(x, p), levels, np.log(p[0]) - wide, np.log(p[0]) + wide)
 
 
 def _mixture(components: int) -> _Family:
@@ -154,8 +161,8 @@ _WEIBULL = _Family(
 _INVERSE_GAUSSIAN = _Family(
     2,
     _fit_inverse_gaussian,
-    lambda levels, p: _inverse_gaussian(p).ppf(levels),
-    lambda x, p: _inverse_gaussian(p).cdf(x),
+    _inverse_gaussian_quantiles,
+    _inverse_gaussian_cdf,
     lambda x, p: 0.5 * np.log(p[1] / (2 * np.pi * x**3)) - p[1] * (x - p[0]) ** 2 / (2 * p[0] ** 2 * x),
 )
 FAMILIES: dict[LawName, _Family] = {

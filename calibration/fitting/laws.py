@@ -18,6 +18,8 @@ from simulator.streams import Floats
 
 STEP_AXES: tuple[AxisName, ...] = ("prefill", "decode", "context")
 TRIED: tuple[LawName, ...] = ("quantile_table", "quantile_table_with_tail", *FAMILIES)
+MOST_JUDGED = 12
+"""Cells, evenly over the grid, that laws of jitter are judged on: a wide grid would take minutes."""
 _LEAST_RATIO = 1e-6
 
 
@@ -88,32 +90,30 @@ def _of_terms(form: str, terms: tuple[str, ...], more: tuple[str, ...], places: 
 def choose_jitter(grid: Grid, cells: Sequence[Cell]) -> Jitter:
     """The law whose quantiles are closest on held-out calls, as a table of its quantiles; see `goodness.best`."""
     sessions = [[times.astype(np.float64) for times in grid.by_session(place)] for place in grid.places]
-    splits = [later(cell) + other_session(cell) for cell in sessions]
+    watched = sorted(set(np.linspace(0, len(cells) - 1, MOST_JUDGED).round().astype(int).tolist()))
+    splits = [later(sessions[number]) + other_session(sessions[number]) for number in watched]
     judged = [judgement for name in TRIED if (judgement := judge(name, splits))]
-    laws = {name: _all_cells(name, sessions, cells) for name in _names(judged)}
-    bics = {name: _bic(found) for name, found in laws.items() if name in FAMILIES}
-    chosen = best(judged, {name: bic for name, bic in bics.items() if bic is not None}) if judged else "quantile_table"
+    bics = {
+        one.name: _bic([_law(one.name, sessions[number], cells[number]) for number in watched])
+        for one in judged
+        if one.name in FAMILIES
+    }
+    known = {name: bic for name, bic in bics.items() if bic is not None}
+    chosen: LawName = best(judged, known) if judged else "quantile_table"
     levels = _levels(cells)
-    rows = [_row(law, levels) for law in laws[chosen]]
+    laws = [_law(chosen, times, cell) for times, cell in zip(sessions, cells, strict=True)]
+    tables = [_law("quantile_table", times, cell) for times, cell in zip(sessions, cells, strict=True)]
+    rows = tuple(_row(law or table, levels) for law, table in zip(laws, tables, strict=True) if table is not None)
     candidates = tuple(_candidate(one, bics.get(one.name), one.name == chosen) for one in judged)
-    return Jitter(form=chosen, levels=levels, ratios=tuple(rows), candidates=candidates)
+    return Jitter(form=chosen, levels=levels, ratios=rows, candidates=candidates)
 
 
-def _names(judged: Sequence[Judgement]) -> list[LawName]:
-    return list(dict.fromkeys(("quantile_table", *(one.name for one in judged))))
+def _law(name: LawName, sessions: Sequence[Floats], cell: Cell) -> Law | None:
+    return fit_law(name, np.concatenate(list(sessions)) / cell.base_ns, cell.effective)
 
 
-def _all_cells(name: LawName, sessions: Sequence[Sequence[Floats]], cells: Sequence[Cell]) -> list[Law]:
-    found = []
-    for times, cell in zip(sessions, cells, strict=True):
-        law = fit_law(name, np.concatenate(list(times)) / cell.base_ns, cell.effective)
-        if law is not None:
-            found.append(law)
-    return found
-
-
-def _bic(laws: Sequence[Law]) -> float | None:
-    found = [bic for law in laws if (bic := law.bic()) is not None]
+def _bic(laws: Sequence[Law | None]) -> float | None:
+    found = [bic for law in laws if law is not None and (bic := law.bic()) is not None]
     return rounded([sum(found)], 6)[0] if len(found) == len(laws) else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr
 
@@ -11,6 +13,7 @@ _STARTS = {2: ((0.5, 0.5), (0.9, 0.1)), 3: ((0.34, 0.33, 0.33), (0.7, 0.2, 0.1))
 """Shares of the sorted sample that the components start with; the best end is kept."""
 _ROUNDS = 100
 _MOST = 400
+_HALVINGS = 35
 _GAIN = 1e-5
 """Of the log likelihood a call, below which the rounds end."""
 _NARROWEST = 0.02
@@ -75,13 +78,18 @@ def mixture_log_density(ratios: Floats, parameters: Floats) -> Floats:
 
 
 def mixture_quantiles(levels: Floats, parameters: Floats) -> Floats:
-    """The ratios at these levels, by bisection of the logarithm to a part in a billion."""
+    """The ratios at these levels."""
     _, means, spreads = parameters.reshape(3, -1)
-    low = np.full(len(levels), np.min(means - 9 * spreads))
-    high = np.full(len(levels), np.max(means + 9 * spreads))
-    for _ in range(35):
-        middle = (low + high) / 2
-        above = mixture_cdf(np.exp(middle), parameters) >= levels
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    found: Floats = np.exp((low + high) / 2)
+    low, high = np.min(means - 9 * spreads), np.max(means + 9 * spreads)
+    return inverted(lambda ratios: mixture_cdf(ratios, parameters), levels, low, high)
+
+
+def inverted(cdf: Callable[[Floats], Floats], levels: Floats, low: float, high: float) -> Floats:
+    """Where a distribution reaches these levels, between two logarithms: by bisection, to a part in 10^10 of them."""
+    below, above = np.full(len(levels), low), np.full(len(levels), high)
+    for _ in range(_HALVINGS):
+        middle = (below + above) / 2
+        reached = cdf(np.exp(middle)) >= levels
+        below, above = np.where(reached, below, middle), np.where(reached, middle, above)
+    found: Floats = np.exp((below + above) / 2)
     return found
