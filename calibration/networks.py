@@ -42,7 +42,13 @@ class Network:
         torch = _torch()
         generator = torch.Generator().manual_seed(seed)
         drawn = self.draw(torch, generator, {**self.usual, **point})
-        return tuple(item.to(device, dtype if item.is_floating_point() else None) for item in drawn)
+        return tuple(_placed(item, device, dtype if item.is_floating_point() else None) for item in drawn)
+
+
+def _placed(item: Any, device: str, dtype: Any) -> Any:
+    # What was drawn once for all sequences is moved once, and repeated where it is needed.
+    once = item[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in item.stride())]
+    return once.to(device, dtype).expand(item.shape).contiguous()
 
 
 def _torch() -> Any:
@@ -245,8 +251,9 @@ def _stepping(shape: Shape) -> Draw:
             raise ValueError(f"prefill {prefill}, context {context} goes beyond position {shape.longest - 1}")
         words = torch.randint(shape.vocabulary, (prefill + decode,), generator=drawn)
         filled = torch.zeros(shape.layers, 2, shape.kv_heads, prefill, shape.head)
-        past = (shape.layers, 2, decode, shape.kv_heads, context + 1, shape.head)
-        return words[:prefill], words[prefill:], filled, torch.randn(past, generator=drawn)
+        # One past for all: drawing each token of thousands would take longer than measuring.
+        past = torch.randn(shape.layers, 2, 1, shape.kv_heads, context + 1, shape.head, generator=drawn)
+        return words[:prefill], words[prefill:], filled, past.expand(-1, -1, decode, -1, -1, -1)
 
     return draw
 

@@ -1,8 +1,6 @@
 import hashlib
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,18 +128,3 @@ def test_large_networks_have_the_size_that_they_say(torch: Any) -> None:
         sizes = {name: sum(item.numel() for item in each.build().parameters()) for name, each in LARGE_NETWORKS.items()}
     # BERT-base without its embeddings and pooler; Llama 3.2 1B.
     assert sizes == {"encoder-base": 85_054_464, "decoder-1b": 1_235_814_400}
-
-
-def test_the_file_works_alone(torch: Any, tmp_path: Path) -> None:
-    """Copied away from the package, to a Python that finds nothing of it."""
-    (tmp_path / "networks.py").write_bytes((ROOT / "calibration" / "networks.py").read_bytes())
-    program = "import sys, networks; networks.NETWORKS['mlp'].build(); print(sorted(set(sys.modules) & {'pydantic', 'simulator', 'calibration'}))"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={"PYTHONPATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "[]\n"

@@ -9,7 +9,6 @@ import typer
 
 from calibration.fitting.recipe import fit as fit_profile
 from calibration.profile import Profile, save_profile
-from calibration.published import published_profiles
 from scenarios.sheet import Sheet
 from ui.cli import options
 from ui.cli.calibrate.writing import milliseconds, place
@@ -40,19 +39,6 @@ def fit(
     talk(f"written: {path}", quiet)
     if profile.axes == ("batch",):
         talk(f"in a scenario: service: {{TYPE: {{kind: profile, profile: {path}}}}}", quiet)
-
-
-def published(
-    file: Annotated[
-        Path, typer.Argument(metavar="CSV", help="Batch latencies gathered from NVIDIA/DeepLearningExamples.")
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write into.")] = Path(),
-    quiet: options.Quiet = False,
-) -> None:
-    """Make the published profiles again from the figures they were made of."""
-    for profile in published_profiles(file):
-        save_profile(profile, out / f"{profile.name}.json")
-        talk(f"written: {out / profile.name}.json", quiet)
 
 
 def _profile_sheet(profile: Profile) -> Sheet:
