@@ -9,6 +9,7 @@ import pytest
 from sampled import DAYS, Law, lognormal, sampled
 from scipy import stats
 
+from calibration.axes import AxisName
 from calibration.fitting.grid import LEAST_ROUNDS
 from calibration.fitting.jitter import LEVELS
 from calibration.fitting.recipe import fit
@@ -314,13 +315,14 @@ def test_a_second_axis_is_a_plane_that_is_cut_where_it_is_asked_for(tmp_path: Pa
         table = profile.table(wanted=Wanted(at={"seq": seq}))
         truth = 1e6 + (2e5 + 1e4 * seq) * np.arange(1, 9)
         np.testing.assert_allclose(table.work_ns[:, middle], truth, rtol=0.01)
-    for at, problem in (
-        (None, "nothing says where"),
+    wrong: list[tuple[dict[AxisName, int], str]] = [
+        ({}, "nothing says where"),
         ({"seq": 256}, "was not measured at 256 tokens"),
-        ({"sek": 1}, "does not vary"),
-    ):
+        ({"threads": 1}, "does not vary"),
+    ]
+    for at, problem in wrong:
         with pytest.raises(InputError, match=problem):
-            profile.table(at=at)
+            profile.table(wanted=Wanted(at=at))
 
 
 def test_steps_of_a_language_model_become_terms(tmp_path: Path) -> None:

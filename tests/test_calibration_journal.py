@@ -13,7 +13,9 @@ import pytest
 from calibration.measuring import Plan, grid_plan, measure
 from calibration.measuring.fresh import fresh_starts
 from calibration.measuring.journal import Entry
+from calibration.samples import read_samples
 from simulator.errors import InputError, MeasurementError
+from ui.cli import main
 
 _MODEL = """
 import time
@@ -96,6 +98,17 @@ def test_fresh_processes_are_watched_from_their_start(plan: Plan) -> None:
     broken = plan.model_copy(update={"subject": "sleeper_of_a_test:Nobody"})
     with pytest.raises(MeasurementError, match=r"a fresh process ended with 1: .*no function 'Nobody'"):
         fresh_starts(broken, 1)
+
+
+def test_the_measuring_process_tells_its_own_start_once(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2):
+        words = ["calibrate", "measure", plan.subject, "--batches", "1", "--rounds", "2", "--probe", "0"]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "-o", f"{number}.parquet"])
+        assert not ended.value.code
+        assert ("from the start of a process until it serves" in capsys.readouterr().out) == (number == 1)
+    first, second = (read_samples(Path(f"{number}.parquet")).samples.session for number in (1, 2))
+    assert (len(first.cold), len(second.cold)) == (1, 0)
 
 
 def test_cut_or_not_the_rounds_have_the_same_order(plan: Plan, tmp_path: Path) -> None:

@@ -324,6 +324,7 @@ def test_fewer_rounds_end_a_measurement_with_what_is_there(
         (("measure", "cnn", "--threads", "1,1"), "are no values of threads"),
         (("measure", "cnn", "--body", "x"), "--body: a torch model knows no such setting"),
         (("measure", "cnnn"), "did you mean 'cnn'"),
+        (("measure", "cnn", "-o", "a.journal"), "is the name of a journal"),
         (("measure", "cnn", "-o", "no/such/folder/x", "--batches", "1", "--rounds", "1"), "cannot be written"),
         (("fit", "none.parquet"), "there is no such samples file"),
     ],

@@ -213,6 +213,14 @@ def cut(name: str) -> Callable[[Path], None]:
     return spoil
 
 
+def unmade(record: Path) -> None:
+    def forget(facts: Any) -> None:
+        for part in facts["slices"]:
+            part["subjects"].clear()
+
+    rewrite(record, forget)
+
+
 def garbled(record: Path) -> None:
     content = bytearray((record / "calls.csv.gz").read_bytes())
     content[200:210] = bytes(10)
@@ -231,6 +239,18 @@ def garbled(record: Path) -> None:
         (lambda record: rewrite(record, lambda facts: facts.pop("seed")), "facts.json: seed: "),
         (lambda record: rewrite(record, lambda facts: facts.update(rounds=3)), "is not the sum of the rounds"),
         (lambda record: rewrite(record, lambda facts: facts["subjects"].pop()), "cell: holds numbers that are not"),
+        (
+            lambda record: rewrite(record, lambda facts: facts["subjects"][0]["points"].append({"seq": 1})),
+            "facts.json: subjects.0: the points do not lie on the same axes",
+        ),
+        (
+            unmade,
+            "facts.json: slices: no slice says how mlp was made",
+        ),
+        (
+            lambda record: rewrite(record, lambda facts: facts["subjects"][0]["points"].__setitem__(1, {"batch": 1})),
+            "facts.json: ",
+        ),
         (
             lambda record: rewrite_calls(record, lambda text: text.replace("wall_ns", "wall")),
             "has not the columns phase, process",

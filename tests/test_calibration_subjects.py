@@ -1,3 +1,4 @@
+import gc
 import http.server
 import importlib
 import json
@@ -74,6 +75,21 @@ def test_an_estimator_that_says_nothing_of_its_inputs_is_one_line(mine: Any) -> 
     assert "nothing says what the inputs of this model are" in _complaint("mine:make")
     assert _measured("mine:make", setting={"input_shape": [3]}).session.subject.inputs == "nx3"
     assert "--stages: a model with predict knows no such setting" in _complaint("mine:make", {"stages": True})
+
+
+def test_a_call_that_the_garbage_collector_disturbed_is_tagged(mine: Any) -> None:
+    class Collecting:
+        def example_inputs(self, batch: int) -> Any:
+            return [0] * batch
+
+        def predict(self, rows: Any) -> Any:
+            return gc.collect(0) if len(rows) == 2 else 0
+
+    mine.make = Collecting
+    samples = _measured("mine:make", rounds=20)
+    assert np.all(samples.measured((2,), "collected") == 1)
+    assert np.sum(samples.measured((1,), "collected")) <= 2
+    assert not gc.callbacks or all("Stopwatch" not in repr(function) for function in gc.callbacks)
 
 
 # An ONNX file.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from calibration.axes import AxisName
 from calibration.environment import Cpu, Environment, Gpu, Loads, TorchFacts
@@ -20,6 +20,12 @@ class Planned(Record):
     dtype: str
     mode: str
     points: Annotated[list[dict[AxisName, Counter]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(list(point) != list(self.points[0]) for point in self.points):
+            raise ValueError("the points do not lie on the same axes")
+        return self
 
 
 class Made(Record):

@@ -46,8 +46,16 @@ def gather(folder: Path) -> dict[str, Samples]:
     for place, planned in enumerate(facts.subjects):
         mine = _Mine(facts, place, first, calls, readings)
         first += len(planned.points)
-        if mine.cells:
+        if not mine.cells:
+            continue
+        if not mine.made:
+            problem = f"no slice says how {planned.network} was made"
+            raise InputError(problem, file=folder / "facts.json", path="slices", fix=_FIX)
+        try:
             found[f"{planned.network}-{planned.dtype}-{planned.mode}"] = mine.samples()
+        except ValidationError as error:
+            where, problem = problems(error)[0]
+            raise InputError(problem, file=folder / "facts.json", path=where, fix=_FIX) from None
     if not found:
         raise InputError("holds no complete round", file=folder, fix="run calibration.standalone again; it goes on")
     return found
@@ -114,7 +122,8 @@ class _Mine:
     def __init__(
         self, facts: Facts, place: int, first: int, calls: dict[str, Any], readings: dict[str, Integers]
     ) -> None:
-        self._facts, self._planned, self._place = facts, facts.subjects[place], place
+        self._facts, self._planned = facts, facts.subjects[place]
+        self.made = [(part, one) for part in facts.slices for one in part.subjects if one.subject == place]
         points, wanted = self._planned.points, calls["cell"]
         ours = (wanted >= first) & (wanted < first + len(points))
         self._calls = {name: values[ours] for name, values in calls.items()}
@@ -122,16 +131,25 @@ class _Mine:
         self._first, self._readings = first, readings
 
     def _keep_whole_rounds(self) -> list[int]:
-        """The most cells that any process measured; of a process that had no time or room for all, nothing is kept."""
+        """Cells, and the processes that measured all of them: those that come to the most calls.
+
+        A process may have had no time or no room for some cells; the fit asks for every cell in every round.
+        """
         calls = self._calls
         timed = calls["round"] >= 0
         by_process = {
-            process: set(calls["cell"][timed & (calls["process"] == process)].tolist())
+            process: frozenset(calls["cell"][timed & (calls["process"] == process)].tolist())
             for process in sorted(set(calls["process"].tolist()))
         }
-        cells = max(by_process.values(), key=len, default=set())
-        whole = [process for process, measured in by_process.items() if measured >= cells]
-        kept = np.isin(calls["process"], whole) & np.isin(calls["cell"], sorted(cells))
+
+        def whole(cells: frozenset[int]) -> list[int]:
+            return [process for process, measured in by_process.items() if measured >= cells]
+
+        def worth(cells: frozenset[int]) -> int:
+            return len(cells) * sum(self._facts.slices[process].rounds for process in whole(cells))
+
+        cells = max(by_process.values(), key=worth, default=frozenset())
+        kept = np.isin(calls["process"], whole(cells)) & np.isin(calls["cell"], sorted(cells))
         self._calls = {name: values[kept] for name, values in calls.items()}
         return sorted(cells)
 
@@ -150,10 +168,9 @@ class _Mine:
 
     def _session(self, axes: tuple[AxisName, ...]) -> Session:
         facts, slices = self._facts, self._facts.slices
-        made = [(part, one) for part in slices for one in part.subjects if one.subject == self._place]
         probes = tuple(self._probes())
         return Session(
-            subject=self._subject(made[0][1]),
+            subject=self._subject(self.made[0][1]),
             environment=facts.environment.environment(),
             protocol=self._protocol(axes),
             load=self._load(probes),
@@ -166,7 +183,7 @@ class _Mine:
                 finished_utc=slices[-1].finished_utc,
             ),
             # Only the first model that a process builds finds the process fresh.
-            cold=tuple(filter(None, (_start(part, one) for part, one in made if part.subjects[0] is one))),
+            cold=tuple(filter(None, (_start(part, one) for part, one in self.made if part.subjects[0] is one))),
             probes=probes,
         )
 

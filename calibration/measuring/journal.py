@@ -79,7 +79,6 @@ class Journal:
     """Writes entries behind each other and keeps them at hand; without a path, only at hand."""
 
     def __init__(self, path: Path | None, header: Header) -> None:
-        self.path = path
         self._file = _open(path) if path else None
         try:
             old = _read(self._file, path) if self._file and path else None
@@ -111,12 +110,6 @@ class Journal:
         """Lets another process go on with it."""
         if self._file:
             self._file.close()
-
-    def remove(self) -> None:
-        """Once everything in it stands in a samples file."""
-        self.close()
-        if self.path:
-            self.path.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> IO[bytes]:

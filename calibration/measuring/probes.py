@@ -12,11 +12,11 @@ from itertools import groupby, pairwise
 from calibration.environment import Load, Probe, Spread, read_fact
 from calibration.measuring.nvml import GpuMeter
 
-_EVERY_NS = 2_000_000_000
+_EVERY_NS, _EVERY_NS_ON_GPU = 5_000_000_000, 1_000_000_000
 
 
 class Prober:
-    """Reads the host at most every two seconds: a reading takes a fraction of a millisecond, between two rounds."""
+    """Reads the host every five seconds, a GPU every second: some tenths of a millisecond, between two rounds."""
 
     def __init__(self, process: int = 0, gpu: GpuMeter | None = None) -> None:
         self._process, self._gpu = process, gpu
@@ -30,7 +30,7 @@ class Prober:
     def read(self) -> Probe:
         """The host now."""
         at = time.perf_counter_ns() - self._origin
-        self._due = at + _EVERY_NS
+        self._due = at + (_EVERY_NS_ON_GPU if self._gpu else _EVERY_NS)
         total, busy, steal = _ticks()
         return Probe(
             process=self._process,

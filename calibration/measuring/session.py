@@ -6,7 +6,6 @@ round times every point once, in a fresh random order (randomised complete block
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,7 +22,7 @@ from calibration.measuring.nvml import GpuMeter
 from calibration.measuring.plan import OPTIONS, Plan
 from calibration.measuring.probes import Prober, load
 from calibration.samples import FreshStart, Protocol, Samples, Session
-from calibration.subjects import Stage, Target, import_for, open_subject
+from calibration.subjects import Stage, Target, import_for, open_subject, taken_import
 from simulator.errors import InputError, MeasurementError
 from simulator.streams import Integers
 
@@ -83,13 +82,13 @@ class Opened:
     """A subject that was set up, and how long that took."""
 
     def __init__(self, plan: Plan) -> None:
-        began, known = time.perf_counter_ns(), "torch" in sys.modules
-        imported_any = import_for(plan.subject)
-        imported = time.perf_counter_ns()
+        import_for(plan.subject)
+        imported, began = taken_import(plan.subject), time.perf_counter_ns()
         self.target: Target = open_subject(plan.subject, plan.setting)
-        self.fresh = imported_any and not (known and self.target.torch)
+        self._build_ns = time.perf_counter_ns() - began
+        self._import_ns = imported.took_ns if imported else 0
+        self.fresh = imported is not None and not (imported.torch_known and self.target.torch)
         """Whether what the subject runs on had to be imported."""
-        self._import_ns, self._build_ns = imported - began, time.perf_counter_ns() - imported
 
     def start(self, first_call_ns: int, warm_up_ns: int) -> FreshStart:
         """The whole way of this process until it could serve."""

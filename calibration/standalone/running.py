@@ -23,7 +23,7 @@ _LEAST_WARM, _MOST_WARM, _STEADY, _WITHIN = 10, 50, 5, 0.1
 _RAMP_S, _EVERY_S = 1.0, 10.0
 _BUILDING = 0.6
 """Share of a run's time after which nothing more is built, so that what is ready can be measured."""
-_MARGIN_S = 2.0
+_MARGIN_S = 5.0
 PROTOCOL = {
     "design": "randomised complete blocks",
     "warmup": (
@@ -74,7 +74,6 @@ class Slice:
         }
         self._rows: list[str] = []
         self._kept = time.perf_counter()
-        self._cells = [(subject, point) for subject in subjects for point in subject.points]
         self._monitor: Monitor | None = None
         self.interrupted = False
 
@@ -104,35 +103,48 @@ class Slice:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _prepare(self) -> dict[int, Call]:
-        """The cells that are ready and warm; those that do not fit are left out, and why is written down."""
+        """The cells that are ready and warm; those that are not are left out, and why is written down."""
         calls: dict[int, Call] = {}
-        bench, number, per_cell = Bench(self._torch, self._device, self._seed), 0, 0.0
-        last = self._began + _BUILDING * (self._until - self._began)
+        bench, first = Bench(self._torch, self._device, self._seed), 0
+        self._build_until = self._began + _BUILDING * (self._until - self._began)
         for place, subject in enumerate(self._subjects):
-            built = None
-            try:
-                built = bench.build(subject)
-            except RuntimeError as error:
-                self._leave_out(subject, None, error)
-            for point in subject.points:
-                cell, number = number, number + 1
-                if built is None or self.interrupted:
-                    continue
-                if time.perf_counter() + per_cell > last:
-                    self._leave_out(subject, point, "the time for building was over")
-                    continue
-                began = time.perf_counter()
-                try:
-                    calls[cell] = self._warmed(cell, bench, subject, point, built)
-                except Exception as error:  # out of memory, or what a mode cannot do: the other cells go on
-                    self._leave_out(subject, point, error)
-                    self._free()
-                per_cell = time.perf_counter() - began
-            if built is not None:
+            if self.interrupted:
+                break
+            if time.perf_counter() > self._build_until:
+                self._leave_out(subject, None, "the time for building was over")
+            elif built := self._built(bench, subject):
+                calls |= self._warmed(bench, subject, first, built)
                 self._record["subjects"].append({"subject": place, **built})
+            first += len(subject.points)
         return calls
 
-    def _warmed(self, cell: int, bench: Bench, subject: Planned, point: dict[str, int], built: dict[str, Any]) -> Call:
+    def _built(self, bench: Bench, subject: Planned) -> dict[str, Any] | None:
+        try:
+            return bench.build(subject)
+        except RuntimeError as error:  # out of memory: the other subjects go on
+            self._leave_out(subject, None, error)
+            self._free()
+            return None
+
+    def _warmed(self, bench: Bench, subject: Planned, first: int, built: dict[str, Any]) -> dict[int, Call]:
+        calls: dict[int, Call] = {}
+        took = 0.0
+        for cell, point in enumerate(subject.points, first):
+            if self.interrupted:
+                break
+            began = time.perf_counter()
+            if began + took > self._build_until:
+                self._leave_out(subject, point, "the time for building was over")
+                continue
+            try:
+                calls[cell] = self._warm(cell, bench, subject, point, built)
+            except Exception as error:  # out of memory, or what a mode cannot do: the other cells go on
+                self._leave_out(subject, point, error)
+                self._free()
+            took = time.perf_counter() - began
+        return calls
+
+    def _warm(self, cell: int, bench: Bench, subject: Planned, point: dict[str, int], built: dict[str, Any]) -> Call:
         began, cuda = time.perf_counter_ns(), self._device == "cuda"
         rows, held = [], 0
         if cuda:

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from calibration.subjects.base import (
@@ -50,6 +52,7 @@ __all__ = [
     "load_torch",
     "open_subject",
     "parse_shape",
+    "taken_import",
 ]
 
 
@@ -86,27 +89,42 @@ def _is_module(made: Any) -> bool:
     return torch is not None and isinstance(made, torch.nn.Module)
 
 
-def import_for(name: str) -> bool:
-    """Imports what a subject runs on, and says whether anything new had to be."""
-    before = len(sys.modules)
+@dataclass(frozen=True)
+class Imported:
+    """What importing for a subject took, once in a process."""
+
+    took_ns: int
+    torch_known: bool
+    """Whether torch had been there before."""
+
+
+_imports: dict[str, Imported] = {}
+
+
+def import_for(name: str) -> None:
+    """Imports what a subject runs on; `taken_import` then says how long that took."""
+    before, known, began = len(sys.modules), "torch" in sys.modules, time.perf_counter_ns()
     if name.startswith((PREFIX, "http://", "https://")):
-        return False
+        return
     if name.endswith(".onnx"):
         load_onnxruntime()
     elif ":" in name:
         find_factory(name)
     else:
         load_torch()
-    return len(sys.modules) > before
+    if len(sys.modules) > before:
+        _imports[name] = Imported(time.perf_counter_ns() - began, known)
+
+
+def taken_import(name: str) -> Imported | None:
+    """What importing for a subject took, if anything had to be; it is told once, as a process is fresh once."""
+    return _imports.pop(name, None)
 
 
 def found_device(name: str) -> Literal["cpu", "cuda"]:
     """Where a subject runs if nobody says: a torch model on a CUDA GPU where torch finds one."""
-    if name.startswith((PREFIX, "http://", "https://")) or name.endswith(".onnx"):
+    import_for(name)
+    torch = sys.modules.get("torch")
+    if torch is None or name.startswith((PREFIX, "http://", "https://")) or name.endswith(".onnx"):
         return "cpu"
-    if ":" in name:
-        find_factory(name)
-        torch = sys.modules.get("torch")
-    else:
-        torch = load_torch()
-    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -132,16 +132,20 @@ def _run(subject: str, asked: _Pass, name: str | None = None, threads: int = 1) 
     sizes = [word.strip() for word in asked.batches.split(",")]
     if not all(word.isdecimal() and len(word) < 10 for word in sizes):
         raise InputError(f"{asked.batches!r} are not batch sizes", path="--batches", fix="write them such as 1,8")
+    used = asked.threads if asked.threads is not None else threads
+    words = ["headroom explain profile", subject, f"--batches {asked.batches}", f"--calls {asked.calls}"]
+    words += [f"--threads {used}", f"--seed {asked.seed}", f"--device {asked.device}"]
+    words += [f"--input-shape {asked.input_shape}"] if asked.input_shape else []
     return profile_model(
         subject,
         batches=[int(word) for word in sizes],
         calls=asked.calls,
-        threads=asked.threads if asked.threads is not None else threads,
+        threads=used,
         seed=asked.seed,
         device=asked.device.value,
         input_shape=parse_shape(asked.input_shape) if asked.input_shape else None,
         name=name,
-        command=f"headroom explain profile {subject} --batches {asked.batches} --calls {asked.calls}",
+        command=" ".join(words),
     )
 
 

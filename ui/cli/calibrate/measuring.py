@@ -77,6 +77,8 @@ def measure(
     if path.exists():
         raise InputError("exists already, and samples are never overwritten", file=path, fix="choose another -o")
     journal = path.with_suffix(".journal")
+    if journal == path:
+        raise InputError("is the name of a journal, not of samples", file=path, fix="name it such as a.samples.parquet")
     if journal.exists():
         talk(f"going on with {journal}", quiet)
     grade = _graded(probe, force, quiet) if probe and not journal.exists() else None
