@@ -59,13 +59,15 @@ _TAKES = {"thread_cpu": " of processor time", "cuda_event": " on the GPU"}
 def answer(profile: Profile) -> str:
     """The profile in a sentence: its middle cell, how sure that is, and how it is known."""
     cell = facts.middle(profile)
-    rest = ", ".join(f"{axis} {cell.at[axis]}" for axis in profile.axes if axis not in ("batch", "threads"))
+    device = _device(profile, cell)
+    told = {"batch", "threads" if "thread" in device else ""}
+    rest = ", ".join(f"{axis} {cell.at[axis]}" for axis in profile.axes if axis not in told)
     where = f"a batch of {cell.at['batch']}" if "batch" in cell.at else "a step"
     place = f"{where} ({rest})" if rest else where
     takes = f"takes {_told(profile, cell)}{_TAKES.get(profile.fit.clock, '')}"
     known = [profile.level, *([f"grade {profile.grade}"] if profile.grade else []), profile.status]
     doubt = "; p99 is indicative" if facts.indicative(profile) else ""
-    return f"{profile.subject.name}{_device(profile, cell)}: {place} {takes}; {', '.join(known)}{doubt}."
+    return f"{profile.subject.name}{device}: {place} {takes}; {', '.join(known)}{doubt}."
 
 
 def _told(profile: Profile, cell: Cell) -> str:
