@@ -6,7 +6,8 @@ import typer
 
 from ui.cli.calibrate.fitting import fit, published
 from ui.cli.calibrate.measuring import measure
+from ui.cli.calibrate.validating import validate
 
 app = typer.Typer(help="Measure how long a model's batches take here, and make a profile of it.", no_args_is_help=True)
-for command in (measure, fit, published):
+for command in (measure, fit, published, validate):
     app.command()(command)
