@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -27,26 +28,28 @@ LEVELS = np.linspace(0, 1, 41)
 
 @dataclass(frozen=True)
 class Alone:
-    """Calls by batch size, without the warm-up; nanoseconds."""
+    """Calls by batch size, without the warm-up."""
 
-    wall: dict[int, Integers]
-    cpu: dict[int, Integers]
+    clock: Literal["wall", "cpu"]
+    """Of the times: wall for what sleeps; else the thread's processor time, which other jobs of the host hardly move."""
+    times: dict[int, Integers]
+    """Nanoseconds."""
 
     def median(self, size: int) -> float:
-        """Wall time."""
-        return float(np.median(self.wall[size]))
+        """Of a batch size, in nanoseconds."""
+        return float(np.median(self.times[size]))
 
     def against(self, other: Alone) -> float:
         """How much slower than the other, over the sizes that both have: the middle of their ratios."""
-        return float(np.median([self.median(size) / other.median(size) for size in self.wall if size in other.wall]))
+        return float(np.median([self.median(size) / other.median(size) for size in self.times if size in other.times]))
 
     def table(self, ratio: float, largest: int) -> Table:
         """Service times for the engine: quantiles by batch size, `ratio` times as long as alone.
 
         Sizes that were not timed lie on straight lines between those that were.
         """
-        known = sorted(self.wall)
-        rows = np.array([np.quantile(self.wall[size], LEVELS) for size in known])
+        known = sorted(self.times)
+        rows = np.array([np.quantile(self.times[size], LEVELS) for size in known])
         sizes = np.arange(1, largest + 1)
         work = np.stack([np.interp(sizes, known, column) for column in rows.T], axis=1) * ratio
         return Table(
@@ -55,7 +58,7 @@ class Alone:
 
     def spread(self) -> float:
         """Standard deviation of the logarithm of a call over its median, by its quartiles: outliers do not move it."""
-        ratios = np.concatenate([np.log(times / np.median(times)) for times in self.wall.values()])
+        ratios = np.concatenate([np.log(times / np.median(times)) for times in self.times.values()])
         low, high = np.quantile(ratios, [0.25, 0.75])
         return float((high - low) / 1.349)
 
@@ -75,10 +78,9 @@ def time_alone(device: Device, sizes: Sequence[int], seconds: float, seed: int =
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise MeasurementError(f"{device.name} cannot be timed: {said}")
     calls = np.array(json.loads(done.stdout), dtype=np.int64)
-    by_size = {size: calls[calls[:, 0] == size] for size in sizes}
-    return Alone(
-        {size: rows[:, 1] for size, rows in by_size.items()}, {size: rows[:, 2] for size, rows in by_size.items()}
-    )
+    clock: Literal["wall", "cpu"] = "cpu" if device.model else "wall"
+    column = 2 if device.model else 1
+    return Alone(clock, {size: calls[calls[:, 0] == size, column] for size in sizes})
 
 
 def main() -> None:

@@ -142,6 +142,6 @@ def _line(times: Floats, *sizes: npt.NDArray[np.int64]) -> list[float]:
 
 
 def _ratio(found: Executions, alone: Alone) -> float:
-    wall = found.end - found.start
-    ratios = [np.median(wall[found.size == size]) / alone.median(size) for size in alone.wall if size in found.size]
+    took = found.took(alone.clock)
+    ratios = [np.median(took[found.size == size]) / alone.median(size) for size in alone.times if size in found.size]
     return float(np.median(ratios))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
+import os
 import re
 import resource
 import select
@@ -244,6 +246,8 @@ def main() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # under overload every waiting request has a connection
     gc.disable()
+    with contextlib.suppress(OSError):  # where the system allows it: the client stands for a machine of its own
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     endpoint = Endpoint(given.port, given.path, given.body, given.host)
     loop = asyncio.SelectorEventLoop(FineSelector())
     loop.run_until_complete(_drive(endpoint, np.load(given.schedule), given.log))

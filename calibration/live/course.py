@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,10 @@ class Executions:
         np.maximum.at(latest, batch, log["sent"][known])
         names = ("replica", "size", "start", "end", "cpu")
         return cls(*(log[name][known][first] for name in names), earliest, latest)
+
+    def took(self, clock: Literal["wall", "cpu"]) -> Integers:
+        """Nanoseconds of each batch by a clock."""
+        return self.cpu if clock == "cpu" else self.end - self.start
 
     def rows(self) -> Integers:
         """As `Course` has them."""

@@ -65,16 +65,16 @@ def _edges(course: Course) -> Floats:
 
 def cells(alone: Alone, probed: Executions) -> tuple[Cell, ...]:
     """The batch sizes that were timed alone, and what each would be if it had not been."""
-    sizes = np.array(sorted(alone.wall))
+    sizes = np.array(sorted(alone.times))
     medians = np.array([alone.median(size) for size in sizes.tolist()])
-    wall = probed.end - probed.start
+    took = probed.took(alone.clock)
     found = []
     for place, size in enumerate(sizes.tolist()):
         others = np.arange(len(sizes)) != place
         left_out = medians[place]
         if others.sum() > 1:
             left_out = np.polyval(np.polyfit(sizes[others], medians[others], 1), size)
-        own = wall[probed.size == size]
+        own = took[probed.size == size]
         in_place = float(np.median(own)) / 1e6 if len(own) else None
         found.append(Cell(size=size, alone=medians[place] / 1e6, in_place=in_place, left_out=float(left_out) / 1e6))
     return tuple(found)
