@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calibration.live.comparison import mape
+from calibration.live.comparison import mean_error
 from calibration.live.course import FIGURES
 from calibration.live.ranking import change
 from calibration.live.record import LEVELS, Comparison, Validation
@@ -44,13 +44,17 @@ def _causes(found: Validation) -> Sheet:
     causes = found.causes
     rows = [
         ("capacity, measured", f"{found.capacity:.1f}/s"),
-        ("capacity, simulated", f"{found.capacity_simulated:.1f}/s ({_signed(found.capacity_simulated / found.capacity - 1)})"),
+        (
+            "capacity, simulated",
+            f"{found.capacity_simulated:.1f}/s ({_signed(found.capacity_simulated / found.capacity - 1)})",
+        ),
         ("way to an idle server", _ms(causes.forward)),
         ("timer late by", _ms(causes.late)),
         ("way back", f"{_ms(causes.back)} + {_ms(causes.back_per_request)} x batch"),
         (
             "gap between batches",
-            f"{_ms(causes.gap)} + {_ms(causes.gap_per_previous)} x batch before + {_ms(causes.gap_per_next)} x batch after",
+            f"{_ms(causes.gap)} + {_ms(causes.gap_per_previous)} x batch before"
+            f" + {_ms(causes.gap_per_next)} x batch after",
         ),
         ("device in the server against alone", f"{causes.service_ratio:.3f}"),
     ]
@@ -58,20 +62,19 @@ def _causes(found: Validation) -> Sheet:
 
 
 def _runs(found: Validation) -> Sheet:
-    rows = []
-    for run in found.runs:
-        rows.append(
-            (
-                f"{run.load:.0%}",
-                f"{run.rate:.1f}/s",
-                str(run.requests),
-                str(run.refused + run.lost),
-                f"{run.lag[0]:.2f}, {run.lag[2]:.2f}",
-                f"{run.canary_before:.3f}, {run.canary_after:.3f}",
-                f"{run.stalls}, {run.stalled_ms:.0f} ms" if run.stalls else "none",
-                "; ".join(run.void) or "no",
-            )
+    rows = [
+        (
+            f"{run.load:.0%}",
+            f"{run.rate:.1f}/s",
+            str(run.requests),
+            str(run.refused + run.lost),
+            f"{run.lag[0]:.2f}, {run.lag[2]:.2f}",
+            f"{run.canary_before:.3f}, {run.canary_after:.3f}",
+            f"{run.stalls}, {run.stalled_ms:.0f} ms" if run.stalls else "none",
+            "; ".join(run.void) or "no",
         )
+        for run in found.runs
+    ]
     columns = ("load", "rate", "requests", "unanswered", "client late p50, p99, ms", "canary", "stalls", "void")
     return Sheet("Runs of the real server", columns, tuple(rows))
 
@@ -100,7 +103,7 @@ def _errors(found: Validation) -> Sheet:
 def _accuracy(found: Validation) -> Sheet:
     rows = []
     for level in LEVELS:
-        errors = [mape(found.comparisons, level, figure) for figure in FIGURES]
+        errors = [mean_error(found.comparisons, level, figure) for figure in FIGURES]
         apart = [one for one in found.distances if one.level == level and one.load < 1]
         if any(error is not None for error in errors):
             worst = [max((getattr(one, name) for one in apart), default=None) for name in ("w1_over_mean", "ks", "qq")]

@@ -31,7 +31,7 @@ class Alone:
     """Calls by batch size, without the warm-up."""
 
     clock: Literal["wall", "cpu"]
-    """Of the times: wall for what sleeps; else the thread's processor time, which other jobs of the host hardly move."""
+    """Of the times: wall for what sleeps, else the thread's processor time, which other jobs hardly move."""
     times: dict[int, Integers]
     """Nanoseconds."""
 
@@ -52,9 +52,7 @@ class Alone:
         rows = np.array([np.quantile(self.times[size], LEVELS) for size in known])
         sizes = np.arange(1, largest + 1)
         work = np.stack([np.interp(sizes, known, column) for column in rows.T], axis=1) * ratio
-        return Table(
-            name="timed alone", level="measured", levels=LEVELS, work_ns=np.ceil(work).astype(np.int64)
-        )
+        return Table(name="timed alone", level="measured", levels=LEVELS, work_ns=np.ceil(work).astype(np.int64))
 
     def spread(self) -> float:
         """Standard deviation of the logarithm of a call over its median, by its quartiles: outliers do not move it."""

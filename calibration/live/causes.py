@@ -114,11 +114,13 @@ def _forward(found: Executions, setup: Setup) -> tuple[float, float]:
         raise MeasurementError("no request came to an idle server, so the way to it is not known")
     if not waits:
         return float(np.median((found.start - found.first_sent)[idle])), 0.0
-    forward = float(np.median((found.start - found.last_sent)[full]))
     due = idle & (found.size == 1)
     if not due.any():
         raise MeasurementError("no request was alone on an idle server, so its timer is not known")
-    return forward, float(np.median((found.start - found.first_sent)[due])) - setup.max_delay - forward
+    alone = float(np.median((found.start - found.first_sent)[due])) - setup.max_delay
+    # The last request of a burst waits for the others' handling; a timer is never early.
+    forward = min(alone, float(np.median((found.start - found.last_sent)[full])))
+    return forward, alone - forward
 
 
 def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np.bool_]:
@@ -129,7 +131,8 @@ def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np
         staged = full
     else:
         staged = full | (complete + setup.max_delay < found.end[:-1])
-    return found.followed() & staged & (complete < found.end[:-1])
+    pure: npt.NDArray[np.bool_] = found.followed() & staged & (complete < found.end[:-1])
+    return pure
 
 
 def _line(times: Floats, *sizes: npt.NDArray[np.int64]) -> list[float]:

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ HEAD_START = SECOND // 5
 PATIENCE = 15.0
 """Seconds after the last request until what is still unanswered is given up."""
 EARLY = 150_000
-"""Nanoseconds before a request is due at which the client wakes up, and from which it looks at the clock all the time."""
+"""Nanoseconds before a request is due at which the client wakes up, and then looks at the clock all the time."""
 LOST = 0
 """The status of a request that got no answer."""
 WARM_CONNECTIONS = 32
@@ -84,7 +83,11 @@ def drive(endpoint: Endpoint, schedule: Integers) -> Log:
         np.save(times, schedule)
         words = [sys.executable, "-m", __name__, str(times), str(log), str(endpoint.port), endpoint.path]
         done = subprocess.run(
-            [*words, endpoint.body, endpoint.host], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            [*words, endpoint.body, endpoint.host],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         if done.returncode or not log.exists():
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
@@ -223,8 +226,8 @@ class Load:
                 row[:] = [int(word) for word in found[1].split(b",")]
         known = stamps[:, 3:5] >= 0
         stamps[:, 3:5] -= np.where(known, self.origin, 0)
-        since: Callable[[list[int]], list[int]] = lambda times: [t - self.origin if t >= 0 else -1 for t in times]
-        rows = [self.schedule, since(self.sent), since(self.done), self.status, *stamps.T]
+        sent, done = ([time - self.origin if time >= 0 else -1 for time in times] for times in (self.sent, self.done))
+        rows = [self.schedule, sent, done, self.status, *stamps.T]
         return {name: np.asarray(row, dtype=np.int64) for name, row in zip(COLUMNS, rows, strict=True)}
 
 

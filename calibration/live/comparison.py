@@ -57,7 +57,9 @@ def void(lag: Integers, course: Course, before: float, after: float) -> tuple[st
     if abs(after / before - 1) > MOVED:
         reasons.append(f"the device alone took {after / before:.2f} times as long after the run as before")
     elif max(abs(before - 1), abs(after - 1)) > MOVED:
-        reasons.append(f"the device alone took {max(before, after, key=lambda r: abs(r - 1)):.2f} times as long as at first")
+        reasons.append(
+            f"the device alone took {max(before, after, key=lambda r: abs(r - 1)):.2f} times as long as at first"
+        )
     return tuple(reasons)
 
 
@@ -129,7 +131,7 @@ def _resampled(runs: int) -> Integers:
 
 def _figures(runs: Sequence[Sequence[Course]], draws: Integers) -> Mapping[str, Floats]:
     """FIGURES of all runs together, one value for each row of `draws`; each run may have several courses."""
-    latency, of_request, size, of_batch = ([] for _ in range(4))  # type: ignore[var-annotated]  # lists of arrays
+    latency, of_request, size, of_batch = ([] for _ in range(4))
     for number, courses in enumerate(runs):
         for course in courses:
             served = course.counted & np.isfinite(course.latency)
@@ -189,7 +191,7 @@ def distance(level: Level, load: float, real: Sequence[Course], simulated: Seque
     )
 
 
-def mape(rows: Sequence[Comparison], level: Level, figure: str) -> float | None:
+def mean_error(rows: Sequence[Comparison], level: Level, figure: str) -> float | None:
     """Mean of the errors' sizes over the loads where the figure means something; None where there is none."""
     errors = [
         abs(one.error)

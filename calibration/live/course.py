@@ -1,4 +1,4 @@
-"""What happened to a schedule of requests, on a real server or in the simulator, in one form: so they can be compared."""
+"""What happened to a schedule of requests, on a real server or in the simulator: in one form, to be compared."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class Course:
         if not len(served) or not len(sizes):
             return dict.fromkeys(FIGURES, np.nan)
         quantiles = np.quantile(served, list(QUANTILES.values())).tolist()
-        return dict(zip(FIGURES, [float(served.mean()), *quantiles, self.throughput(), float(sizes.mean())], strict=True))
+        return dict(
+            zip(FIGURES, [float(served.mean()), *quantiles, self.throughput(), float(sizes.mean())], strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Executions:
         np.minimum.at(earliest, batch, log["sent"][known])
         np.maximum.at(latest, batch, log["sent"][known])
         names = ("replica", "size", "start", "end", "cpu")
-        return cls(*(log[name][known][first] for name in names), earliest, latest)
+        replica, size, start, end, cpu = (log[name][known][first] for name in names)
+        return cls(replica, size, start, end, cpu, earliest, latest)
 
     def took(self, clock: Literal["wall", "cpu"]) -> Integers:
         """Nanoseconds of each batch by a clock."""
@@ -101,7 +104,8 @@ class Executions:
 
     def followed(self) -> npt.NDArray[np.bool_]:
         """By batch but the last: whether the next one is of the same replica."""
-        return self.replica[1:] == self.replica[:-1]
+        same: npt.NDArray[np.bool_] = self.replica[1:] == self.replica[:-1]
+        return same
 
 
 def measured(log: Log, since: int, until: int) -> Course:

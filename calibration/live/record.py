@@ -16,8 +16,6 @@ from calibration.live.servers import Setup
 from simulator.component import Record, problems
 from simulator.errors import InputError
 
-SCHEMA_VERSION = "1.0.0"
-
 Level = Literal["V1", "V2", "V2 stalls", "V3"]
 LEVELS: dict[Level, str] = {
     "V1": "the device's measured speed at true time: the queue and the batcher alone",
@@ -162,7 +160,7 @@ class Validation(Record):
     """A real server against the simulator."""
 
     format: Literal["validation"] = "validation"
-    schema_version: Literal["1.0.0"] = SCHEMA_VERSION
+    schema_version: Literal["1.0.0"] = "1.0.0"
     provenance: Provenance
     host: Load
     device: Device

@@ -198,9 +198,7 @@ class _Work:
             service = calibrated.alone.table(calibrated.causes.service_ratio, setup.max_batch)
             found = prediction.Model(setup, calibrated.causes, service).simulate(real.arrived, real.since, real.until)
             simulated = float(np.mean([one.figures()["p95"] for one in found]))
-            rows.append(
-                Variant(setup=setup, rate=rate, measured_p95=real.figures()["p95"], simulated_p95=simulated)
-            )
+            rows.append(Variant(setup=setup, rate=rate, measured_p95=real.figures()["p95"], simulated_p95=simulated))
         return ranking.decide(rows)
 
 

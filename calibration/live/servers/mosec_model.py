@@ -1,4 +1,4 @@
-"""What mosec runs: `python -m calibration.live.servers.mosec_model` is the server, and imports mosec, which may be missing."""
+"""What mosec runs, as `python -m calibration.live.servers.mosec_model`: it imports mosec, which may be missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Model(Worker):
     """Answers every request with the stamps of its batch."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # mosec leaves it untyped
         self.device = DeviceWorker.from_environment(LARGEST)
 
     def deserialize(self, data: bytes) -> bytes:
@@ -39,9 +39,9 @@ class Model(Worker):
 
 def main() -> None:
     """Serves until it is stopped."""
-    server = Server()
+    server = Server()  # type: ignore[no-untyped-call]
     server.append_worker(Model, num=1, max_batch_size=LARGEST, max_wait_time=int(os.environ[WAIT]))
-    server.run()
+    server.run()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from calibration.live.client import Endpoint
+from calibration.live.course import OK
 from calibration.live.device import Device
 from calibration.live.servers import haproxy, mosec, triton
 from calibration.live.servers.setup import Setup
@@ -41,7 +43,7 @@ def serving(setup: Setup, device: Device, tritonserver: Path | None = None) -> I
                 words, variables = mosec.command(setup, port)
                 endpoint = mosec.endpoint(port)
             else:
-                words, variables = triton.command(setup, device, port, own, tritonserver)
+                words, variables = triton.command(setup, port, own, tritonserver)
                 endpoint = triton.endpoint(port)
             environment = {**device.environment(replica), **variables}
             stack.enter_context(_running(words, environment, endpoint, own / "log", setup.server))
@@ -80,24 +82,27 @@ def _running(
 
 
 def _await(process: subprocess.Popen[bytes], endpoint: Endpoint, log: Path, name: str) -> None:
-    until = time.monotonic() + STARTING
+    until, said = time.monotonic() + STARTING, ""
     while time.monotonic() < until:
         if process.poll() is not None:
             raise MeasurementError(f"{name} ended while it started: {_last_words(log)}")
         with contextlib.suppress(OSError, http.client.HTTPException):
             asked = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=5)
             asked.request("POST", endpoint.path, endpoint.body, {"Content-Type": "application/json"})
-            answered = asked.getresponse().status
+            answered = asked.getresponse()
+            said = f"{answered.status} {answered.read()[:300]!r}"
             asked.close()
-            if answered == 200:
+            if answered.status == OK:
                 return
         time.sleep(0.1)
-    raise MeasurementError(f"{name} did not answer within {STARTING:g} s: {_last_words(log)}")
+    raise MeasurementError(f"{name} did not answer within {STARTING:g} s: {said or _last_words(log)}")
 
 
 def _last_words(log: Path) -> str:
+    """The last line that speaks of an error; else the last one."""
     said = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return said[-1][:300] if said else "it said nothing"
+    telling = [line for line in said if re.search(r"Error\b|failed to load .*: |\[ALERT\]", line)]
+    return (telling or said or ["it said nothing"])[-1][:300]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,6 @@ from calibration.live.servers import BALANCERS, Setup
 from calibration.live.validation import Plan
 from calibration.live.validation import validate as run_validation
 from calibration.profile import find_profile, load_profile
-from scenarios.sheet import Sheet
 from scenarios.validation_sheets import sentence, sheets
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
@@ -69,9 +68,7 @@ def validate(
     profile: Annotated[
         str | None, typer.Option("--profile", metavar="PROFILE", help="Also predict from this profile: level V3.")
     ] = None,
-    input_shape: Annotated[
-        str | None, typer.Option("--input-shape", metavar="SHAPE", help="As for `measure`.")
-    ] = None,
+    input_shape: Annotated[str | None, typer.Option("--input-shape", metavar="SHAPE", help="As for `measure`.")] = None,
     triton: Annotated[
         Path | None,
         typer.Option("--triton", metavar="FOLDER", help="Virtual environment with nvidia-pytriton, if not on PATH."),
@@ -79,7 +76,9 @@ def validate(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of arrivals, device and weights.")] = 1,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help=f"Loads {QUICK_LOADS}, {QUICK_SECONDS:g} s each, no other settings: a first look."),
+        typer.Option(
+            "--quick", help=f"Loads {QUICK_LOADS}, {QUICK_SECONDS:g} s each, no other settings: a first look."
+        ),
     ] = False,
     out: Annotated[
         Path | None,
