@@ -140,21 +140,24 @@ class Connection(asyncio.Protocol):
         """The server closed it: what was on it is lost."""
         if self in self.load.idle:
             self.load.idle.remove(self)
-        if self.request >= 0:
+        if self.request >= 0 and not self.load.ended:
             self.load.answered(self.request, time.monotonic_ns(), LOST, b"")
 
 
 class Load:
     """A schedule being sent."""
 
-    def __init__(self, endpoint: Endpoint, schedule: Integers) -> None:
+    def __init__(self, endpoint: Endpoint, schedule: Integers, patience: float = PATIENCE) -> None:
+        self.patience = patience
         self.endpoint, self.text = endpoint, endpoint.request()
         self.schedule = schedule.tolist()
         count = len(self.schedule)
         self.sent, self.done, self.status = [-1] * count, [-1] * count, [LOST] * count
         self.bodies: list[bytes] = [b""] * count
         self.idle: list[Connection] = []
-        self.connections = self.next = self.answers = self.origin = 0
+        self.open: list[Connection] = []
+        self.ended = False
+        self.next = self.answers = self.origin = 0
         self.loop = asyncio.get_running_loop()
         self.over = self.loop.create_future()
         self.dialling: set[asyncio.Task[None]] = set()
@@ -166,15 +169,19 @@ class Load:
         self.origin = time.monotonic_ns() + HEAD_START
         self._wait()
         last = (self.schedule[-1] + HEAD_START) / SECOND
-        _, late = await asyncio.wait([self.over], timeout=last + PATIENCE)
-        for one in late:
-            one.cancel()
+        _, late = await asyncio.wait([self.over], timeout=last + self.patience)
+        for future in (*late, *self.dialling):
+            future.cancel()
+        self.ended = True
+        for connection in self.open:
+            connection.transport.abort()
+        await asyncio.sleep(0)  # until they are closed
 
     async def _open(self) -> Connection:
         _, connection = await self.loop.create_connection(
             lambda: Connection(self), self.endpoint.host, self.endpoint.port
         )
-        self.connections += 1
+        self.open.append(connection)
         return connection
 
     def _wait(self) -> None:
@@ -234,7 +241,7 @@ class Load:
 async def _drive(endpoint: Endpoint, schedule: Integers, out: Path) -> None:
     load = Load(endpoint, schedule)
     await load.run()
-    np.savez(out, connections=load.connections, **load.columns())  # type: ignore[arg-type]  # columns by keyword
+    np.savez(out, connections=len(load.open), **load.columns())  # type: ignore[arg-type]  # columns by keyword
 
 
 def main() -> None:
