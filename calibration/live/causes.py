@@ -26,6 +26,8 @@ HAND_OVER = 300_000
 """Of mosec, from the closing of a batch until it starts: as documented, for it is not seen from outside."""
 WAKE = 50_000
 """Of Triton, until its batcher looks, and until an idle instance takes a payload: as documented."""
+AFTER_TAKING = 0.3
+"""Of Triton's gap: what comes after the instance has taken the next payload."""
 IDLE = 5_000_000
 """A server that has done nothing for so long is idle."""
 
@@ -70,7 +72,9 @@ class Causes(Record):
 
     def hand_over(self, setup: Setup) -> float:
         """What of the way to the device comes after the batch is closed."""
-        return 2 * WAKE if setup.server == "triton" else min(HAND_OVER, self.gap, self.forward)
+        if setup.server == "triton":
+            return 2 * WAKE + AFTER_TAKING * self.gap + self.gap_per_next
+        return min(HAND_OVER, self.gap, self.forward)
 
     def there(self, setup: Setup) -> int:
         """From the client to the server's queue."""
