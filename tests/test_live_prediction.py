@@ -102,10 +102,18 @@ def test_the_measured_speed_gives_the_run_itself(setup: Setup) -> None:
 
 
 def test_without_its_causes_it_would_not() -> None:
-    log, course = jittery(MOSEC)
+    _, course = jittery(MOSEC)
     middle = typical(ALONE, 1.0, 8)
     nothing = Causes(
-        forward=0, late=0, back=0, back_per_request=0, gap=0, gap_per_previous=0, gap_per_next=0, service_ratio=1, pairs=1
+        forward=0,
+        late=0,
+        back=0,
+        back_per_request=0,
+        gap=0,
+        gap_per_previous=0,
+        gap_per_next=0,
+        service_ratio=1,
+        pairs=1,
     )
     simulated = Model(MOSEC, nothing, middle).simulate(course.arrived, course.since, course.until)
     rows = {row.figure: row for row in compare("V1", 0.7, [course, course], [simulated, simulated], "A")}

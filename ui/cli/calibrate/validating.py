@@ -10,12 +10,16 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from calibration.files import write_whole
 from calibration.live.device import Device
 from calibration.live.record import LEVELS, Validation, save_validation
 from calibration.live.servers import BALANCERS, Setup
 from calibration.live.validation import Plan
 from calibration.live.validation import validate as run_validation
 from calibration.profile import find_profile, load_profile
+from scenarios.files import make_folder, picture
+from scenarios.validation_charts import charts
+from scenarios.validation_page import page
 from scenarios.validation_sheets import sentence, sheets
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
@@ -106,7 +110,7 @@ def validate(
         variants=not quick,
     )
     if out:
-        _folder(out)
+        make_folder(out)
     command = f"headroom calibrate validate {model} --server {server} --seconds {length:g} --repeats {repeats}"
     with progress_bar(not (quiet or no_progress) and sys.stderr.isatty()) as progress:
         found = run_validation(plan, progress, command)
@@ -161,12 +165,12 @@ def _stale(profile: str | None, max_batch: int) -> Table | None:
     return table
 
 
-def _folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be a folder ({error.strerror})", file=out, fix="choose another -o") from None
-
-
 def _write(found: Validation, out: Path) -> None:
+    """The record, the charts as SVG and PNG, and a page with all of it."""
     save_validation(found, out / "validation.json")
+    drawn = charts(found)
+    pictures = {name: picture(chart, "svg") for name, chart in drawn.items()}
+    for name, chart in drawn.items():
+        write_whole(out / f"{name}.svg", pictures[name])
+        write_whole(out / f"{name}.png", picture(chart, "png"))
+    write_whole(out / "validation.html", page(found, pictures).encode())
