@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from calibration.live.device import Device, Worker
-from simulator.errors import MeasurementError
+from simulator.errors import HeadroomError, MeasurementError
 from simulator.service import Table
 from simulator.streams import Integers
 
@@ -89,7 +89,11 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     given = parser.parse_args()
     sizes = [int(word) for word in given.sizes.split(",")]
-    worker, order = Worker.from_environment(max(sizes)), np.random.default_rng(given.seed)
+    order = np.random.default_rng(given.seed)
+    try:
+        worker = Worker.from_environment(max(sizes))
+    except HeadroomError as error:
+        sys.exit(str(error))
     calls: list[tuple[int, int, int]] = []
     until, rounds = time.monotonic() + given.seconds, 0
     while rounds < LEAST_ROUNDS or time.monotonic() < until:

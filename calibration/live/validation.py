@@ -16,7 +16,7 @@ from calibration.live.client import Endpoint, Log, drive
 from calibration.live.course import Course, Executions, measured
 from calibration.live.device import Device
 from calibration.live.record import Comparison, Curve, Decision, Distance, Grade, Level, Run, Validation, Variant
-from calibration.live.servers import Setup, serving
+from calibration.live.servers import Setup, check, serving
 from simulator.errors import MeasurementError
 from simulator.quantities import SECOND
 from simulator.service import Table
@@ -93,6 +93,7 @@ class Calibrated:
 
 def validate(plan: Plan, progress: Progress, command: str) -> Validation:
     """Runs the whole plan. Raises MeasurementError where a part of it cannot run."""
+    check(plan.setup, plan.tritonserver)
     work = _Work(plan, progress)
     origin, meter = environment.provenance(command), environment.LoadMeter()
     calibrated, served, canaries = work.real()

@@ -11,11 +11,16 @@ from simulator.errors import MeasurementError
 RULES = {"haproxy-roundrobin": "roundrobin", "haproxy-leastconn": "leastconn", "haproxy-random": "random(2)"}
 
 
-def command(balancer: str, port: int, servers: Sequence[int], folder: Path) -> list[str]:
-    """The words that start it; its configuration is written into `folder`. Raises MeasurementError."""
+def find() -> str:
+    """Where it is. Raises MeasurementError where it is not installed."""
     found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if found is None:
         raise MeasurementError("haproxy is not installed; apt-get install haproxy, or ask for one replica")
+    return found
+
+
+def command(balancer: str, port: int, servers: Sequence[int], folder: Path) -> list[str]:
+    """The words that start it; its configuration is written into `folder`."""
     lines = [
         "global",
         "  nbthread 1",  # turns and counts are kept by each group of threads
@@ -34,4 +39,4 @@ def command(balancer: str, port: int, servers: Sequence[int], folder: Path) -> l
     ]
     written = folder / "haproxy.cfg"
     written.write_text("\n".join([*lines, ""]))
-    return [found, "-db", "-f", str(written)]
+    return [find(), "-db", "-f", str(written)]

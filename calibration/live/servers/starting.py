@@ -26,12 +26,22 @@ STARTING = 90.0
 STOPPING = 10.0
 
 
+def check(setup: Setup, tritonserver: Path | None = None) -> None:
+    """Raises MeasurementError, with what to install, where `serving` could not start it."""
+    if setup.server == "mosec":
+        mosec.check()
+    else:
+        triton.find(tritonserver)
+    if setup.balancer:
+        haproxy.find()
+
+
 @contextlib.contextmanager
 def serving(setup: Setup, device: Device, tritonserver: Path | None = None) -> Iterator[Endpoint]:
     """A server that has answered a request, with HAProxy before it if the setup says so.
 
     `tritonserver` is the virtual environment, or the folder, that holds NVIDIA Triton. Raises MeasurementError for
-    what is not installed, or does not start.
+    what does not start.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headroom-")))

@@ -30,7 +30,7 @@ dynamic_batching {{ max_queue_delay_microseconds: {delay} }}
 
 def command(setup: Setup, port: int, folder: Path, where: Path | None) -> tuple[list[str], dict[str, str]]:
     """The words that start it on a repository written into `folder`, and its environment. Raises MeasurementError."""
-    home, binaries = _find(where)
+    home, binaries = find(where)
     model = folder / "repository" / MODEL
     (model / "1").mkdir(parents=True)
     (model / "config.pbtxt").write_text(
@@ -84,8 +84,8 @@ def _backends(home: Path, folder: Path) -> Path:
     return made.parent
 
 
-def _find(where: Path | None) -> tuple[Path, list[str]]:
-    """The folder with `bin` and `backends`, and that of its own Python where it has one."""
+def find(where: Path | None) -> tuple[Path, list[str]]:
+    """The folder with `bin` and `backends`, and that of its own Python where it has one. Raises MeasurementError."""
     if where is None:
         found = shutil.which("tritonserver")
         if found is None:
