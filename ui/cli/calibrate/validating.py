@@ -78,6 +78,9 @@ def validate(
         typer.Option("--triton", metavar="FOLDER", help="Virtual environment with nvidia-pytriton, if not on PATH."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of arrivals, device and weights.")] = 1,
+    same: Annotated[
+        bool, typer.Option("--same", help="Do not rank other settings of the server, which takes a run of each.")
+    ] = False,
     quick: Annotated[
         bool,
         typer.Option(
@@ -107,7 +110,7 @@ def validate(
         profile=profile,
         stale=_stale(profile, max_batch),
         tritonserver=triton,
-        variants=not quick,
+        variants=not (quick or same),
     )
     if out:
         make_folder(out)
