@@ -6,14 +6,11 @@ import contextlib
 import os
 import platform
 import re
-import statistics
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +23,8 @@ _VARIABLES = re.compile(r"(OMP|GOMP|KMP|MKL|MALLOC|ONEDNN|DNNL|CUBLAS)_[A-Z0-9_]
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Loads = Annotated[tuple[float, float, float], Field(strict=False)]
+Grade = Literal["A", "B", "C", "D"]
+"""How quiet the host was: A hardly disturbed, D not fit to measure on."""
 
 
 class Cpu(Record):
@@ -45,13 +44,28 @@ class Cpu(Record):
 
 
 class Gpu(Record):
-    """The accelerator as torch names it."""
+    """The accelerator as torch and its driver name it; None where they do not say."""
 
     name: str
     memory_bytes: int
     capability: str
     cuda: str | None
     cudnn: int | None
+    driver: str | None = None
+    power_limit_w: float | None = None
+    ecc: bool | None = None
+    """Whether its memory corrects errors."""
+    mig: bool | None = None
+    """Whether it is split into instances."""
+
+
+class TorchFacts(Record):
+    """What the times of a torch model depend on besides its version."""
+
+    commit: str
+    cpu_capability: str
+    matmul_precision: str
+    interop_threads: int
 
 
 class Environment(Record):
@@ -59,17 +73,56 @@ class Environment(Record):
 
     device: Literal["cpu", "cuda"]
     threads: int = Field(ge=1)
-    interop_threads: int
+    """That the model may use for one batch; the most, where they are an axis."""
     cpu: Cpu
     gpu: Gpu | None = None
     os: str
     python: str
-    torch: str
-    torch_commit: str
-    torch_cpu_capability: str
-    matmul_precision: str
+    libraries: dict[str, str] = Field(default_factory=dict)
+    """Version of each library that the subject runs on."""
+    torch: TorchFacts | None = None
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables that steer threads, memory and kernels."""
+
+
+class GpuReading(Record):
+    """The accelerator at a moment; None where its driver does not tell."""
+
+    sm_mhz: int | None
+    memory_mhz: int | None
+    power_w: float | None
+    temperature_c: int | None
+    slowed_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Why its clocks are not at their highest (NVML's clock event reasons)."""
+
+
+class Probe(Record):
+    """The host between two rounds; None where the system does not tell."""
+
+    process: int = Field(ge=0)
+    at_ns: int
+    """Since its process began to measure."""
+    loadavg: Loads | None
+    total_s: float | None
+    """Processor time of the whole host since it started, and what of it was busy or taken by its hypervisor."""
+    busy_s: float | None
+    steal_s: float | None
+    own_s: float
+    """Processor time of this process."""
+    pressure_us: int | None
+    """Time during which some task of the host waited for a processor."""
+    throttled_us: int | None
+    """Time during which the control group had used up its quota."""
+    cpu_mhz: float | None
+    gpu: GpuReading | None = None
+
+
+class Spread(Record):
+    """The readings of a session."""
+
+    smallest: float
+    median: float
+    largest: float
 
 
 class Load(Record):
@@ -81,6 +134,16 @@ class Load(Record):
     """Share of the host's processor time that its hypervisor took away."""
     others_share: Share | None
     """Share of the host's processor time that other processes used."""
+    pressure_share: Share | None = None
+    """Share of the time in which some task of the host waited for a processor."""
+    throttled_share: Share | None = None
+    """Share of the time in which the control group had used up its quota."""
+    cpu_mhz: Spread | None = None
+    gpu_sm_mhz: Spread | None = None
+    gpu_memory_mhz: Spread | None = None
+    gpu_power_w: Spread | None = None
+    gpu_temperature_c: Spread | None = None
+    gpu_slowed_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
     clock_resolution_ns: int
     clock_overhead_ns: int
     """Of reading the wall clock once."""
@@ -98,21 +161,29 @@ class Provenance(Record):
     finished_utc: str
 
 
-def environment(torch: Any, device: Literal["cpu", "cuda"], threads: int) -> Environment:
-    """The facts of this process and its host."""
+def environment(
+    device: Literal["cpu", "cuda"], threads: int, torch: Any = None, libraries: Sequence[str] = ()
+) -> Environment:
+    """The facts of this process and its host; `torch` is the module, where the subject runs on it."""
     return Environment(
         device=device,
         threads=threads,
-        interop_threads=torch.get_num_interop_threads(),
         cpu=_cpu(),
         gpu=_gpu(torch) if device == "cuda" else None,
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        torch=str(torch.__version__),
-        torch_commit=str(torch.version.git_version),
-        torch_cpu_capability=str(torch.backends.cpu.get_cpu_capability()),
-        matmul_precision=str(torch.get_float32_matmul_precision()),
+        libraries={"torch": str(torch.__version__)} if torch else {name: metadata.version(name) for name in libraries},
+        torch=_torch(torch) if torch else None,
         variables=_variables(),
+    )
+
+
+def _torch(torch: Any) -> TorchFacts:
+    return TorchFacts(
+        commit=str(torch.version.git_version),
+        cpu_capability=str(torch.backends.cpu.get_cpu_capability()),
+        matmul_precision=str(torch.get_float32_matmul_precision()),
+        interop_threads=torch.get_num_interop_threads(),
     )
 
 
@@ -122,7 +193,8 @@ def _variables() -> dict[str, str]:
     return {name: value for name, value in steering.items() if "/" not in value}
 
 
-def _read(path: str) -> str | None:
+def read_fact(path: str) -> str | None:
+    """What the system writes into one of its files of facts; None where there is none."""
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -130,7 +202,7 @@ def _read(path: str) -> str | None:
 
 
 def _cpu() -> Cpu:
-    first = (_read("/proc/cpuinfo") or "").split("\n\n")[0]
+    first = (read_fact("/proc/cpuinfo") or "").split("\n\n")[0]
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.split("\n"))}
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
     family = [f"{word} {facts[key]}" for word, key in _FAMILY.items() if key in facts]
@@ -141,8 +213,8 @@ def _cpu() -> Cpu:
         flags=tuple(flag for flag in _FLAGS.split() if flag in flags),
         caches=_caches(),
         virtualised="hypervisor" in flags if flags else None,
-        governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        quota=_read("/sys/fs/cgroup/cpu.max"),
+        governor=read_fact("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        quota=read_fact("/sys/fs/cgroup/cpu.max"),
     )
 
 
@@ -153,7 +225,7 @@ def _caches() -> dict[str, str]:
     found = {}
     for index in range(8):
         folder = f"/sys/devices/system/cpu/cpu0/cache/index{index}"
-        level, kind, size = (_read(f"{folder}/{item}") for item in ("level", "type", "size"))
+        level, kind, size = (read_fact(f"{folder}/{item}") for item in ("level", "type", "size"))
         if level and kind and size:
             found[f"L{level} {kind.lower()}"] = size
     return found
@@ -168,70 +240,6 @@ def _gpu(torch: Any) -> Gpu:
         cuda=torch.version.cuda,
         cudnn=torch.backends.cudnn.version(),
     )
-
-
-@dataclass(frozen=True)
-class _Ticks:
-    """Processor time of the whole host since it started, and of this process, in seconds."""
-
-    total: float
-    busy: float
-    steal: float
-    own: float
-
-
-def _ticks() -> _Ticks | None:
-    line = (_read("/proc/stat") or "").split("\n")[0].split()
-    if len(line) < 9:
-        return None
-    user, nice, system, idle, wait, irq, soft, steal = (int(word) for word in line[1:9])
-    per_second = os.sysconf("SC_CLK_TCK")
-    busy = user + nice + system + irq + soft
-    total = (busy + idle + wait + steal) / per_second
-    return _Ticks(total, busy / per_second, steal / per_second, time.process_time())
-
-
-class LoadMeter:
-    """Reads the host's load when it is made, and again when it is asked."""
-
-    def __init__(self) -> None:
-        self._loadavg = _loadavg()
-        self._ticks = _ticks()
-
-    def load(self) -> Load:
-        """What the host did since the meter was made."""
-        steal = others = None
-        before, after = self._ticks, _ticks()
-        if before and after and after.total > before.total:
-            total = after.total - before.total
-            steal = _share((after.steal - before.steal) / total)
-            others = _share(((after.busy - before.busy) - (after.own - before.own)) / total)
-        return Load(
-            loadavg_before=self._loadavg,
-            loadavg_after=_loadavg(),
-            steal_share=steal,
-            others_share=others,
-            clock_resolution_ns=max(1, round(time.get_clock_info("perf_counter").resolution * 1e9)),
-            clock_overhead_ns=_clock_overhead(),
-        )
-
-
-def _loadavg() -> tuple[float, float, float] | None:
-    try:
-        one, five, fifteen = os.getloadavg()
-    except (OSError, AttributeError):
-        return None
-    return round(one, 2), round(five, 2), round(fifteen, 2)
-
-
-def _share(value: float) -> float:
-    # The two clocks tick apart, so a tiny share may come out below zero.
-    return round(min(max(value, 0.0), 1.0), 4)
-
-
-def _clock_overhead() -> int:
-    readings = [time.perf_counter_ns() for _ in range(1001)]
-    return round(statistics.median(later - earlier for earlier, later in pairwise(readings)))
 
 
 def provenance(command: str) -> Provenance:

@@ -14,104 +14,35 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from calibration.environment import Environment, Load, Provenance
+from calibration.axes import AxisName
+from calibration.environment import Environment, Grade
 from calibration.files import read_whole, sha256, write_whole
-from calibration.samples import Protocol
+from calibration.migration import current
+from calibration.records import (
+    Cell,
+    Change,
+    ColdStart,
+    Fit,
+    Measured,
+    Noise,
+    Sentence,
+    Source,
+    Status,
+)
 from calibration.subjects import Subject
+from calibration.tables import Wanted, table_of
 from simulator.component import Record, problems
 from simulator.errors import InputError, suggestion
 from simulator.model import Name
 from simulator.service import Level, Table
+from simulator.sized import SizedTable
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "2.0.0"
 FOLDER = Path(__file__).parent / "profiles"
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Nanoseconds = Annotated[int, Field(gt=0, lt=2**62)]
-Sentence = Annotated[str, Field(min_length=1)]
-
-
-class Quantiles(Record):
-    """Three quantiles, as far as they are known; one clock, one batch size."""
-
-    p50: Nanoseconds | None = None
-    p95: Nanoseconds
-    p99: Nanoseconds
-
-
-class Cell(Record):
-    """What is known of one batch size."""
-
-    batch: int = Field(ge=1, le=65536)
-    n: int | None = Field(None, ge=1)
-    """Calls that were timed."""
-    base_ns: Nanoseconds
-    """What the jitter multiplies."""
-    wall_ns: Quantiles | None = None
-    cpu_ns: Quantiles | None = None
-    device_ns: Quantiles | None = None
-    between_sessions: Positive | None = None
-    """Largest over smallest median of the sessions, by the clock of the base; None for a single session."""
-    preempted: Share | None = None
-    """Share of the calls during which the system took the processor away."""
-    faults: int | None = Field(None, ge=0)
-    """Minor page faults of the median call: memory asked anew from the system at each call."""
-
-
-class Jitter(Record):
-    """Quantiles of a call's time over its base."""
-
-    levels: Annotated[tuple[Share, ...], Field(strict=False, min_length=2)]
-    """Probabilities, ascending from 0; beyond the last nothing is known."""
-    ratios: Annotated[
-        tuple[Annotated[tuple[Positive, ...], Field(strict=False)], ...], Field(strict=False, min_length=1)
-    ]
-    """One row a cell, one column a level."""
-
-
-class Fit(Record):
-    """How the figures became the table."""
-
-    recipe: str
-    base_source: Literal["thread_cpu", "wall", "cuda_event", "published"]
-    """Whose median the base is; published: see the limits."""
-    jitter: Jitter
-
-
-class Noise(Record):
-    """How disturbed the measurement was, over all sessions."""
-
-    cpu_over_wall: Positive
-    """Processor time over wall time, median of all calls; near the number of threads when undisturbed."""
-    preempted: Share | None
-    between_sessions: Positive | None
-    """Of the worst cell."""
-
-
-class Measured(Record):
-    """One session: its file of raw samples, and what that says of itself."""
-
-    file: str
-    sha256: str
-    rows: int
-    columns: Annotated[tuple[str, ...], Field(strict=False)]
-    protocol: Protocol
-    load: Load
-    provenance: Provenance
-
-
-class Source(Record):
-    """Where published figures were found."""
-
-    reference: str
-    licence: str
-    heading: str
-    hardware: str
-    software: str
+_NUMBERS = r'(?:"\w+": )?-?[0-9][-+0-9.eE]*'
+_FLAT = re.compile(rf"([\[{{])\s+({_NUMBERS}(?:,\s+{_NUMBERS})*)\s+([\]}}])")
 
 
 class Profile(Record):
@@ -120,36 +51,50 @@ class Profile(Record):
     format: Literal["calibration-profile"] = "calibration-profile"
     schema_version: str = SCHEMA_VERSION
     profile_id: str = ""
+    parent_id: str | None = None
+    """The profile that it was derived or migrated from."""
     name: Name
+    kind: Literal["batch", "llm_step"] = "batch"
+    """Whether it speaks of batches, or of the steps of an LLM engine."""
     level: Level
+    grade: Grade | None = None
+    """How quiet the host was; None where nobody could tell."""
+    status: Status = "accepted"
     subject: Subject
     source: Source | None = None
+    derivation: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     environment: Environment | None = None
     sessions: Annotated[tuple[Measured, ...], Field(strict=False)] = ()
     noise: Noise | None = None
+    cold_start: ColdStart | None = None
+    axes: Annotated[tuple[AxisName, ...], Field(strict=False, min_length=1)] = ("batch",)
     cells: Annotated[tuple[Cell, ...], Field(strict=False, min_length=1)]
     fit: Fit
     limits: Annotated[tuple[Sentence, ...], Field(strict=False)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        batches = [cell.batch for cell in self.cells]
-        levels = self.fit.jitter.levels
-        if batches[0] != 1:
-            raise ValueError(f"the smallest batch is {batches[0]}; a profile starts at 1, nothing is guessed below")
-        if any(later <= earlier for earlier, later in pairwise(batches)):
-            raise ValueError("the cells must ascend by batch")
-        if levels[0] != 0 or any(later <= earlier for earlier, later in pairwise(levels)):
-            raise ValueError("the jitter levels must ascend from 0")
-        if [len(row) for row in self.fit.jitter.ratios] != [len(levels)] * len(batches):
-            raise ValueError("the jitter needs one row for each cell and one ratio for each level")
-        if any(list(row) != sorted(row) for row in self.fit.jitter.ratios):
-            raise ValueError("the jitter ratios must not fall from one level to the next")
-        if self.level == "measured" and not (self.environment and self.sessions):
-            raise ValueError("a measured profile needs its environment and sessions")
-        if self.level == "published" and not self.source:
-            raise ValueError("a published profile needs its source")
+        places = [self.place(cell) for cell in self.cells]
+        if any(later <= earlier for earlier, later in pairwise(places)):
+            raise ValueError(f"the cells must ascend by {', '.join(self.axes)}")
+        smallest = min(cell.at.get("batch", 0) for cell in self.cells)
+        if self.kind == "batch" and smallest != 1:
+            raise ValueError(f"the smallest batch is {smallest}; a profile starts at 1, nothing is guessed below")
+        if len(self.fit.jitter.ratios) != len(self.cells):
+            raise ValueError("the jitter needs one row for each cell")
+        if self.fit.refits and any(len(rows) != len(self.cells) for rows in self.fit.refits.ratios):
+            raise ValueError("each refit needs one row for each cell")
+        needs = {"measured": self.environment and self.sessions, "published": self.source, "derived": self.derivation}
+        if not needs.get(self.level, True):
+            wanted = {"measured": "environment and sessions", "published": "source", "derived": "derivation"}
+            raise ValueError(f"a {self.level} profile needs its {wanted[self.level]}")
         return self
+
+    def place(self, cell: Cell) -> tuple[int, ...]:
+        """Where a cell lies, in the order of the axes. Raises ValueError for a cell with other axes."""
+        if set(cell.at) != set(self.axes):
+            raise ValueError(f"a cell at {dict(cell.at)} does not lie on the axes {', '.join(self.axes)}")
+        return tuple(cell.at[axis] for axis in self.axes)
 
     @classmethod
     def build(cls, **content: Any) -> Profile:
@@ -158,20 +103,14 @@ class Profile(Record):
             bare = cls(**content)
         return bare.model_copy(update={"profile_id": _identity(bare.model_dump(mode="json"))})
 
-    def table(self) -> Table:
-        """The engine's view: a row for every batch size up to the largest cell.
+    def table(self, refit: int | None = None, wanted: Wanted | None = None) -> Table | SizedTable:
+        """The engine's view: a row for every batch size up to the largest cell or wanted. Raises InputError.
 
-        Between the cells, the base and the jitter at each level are linear in the batch size.
+        `wanted` says where to hold the axes besides the batch, what the workloads call the size that `seq` means, and
+        how far beyond the cells to go. `refit` asks for the table of that refit instead: its quantiles are those of
+        the fit times ratios, linear between p50, p95 and p99.
         """
-        batches = [cell.batch for cell in self.cells]
-        every = np.arange(1, batches[-1] + 1)
-        base = np.interp(every, batches, [cell.base_ns for cell in self.cells])
-        columns = zip(*self.fit.jitter.ratios, strict=True)
-        jitter = np.stack([np.interp(every, batches, column) for column in columns], axis=1)
-        # Whole nanoseconds: the last bit of a product is not the same on every processor.
-        work = np.maximum(1.0, np.rint(base[:, np.newaxis] * jitter))
-        levels = np.array(self.fit.jitter.levels)
-        return Table(name=self.name, level=self.level, levels=levels, work_ns=work)
+        return table_of(self, refit, wanted or Wanted())
 
 
 @contextmanager
@@ -192,13 +131,9 @@ def _identity(content: dict[str, Any]) -> str:
 
 
 def profile_text(profile: Profile) -> str:
-    """The document, one field a line and lists of numbers on one line."""
+    """The document, one field a line, but lists and records that hold nothing but numbers on one line."""
     text = json.dumps(profile.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    return re.sub(r"\[\s+(-?[0-9][-+0-9.eE,\s]*?)\s+\]", _on_one_line, text) + "\n"
-
-
-def _on_one_line(numbers: re.Match[str]) -> str:
-    return f"[{' '.join(numbers[1].split())}]"
+    return _FLAT.sub(lambda found: f"{found[1]}{' '.join(found[2].split())}{found[3]}", text) + "\n"
 
 
 def save_profile(profile: Profile, path: Path) -> None:
@@ -216,16 +151,16 @@ def load_profile(path: Path) -> Profile:
         raise InputError(problem, file=path, fix="name a profile that fit has written") from None
     if not isinstance(raw, dict) or raw.get("format") != "calibration-profile":
         raise InputError("is not a calibration profile", file=path, fix="name a profile that fit has written")
-    version = raw.get("schema_version")
-    if not isinstance(version, str) or version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-        problem = f"{version!r} is not a known version; this release reads {SCHEMA_VERSION}"
-        raise InputError(problem, file=path, path="schema_version", fix="fit it again, or update Headroom")
+    try:
+        document = current(raw)
+    except ValueError as error:
+        raise InputError(str(error), file=path, path="schema_version", fix="fit it again, or update Headroom") from None
     with in_words(path):
-        profile = Profile.model_validate_json(content)
-    if profile.profile_id != _identity(raw):
-        problem = f"{profile.profile_id[:19]!r} is not the id of this content: the file was edited or damaged"
+        profile = Profile.model_validate_json(json.dumps(document))
+    if raw.get("profile_id") != _identity(raw):
+        problem = f"{str(raw.get('profile_id'))[:19]!r} is not the id of this content: the file was edited or damaged"
         raise InputError(problem, file=path, path="profile_id", fix="fit it again from its samples")
-    return profile
+    return profile if document is raw else Profile.build(**{**dict(profile), "profile_id": ""})
 
 
 def shipped_profiles() -> dict[str, Path]:

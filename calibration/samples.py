@@ -1,40 +1,53 @@
 """Raw samples of one session: every call that was timed, with a self-contained record of how, as Parquet.
 
-Columns, one row a call: `phase` (warm or measure), `round` (-1 while warming up), `batch`, `start_ns` since the
-session began, `wall_ns`, `cpu_ns`, on CUDA `device_ns`, and on Linux `switches` (involuntary context switches)
-and `faults` (minor page faults). Nothing is ever deleted.
+Columns, one row a call: `phase` (cold, warm or measure), `process` (0 for the first process of the session, 1 for the
+one that went on with it, and so on), `round` (-1 before the first), one column for each axis of the grid, `start_ns`
+since its process began to measure, `wall_ns`, `cpu_ns`, on CUDA `device_ns`, on Linux `switches` (involuntary context
+switches) and `faults` (minor page faults), `collected` (1 where the garbage collector ran), and `<stage>_ns`, the wall
+time of each stage that was timed besides the computation. Nothing is ever deleted.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from calibration.environment import Environment, Load, Provenance
+from calibration.axes import AxisName
+from calibration.environment import Environment, Grade, Load, Probe, Provenance
 from calibration.files import read_whole, sha256, write_whole
-from calibration.subjects import Subject
+from calibration.migration import current_session
+from calibration.subjects.base import Clock, Stage, Subject
 from simulator.component import Record, problems
 from simulator.errors import InputError
 from simulator.streams import Integers
 
+Point = Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], Field(strict=False)]
+"""A place on the grid: a value for each axis, in the order of the axes."""
+
 _KEY = b"headroom"
-_INTEGERS = ("round", "batch", "start_ns", "wall_ns", "cpu_ns")
-_OPTIONAL = ("device_ns", "switches", "faults")
-_NARROW = {"round": pa.int32(), "batch": pa.int32(), "switches": pa.int32(), "faults": pa.int32()}
+_INTEGERS = ("process", "round", "start_ns", "wall_ns", "cpu_ns")
+_OPTIONAL = ("device_ns", "switches", "faults", "collected")
+_NARROW = {name: pa.int32() for name in ("process", "round", "switches", "faults")} | {"collected": pa.int8()}
+_NARROW |= {axis: pa.int32() for axis in get_args(AxisName)}
 
 
 class Protocol(Record):
     """How the calls were ordered and timed."""
 
     design: Literal["randomised complete blocks"] = "randomised complete blocks"
-    batches: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
+    axes: Annotated[tuple[AxisName, ...], Field(strict=False, min_length=1)]
+    points: Annotated[tuple[Point, ...], Field(strict=False, min_length=1)]
+    """The grid, ascending."""
+    stages: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
+    """That were timed besides the computation, in the order in which they run around it."""
     rounds: int = Field(ge=1)
     """That were completed."""
     rounds_asked: int = Field(ge=1)
@@ -43,22 +56,47 @@ class Protocol(Record):
     warmup: str
     boundary: str
     wall_clock: str
-    cpu_clock: Literal["thread", "process"]
+    cpu_clock: Clock
     """Whose processor time `cpu_ns` is; `switches` and `faults` are of the same."""
     garbage_collection: str = "on"
     outliers: str = "kept"
     stop: Literal["complete", "interrupted"]
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(len(point) != len(self.axes) for point in self.points):
+            raise ValueError("each point needs one value for each axis")
+        if list(self.points) != sorted(set(self.points)):
+            raise ValueError("the points must ascend, each named once")
+        return self
+
+
+class FreshStart(Record):
+    """What a fresh process did before it could serve, each step once, in wall time."""
+
+    import_ns: int = Field(ge=0)
+    build_ns: int = Field(ge=0)
+    """Making the model and its weights, or loading them, and moving them to the device."""
+    first_call_ns: int = Field(ge=0)
+    warm_up_ns: int = Field(ge=0)
+    """From the first call to the end of the warm-up of the smallest point."""
+
 
 class Session(Record):
     """Everything a samples file says besides its rows."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     subject: Subject
     environment: Environment
     protocol: Protocol
     load: Load
     provenance: Provenance
+    grade: Grade | None = None
+    """Of the host just before; None where it was not probed."""
+    cold: Annotated[tuple[FreshStart, ...], Field(strict=False)] = ()
+    """One for each fresh process that was watched."""
+    probes: Annotated[tuple[Probe, ...], Field(strict=False)] = ()
+    """What the host did meanwhile, in the order of time; `load` is their sum."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +107,11 @@ class Samples:
     phase: tuple[str, ...]
     columns: dict[str, Integers]
 
-    def measured(self, batch: int, column: str) -> Integers:
-        """The values of a column for one batch size, in the order of time, without the warm-up."""
-        keep = (self.columns["round"] >= 0) & (self.columns["batch"] == batch)
+    def measured(self, point: tuple[int, ...], column: str) -> Integers:
+        """The values of a column at one point of the grid, in the order of time, without the warm-up."""
+        keep = self.columns["round"] >= 0
+        for axis, value in zip(self.session.protocol.axes, point, strict=True):
+            keep &= self.columns[axis] == value
         values: Integers = self.columns[column][keep]
         return values
 
@@ -107,20 +147,29 @@ def read_samples(path: Path) -> SamplesFile:
     if text is None:
         fix = "name a file that measure has written"
         raise InputError("has no record of how it was measured", file=path, fix=fix)
+    return SamplesFile(path, sha256(content), _rows(table, _session(text, path), path))
+
+
+def _session(text: bytes, path: Path) -> Session:
     try:
-        session = Session.model_validate_json(text)
+        return Session.model_validate_json(json.dumps(current_session(json.loads(text))))
     except ValidationError as error:
         where, problem = problems(error)[0]
         raise InputError(problem, file=path, path=where, fix="measure again with this version") from None
-    return SamplesFile(path, sha256(content), _rows(table, session, path))
+    except ValueError as error:
+        raise InputError(str(error), file=path, fix="measure again, or update Headroom") from None
 
 
 def _rows(table: pa.Table, session: Session, path: Path) -> Samples:
-    missing = [name for name in ("phase", *_INTEGERS) if name not in table.column_names]
+    protocol = session.protocol
+    if "process" not in table.column_names:  # the first release knew no sessions of several processes
+        table = table.append_column("process", pa.array(np.zeros(table.num_rows, dtype=np.int32)))
+    needed = (*_INTEGERS[:2], *protocol.axes, *_INTEGERS[2:], *(f"{stage}_ns" for stage in protocol.stages))
+    missing = [name for name in ("phase", *needed) if name not in table.column_names]
     if missing:
         raise InputError(f"column {missing[0]} is missing", file=path, fix="measure again")
     columns = {}
-    for name in (*_INTEGERS, *(name for name in _OPTIONAL if name in table.column_names)):
+    for name in (*needed, *(name for name in _OPTIONAL if name in table.column_names)):
         column = table[name]
         if not pa.types.is_integer(column.type) or column.null_count:
             raise InputError(f"holds {column.type}, not whole numbers", file=path, path=name, fix="measure again")

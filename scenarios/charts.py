@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 
 from scenarios.compare import Comparison, Option
+from scenarios.drawing import INK, LINES, Chart, data_of, scale_of, unit_of
 from scenarios.wording import in_seconds, spread
 from simulator.figures.results import Result
 from simulator.figures.samples import Sample
@@ -16,15 +17,10 @@ from simulator.figures.timeline import latency_timeline, pool_timeline
 from simulator.quantities import SECOND
 from simulator.slo import Slo
 
-INK = "#808080"
-"""Words and neutral marks: readable on white and on dark paper alike."""
 COLOURS = {"current": INK, "vertical": "#0072B2", "horizontal": "#D55E00"}
 """Okabe-Ito: distinguishable with any colour vision. Colour means strategy wherever strategies are shown."""
-LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-"""Of options, where lines are told apart."""
 OBJECTIVE = "#B5638F"
 TAIL_POINTS = 200
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
 
 
 def frontier(comparison: Comparison) -> Chart:
@@ -33,8 +29,8 @@ def frontier(comparison: Comparison) -> Chart:
     rows, factor, unit = _points(comparison)
     edge = 0.8 * max((row["cost"] for row in rows), default=0.0)  # beyond it, words run to the left
     shown = [name for name in COLOURS if any(row["strategy"] == name for row in rows)]
-    colour = alt.Color("strategy:N", title="Strategy", scale=_scale(shown, [COLOURS[name] for name in shown]))
-    base = alt.Chart(_rows(rows)).encode(x=alt.X("cost:Q", title="Cost ($ per hour)", axis=alt.Axis(tickCount=8)))
+    colour = alt.Color("strategy:N", title="Strategy", scale=scale_of(shown, [COLOURS[name] for name in shown]))
+    base = alt.Chart(data_of(rows)).encode(x=alt.X("cost:Q", title="Cost ($ per hour)", axis=alt.Axis(tickCount=8)))
     y = alt.Y(
         "latency:Q",
         title=f"{name} latency ({unit}, log scale)",
@@ -66,7 +62,7 @@ def _points(comparison: Comparison) -> tuple[list[dict[str, Any]], float, str]:
     """The options that have a finite latency, and the unit of it: its factor and its name."""
     found = [(option, _result(option).percentile(comparison.quantile)) for option in comparison.simulated]
     finite = [(option, at, at.value) for option, at in found if at.value is not None and not np.isinf(at.value)]
-    factor, unit = _unit(min((value for _, _, value in finite), default=0.0))
+    factor, unit = unit_of(min((value for _, _, value in finite), default=0.0))
     named = _named(comparison)
     rows = [
         {
@@ -98,7 +94,7 @@ def tail(results: Sequence[tuple[str, Result]]) -> Chart:
     """Share of requests slower than a latency, both on log axes: where the tail is, and how long."""
     found = [(label, Sample.joined(result.samples())) for label, result in results]
     found = [(label, sample) for label, sample in found if len(sample)]
-    factor, unit = _unit(min((sample.quantile(0.5) for _, sample in found), default=0.0))
+    factor, unit = unit_of(min((sample.quantile(0.5) for _, sample in found), default=0.0))
     labels = [label for label, _ in found]
     legend = alt.Legend(orient="bottom-left", labelLimit=400)
     rows = []
@@ -108,7 +104,7 @@ def tail(results: Sequence[tuple[str, Result]]) -> Chart:
             if np.isfinite(value) and value > 0:
                 rows.append({"option": label, "latency": value * factor, "beyond": beyond})
     chart = (
-        alt.Chart(_rows(rows))
+        alt.Chart(data_of(rows))
         .mark_line()
         .encode(
             x=alt.X("latency:Q", title=f"Latency ({unit}, log scale)", scale=alt.Scale(type="log", nice=False)),
@@ -118,7 +114,7 @@ def tail(results: Sequence[tuple[str, Result]]) -> Chart:
                 scale=alt.Scale(type="log", nice=False, domainMax=1),
                 axis=alt.Axis(format=".2~p", values=[10.0**-power for power in range(7)]),
             ),
-            color=alt.Color("option:N", title="Option", scale=_scale(labels, LINES), legend=legend),
+            color=alt.Color("option:N", title="Option", scale=scale_of(labels, LINES), legend=legend),
             strokeDash=alt.StrokeDash("option:N", title="Option", scale=alt.Scale(domain=labels), legend=legend),
             tooltip=["option:N", alt.Tooltip("latency:Q", format=".3~f"), alt.Tooltip("beyond:Q", format=".3~%")],
         )
@@ -132,20 +128,20 @@ def timeline(result: Result) -> Chart:
     """Load, latency and replicas over the time of the first replication, on one axis."""
     rows = latency_timeline(result.tallies[0])
     slowest = max((float(row["p90"]) for row in rows if row["p90"] is not None), default=0.0)
-    factor, unit = _unit(slowest / 1e3)
+    factor, unit = unit_of(slowest / 1e3)
     rows = [{**row, **{name: _times(row[name], factor / 1e3) for name in ("p50", "p90")}} for row in rows]
     replicas = pool_timeline(result.tallies[0], result.case)
     whole = alt.Scale(nice=False)
     time = alt.X("time:Q", title="", axis=alt.Axis(labels=False), scale=whole)
     wide = alt.Axis(minExtent=45)  # the same for every panel, so that their times stand above each other
-    data = alt.Chart(_rows(rows)).encode(x=time)
+    data = alt.Chart(data_of(rows)).encode(x=time)
     arrivals = data.mark_line(color="#009E73").encode(y=alt.Y("arrivals:Q", title="", axis=wide))
     latency = data.mark_area(color="#0072B2", opacity=0.4, line={"color": "#0072B2"}).encode(
         y=alt.Y("p50:Q", title="", axis=wide, scale=alt.Scale(zero=False)), y2="p90:Q"
     )
     legend = alt.Legend(orient="bottom") if len(result.case.pools) > 1 else None
     count = (
-        alt.Chart(_rows(replicas))
+        alt.Chart(data_of(replicas))
         .mark_line(interpolate="step-after", color="#D55E00")
         .encode(
             x=alt.X("time:Q", title="Time (s)", scale=whole),
@@ -173,10 +169,10 @@ def _times(value: float | str | None, factor: float) -> float | None:
 
 def accounts(result: Result) -> Chart:
     """Where the mean latency goes."""
-    factor, unit = _unit(max(result.accounts.values()))
+    factor, unit = unit_of(max(result.accounts.values()))
     rows = [{"cause": cause, "time": value * factor} for cause, value in result.accounts.items() if value]
     chart: Chart = (
-        alt.Chart(_rows(rows), title="Where the time of an average request goes")
+        alt.Chart(data_of(rows), title="Where the time of an average request goes")
         .mark_bar(color="#0072B2")
         .encode(
             x=alt.X("time:Q", title=f"Mean time ({unit})", stack=None, axis=alt.Axis(tickCount=8)),
@@ -193,23 +189,9 @@ def _result(option: Option) -> Result:
     return option.result
 
 
-def _unit(seconds: float) -> tuple[float, str]:
-    """The factor that brings times of such a size into their unit, and the unit."""
-    factor, _, unit = in_seconds(seconds)
-    return factor, unit.strip()
-
-
-def _rows(values: Sequence[Any]) -> alt.Data:
-    return alt.Data(values=values)  # type: ignore[no-untyped-call]  # altair leaves it untyped
-
-
-def _scale(names: Sequence[str], colours: Sequence[str]) -> alt.Scale:
-    return alt.Scale(domain=list(names), range=list(colours[: len(names)]))
-
-
 def _objective(slo: Slo, axis: str, factor: float) -> Chart:
     """The objective as a labelled line across an axis, in the unit of the axis."""
-    data = _rows([{"label": str(slo)}])
+    data = data_of([{"label": str(slo)}])
     place = {axis: alt.datum(slo.target / SECOND * factor)}
     line = alt.Chart(data).mark_rule(strokeDash=[6, 4], color=OBJECTIVE, strokeWidth=2).encode(**place)
     words = alt.Chart(data)

@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.profile import (
-    Cell,
     Profile,
-    Source,
     find_profile,
     load_profile,
     profile_text,
     save_profile,
     shipped_profiles,
 )
+from calibration.records import Cell, Source
 from calibration.subjects import Subject
 from simulator.errors import InputError
 
@@ -29,8 +28,13 @@ def _profile(bases: dict[int, int], levels: tuple[float, ...], ratios: tuple[tup
             name="m", origin="published", description="a model", inputs="nx3", dtype="float16", mode="served"
         ),
         source=Source(reference="a page", licence="MIT", heading="a table", hardware="a GPU", software="a server"),
-        cells=tuple(Cell(batch=batch, base_ns=base) for batch, base in bases.items()),
-        fit={"recipe": "by hand", "base_source": "published", "jitter": {"levels": levels, "ratios": ratios}},
+        cells=tuple(Cell(at={"batch": batch}, base_ns=base) for batch, base in bases.items()),
+        fit={
+            "recipe": "by hand",
+            "clock": "published",
+            "base": {"form": "table"},
+            "jitter": {"levels": levels, "ratios": ratios},
+        },
         limits=("An example.",),
     )
 
@@ -105,11 +109,55 @@ def test_a_file_of_something_else_is_refused(text: str, tmp_path: Path) -> None:
     assert "fit has written" in _complaint(path)
 
 
-@pytest.mark.parametrize("version", ["2.0.0", "0.9", 1, None])
+@pytest.mark.parametrize("version", ["3.0.0", "0.9", 0, None])
 def test_an_unknown_major_version_is_refused(version: Any, example: Profile, tmp_path: Path) -> None:
     text = _complaint(_edited(example, tmp_path, schema_version=version))
     assert "schema_version" in text
-    assert "1.0.0" in text
+    assert "reads 1 and 2" in text
+
+
+def test_a_profile_of_the_first_release_is_read_as_todays() -> None:
+    old = Path(__file__).parent / "golden" / "profile-1.0.0.json"
+    raw, profile = json.loads(old.read_text()), load_profile(old)
+    assert (profile.schema_version, profile.parent_id) == ("2.0.0", raw["profile_id"])
+    assert profile.profile_id != raw["profile_id"]
+    assert [(cell.at, cell.base_ns) for cell in profile.cells] == [
+        ({"batch": cell["batch"]}, cell["base_ns"]) for cell in raw["cells"]
+    ]
+    assert profile.fit.clock == raw["fit"]["base_source"]
+    assert [list(row) for row in profile.fit.jitter.ratios] == raw["fit"]["jitter"]["ratios"]
+
+
+def test_a_measured_profile_of_the_first_release_keeps_where_it_was_measured() -> None:
+    old = Path(__file__).parent / "golden" / "profile-1.0.0-measured.json"
+    raw, profile = json.loads(old.read_text()), load_profile(old)
+    assert profile.environment is not None
+    assert profile.environment.torch is not None
+    assert profile.environment.libraries == {"torch": raw["environment"]["torch"]}
+    assert profile.environment.torch.commit == raw["environment"]["torch_commit"]
+    assert profile.sessions[0].protocol.axes == ("batch",)
+    assert [[point[0] for point in session.protocol.points] for session in profile.sessions] == [
+        session["protocol"]["batches"] for session in raw["sessions"]
+    ]
+
+
+def test_a_half_document_of_the_first_release_is_refused(tmp_path: Path) -> None:
+    old = json.loads((Path(__file__).parent / "golden" / "profile-1.0.0.json").read_text())
+    del old["fit"]["base_source"]
+    path = tmp_path / "half.json"
+    path.write_text(json.dumps(old))
+    assert "does not fit the rest of the file" in _complaint(path)
+
+
+def test_a_refit_moves_the_quantiles_of_the_table(example: Profile) -> None:
+    # By hand: batch 1 has quantiles 500, 1000, 4000 at levels 0, 0.5 and 1. The refit multiplies them by 1.1 up to p50
+    # and by 1.5 from p99 on: 550, 1100, 6000. Batch 4 stays.
+    ratios = (((1.1, 1.3, 1.5), (1.0, 1.0, 1.0)),)
+    refits = {"design": "by hand", "seed": 1, "ratios": ratios}
+    content = {**dict(example), "fit": {**example.fit.model_dump(), "refits": refits}, "profile_id": ""}
+    table = Profile.build(**content).table(refit=0)
+    np.testing.assert_array_equal(table.work_ns[0], [550, 1100, 6000])
+    np.testing.assert_array_equal(table.work_ns[3], example.table().work_ns[3])
 
 
 def test_an_edited_profile_is_refused(example: Profile, tmp_path: Path) -> None:
@@ -126,9 +174,9 @@ def test_a_profile_must_start_at_batch_one() -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"cells": [{"batch": 1, "base_ns": "fast"}]}, "cells.0.base_ns"),
+        ({"cells": [{"at": {"batch": 1}, "base_ns": "fast"}]}, "cells.0.base_ns"),
         ({"cells": []}, "cells"),
-        ({"fit": {"recipe": "x", "base_source": "guessed", "jitter": {}}}, "fit.base_source"),
+        ({"fit": {"recipe": "x", "clock": "guessed", "base": {"form": "table"}, "jitter": {}}}, "fit.clock"),
         ({"surprise": 1}, "surprise"),
         ({"level": "imagined"}, "level"),
     ],
@@ -180,7 +228,7 @@ def test_every_shipped_profile_is_whole_and_says_where_it_comes_from(name: str) 
     table = profile.table()
     assert profile.name == name == table.name
     assert profile.limits
-    assert table.work_ns.shape == (profile.cells[-1].batch, len(profile.fit.jitter.levels))
+    assert table.work_ns.shape == (profile.cells[-1].at["batch"], len(profile.fit.jitter.levels))
     assert all(np.isfinite(table.mean(batch)) for batch in range(1, table.largest_batch() + 1))
     if profile.level == "measured":
         assert len(profile.sessions) >= 2

@@ -28,7 +28,7 @@ def rows(request: pytest.FixtureRequest) -> int:
     return 1 << int(request.param)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(cases())
 def check(case: Case) -> None:
     slos = (parse_slo("p90(latency)<=100ms"), parse_slo("attainment(latency<20ms)>=50%"))

@@ -70,7 +70,7 @@ EVERY_CHOICE = [
 
 @pytest.mark.parametrize(("family", "choice"), EVERY_CHOICE)
 def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Component]) -> None:
-    @settings(max_examples=15)
+    @settings(max_examples=9)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         made = data.draw(instances(choice))
@@ -80,7 +80,7 @@ def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Compo
     check()
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(cases())
 def test_random_cases_obey_the_laws(case: Case) -> None:
     obeys_the_laws(case, simulate(case, 0))
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_bytes(case: Case) -> None:
     assert fingerprint(first) == fingerprint(second)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(cases(autoscaler=Fixed()))
 def test_littles_law(case: Case) -> None:
     """Requests in the system, integrated over time, equal the sum of their latencies, and so in every pool."""
@@ -105,7 +105,7 @@ def test_littles_law(case: Case) -> None:
     assert int((present * np.diff(events[index])).sum()) == int(run.latency.sum())
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(cases(plain=True, balancer=CentralQueue(), autoscaler=Fixed(), batching=NoBatching()))
 def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
     """A central queue without batching is work-conserving: whoever waits finds every replica busy."""
@@ -123,7 +123,7 @@ def test_no_replica_idles_beside_a_waiting_request(case: Case) -> None:
 ONE_QUEUE: dict[str, Any] = {"balancer": CentralQueue(), "batching": NoBatching(), "discipline": FirstCome()}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(cases(plain=True, autoscaler=Fixed(), speed=Constant(), sharing=Separate(), **ONE_QUEUE))
 def test_one_more_server_delays_nobody(case: Case) -> None:
     """Central, first come first served, no batching, no one gives up: more servers never hurt anyone."""
@@ -134,7 +134,7 @@ def test_one_more_server_delays_nobody(case: Case) -> None:
     assert (simulate(more, 0).latency <= simulate(case, 0).latency).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(cases(plain=True, autoscaler=Fixed(), speed=Constant(), sharing=Separate()), st.integers(2, 7))
 def test_time_has_no_unit(case: Case, factor: int) -> None:
     """Multiplying every time of a case and its tape multiplies every stamp (services that declare it)."""
@@ -162,14 +162,14 @@ def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: i
     assert np.array_equal(short, long[long < near * 10**6])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(open_arrivals(), st.floats(0.1, 9), st.integers(1, 900))
 def test_scaling_multiplies_the_mean_rate(arrivals: Any, factor: float, until: int) -> None:
     until *= 10**6
     assert arrivals.scaled(factor).mean_rate(until) == pytest.approx(arrivals.mean_rate(until) * factor)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(cases(batching=NoBatching()))
 def test_no_batching_is_batches_of_one(case: Case) -> None:
     """The short way of pools without batching does, to the nanosecond, what the general way does."""
@@ -184,7 +184,7 @@ def test_no_batching_is_batches_of_one(case: Case) -> None:
         assert repr(short.replicas) == repr(long.replicas)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(cases(plain=True))
 def test_no_batch_holds_more_than_it_may(case: Case) -> None:
     """By items and by the total of sizes, unless it is a single request."""
@@ -210,7 +210,7 @@ def test_no_batch_holds_more_than_it_may(case: Case) -> None:
                 assert (items[members] * sizes).sum() <= total.most
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(cases(discipline=FirstCome()))
 def test_equal_priorities_are_first_come_first_served(case: Case) -> None:
     """The line that keeps an order does, to the nanosecond, what the plain line does."""

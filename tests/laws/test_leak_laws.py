@@ -31,7 +31,7 @@ SPARE = 64
 """Entries that are cleared away only once there are more."""
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(cases())
 def check(case: Case) -> None:
     """Of a run whose rows are used again, as soon as all have left."""

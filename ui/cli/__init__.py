@@ -8,8 +8,9 @@ import traceback
 import typer
 
 from simulator.errors import HeadroomError
-from ui.cli import calibrate, commands, explain
+from ui.cli import calibrate, commands, explain, importing, listing
 from ui.cli.output import complain
+from ui.cli.schema import schema
 
 INTERRUPTED = 130
 
@@ -24,11 +25,12 @@ app = typer.Typer(
 app.command()(commands.run)
 app.command()(commands.compare)
 app.command()(commands.validate)
-app.command("list")(commands.list_names)
-app.command()(commands.schema)
+app.command("list")(listing.list_names)
+app.command()(schema)
 app.command()(commands.ui)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(explain.app, name="explain")
+app.add_typer(importing.app, name="import")
 
 
 def main(arguments: list[str] | None = None) -> None:

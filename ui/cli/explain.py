@@ -1,4 +1,4 @@
-"""`headroom explain`: why a service is as fast as it is."""
+"""`headroom explain`: why a service, or a model, is as fast as it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from scenarios import reports
 from scenarios.explanation import (
     binding_sentence,
     explanation_data,
@@ -14,19 +13,16 @@ from scenarios.explanation import (
     headroom_sentence,
     relief_records,
 )
+from scenarios.plain import to_csv, to_json
 from simulator.figures.explain import explain
 from simulator.figures.headroom import headroom
 from simulator.figures.replications import run_case
 from ui.cli import options
 from ui.cli.commands import bar_shown, load_scenario, resolve
+from ui.cli.explain_profile import profile
 from ui.cli.output import Format, print_line, print_sheets, progress_bar
 
-app = typer.Typer(help="Say why a service is as fast as it is: headroom explain run SCENARIO.", no_args_is_help=True)
-
-
-@app.callback()
-def _explain() -> None:
-    """Say why a service is as fast as it is."""
+app = typer.Typer(help="Say why a service, or a model, is as fast as it is.", no_args_is_help=True)
 
 
 @app.command()
@@ -63,6 +59,9 @@ def run(
     elif form is Format.MD:
         sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv(relief_records(found)))
+        sys.stdout.write(to_csv(relief_records(found)))
     else:
-        sys.stdout.write(reports.to_json(explanation_data(found, room)))
+        sys.stdout.write(to_json(explanation_data(found, room)))
+
+
+app.command()(profile)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,54 +14,44 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from calibration.measure import BATCHES, QUICK_ROUNDS, ROUNDS, Progress
-from calibration.measure import measure as measure_subject
+from calibration.environment import Grade
+from calibration.measuring import Progress
+from calibration.measuring import measure as measure_subject
+from calibration.measuring.fresh import fresh_starts
+from calibration.measuring.quiet import SHORT_SECONDS, probe_host
 from calibration.samples import Samples, write_samples
-from calibration.subjects import parse_shape
 from scenarios.sheet import Sheet
-from simulator.errors import InputError
+from simulator.errors import InputError, MeasurementError
 from ui.cli import options
+from ui.cli.calibrate import asking
 from ui.cli.calibrate.writing import milliseconds
 from ui.cli.output import print_sheets, talk
 
 
-class Device(StrEnum):
-    """Where the model runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 def measure(
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="encoder, cnn, or module:factory of your own: a function without arguments that returns a torch "
-            "nn.Module, importable from the current folder.",
-        ),
-    ],
-    batches: Annotated[
-        str, typer.Option("--batches", metavar="SIZES", help="Batch sizes to time; 1 must be among them.")
-    ] = ",".join(map(str, BATCHES)),
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", help=f"Times each batch size is timed; {ROUNDS} if not given.")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds: a first look.")] = False,
-    threads: Annotated[int, typer.Option("--threads", help="Threads the model may use for one batch.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order, of random weights and of the inputs.")] = 1,
-    device: Annotated[
-        Device, typer.Option("--device", help="auto takes a CUDA GPU where torch finds one.")
-    ] = Device.AUTO,
-    input_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--input-shape",
-            metavar="SHAPE",
-            help="Shape of one input such as 3x64x64, for a model of your own without example_inputs(batch).",
-        ),
-    ] = None,
+    subject: asking.Subject,
+    batches: asking.Batches = None,
+    seq: asking.Seq = None,
+    prefill: asking.Prefill = None,
+    decode: asking.Decode = None,
+    context: asking.Context = None,
+    threads: asking.Threads = "1",
+    rounds: asking.Rounds = None,
+    quick: asking.Quick = False,
+    seed: asking.Seed = 1,
+    device: asking.On = asking.Device.AUTO,
+    mode: asking.How = asking.Mode.EAGER,
+    dtype: asking.Precision = None,
+    input_shape: asking.Shape = None,
+    body: asking.Body = None,
+    stages: asking.Stages = False,
+    cold: Annotated[
+        int, typer.Option("--cold", metavar="N", help="Watch so many fresh processes start first, besides this one.")
+    ] = 0,
+    probe: Annotated[
+        float, typer.Option("--probe", metavar="SECONDS", help="Grade the host first, for so long; 0 leaves that out.")
+    ] = SHORT_SECONDS,
+    force: Annotated[bool, typer.Option("--force", help="Measure on a host of grade D too.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -76,53 +65,65 @@ def measure(
     verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
     no_progress: options.NoProgress = False,
 ) -> None:
-    """Time a model over batch sizes, in rounds of random order, and keep every sample.
+    """Time a model over a grid, in rounds of random order, and keep every sample.
 
     One run is one session. Run it again later, in a new process, for a second one: the spread between sessions
-    is the honest error of the figures.
+    is the honest error of the figures. A run that was cut off goes on when the same command is given again.
     """
-    sizes = _sizes(batches)
-    count = rounds if rounds is not None else QUICK_ROUNDS if quick else ROUNDS
-    shape = parse_shape(input_shape) if input_shape else None
-    path = out or Path(f"{subject.replace(':', '.')}-{threads}t.samples.parquet")
+    setting = asking.asked_setting(subject, seed, device, mode, dtype, input_shape, body, stages)
+    rows: asking.Rows = {"batch": batches, "seq": seq, "prefill": prefill, "decode": decode, "context": context}
+    plan = asking.asked_plan(subject, rows, threads, rounds, quick, setting)
+    path = out or Path(f"{asking.short_name(plan)}.samples.parquet")
     if path.exists():
         raise InputError("exists already, and samples are never overwritten", file=path, fix="choose another -o")
-    words = ["headroom calibrate measure", subject, f"--batches {batches}", f"--rounds {count}"]
-    words += [f"--threads {threads}", f"--seed {seed}", f"--device {device}"]
-    words += [f"--input-shape {input_shape}"] if input_shape else []
-    with _bar(not (quiet or no_progress) and sys.stderr.isatty()) as progress:
-        samples = measure_subject(
-            subject,
-            batches=sizes,
-            rounds=count,
-            threads=threads,
-            seed=seed,
-            device=device.value,
-            input_shape=shape,
-            progress=progress,
-            command=" ".join(words),
-        )
+    journal = path.with_suffix(".journal")
+    if journal == path:
+        raise InputError("is the name of a journal, not of samples", file=path, fix="name it such as a.samples.parquet")
+    if journal.exists():
+        talk(f"going on with {journal}", quiet)
+    grade = _graded(probe, force, quiet) if probe and not journal.exists() else None
+    starts = () if journal.exists() else fresh_starts(plan, cold)
+    done = 0
+    with _bar(not (quiet or no_progress) and sys.stderr.isatty()) as shown:
+
+        def progress(rounds: int, asked: int) -> None:
+            nonlocal done
+            done = rounds
+            shown(rounds, asked)
+
+        try:
+            samples = measure_subject(
+                plan,
+                journal=journal,
+                grade=grade,
+                cold=starts,
+                progress=progress,
+                command=asking.command_line(asking.without_places(plan), plan.rounds),
+            )
+        except KeyboardInterrupt:
+            text = f"interrupted: {done} complete rounds are in {journal}; the same command goes on from there"
+            talk(f"{text}, and with --rounds {done} ends there" if done else text, quiet)
+            raise
     write_samples(samples, path)
-    print_sheets([_samples_sheet(samples)])
-    protocol = samples.session.protocol
-    if protocol.stop == "interrupted":
-        talk(f"interrupted: the {protocol.rounds} complete rounds are in {path}", quiet)
-        raise KeyboardInterrupt
+    journal.unlink(missing_ok=True)
+    print_sheets([_samples_sheet(samples), *_cold_sheets(samples)])
     talk(f"written: {path}\nnext, best after a second session: headroom calibrate fit {path}", quiet)
 
 
-def _sizes(text: str) -> list[int]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and len(word) < 10 for word in words):
-        raise InputError(f"{text!r} are not batch sizes", path="--batches", fix="write them such as 1,2,4,8")
-    return [int(word) for word in words]
+def _graded(seconds: float, force: bool, quiet: bool) -> Grade:
+    seen = probe_host(seconds)
+    talk(f"grade {seen.grade}: {seen.reason}", quiet)
+    if seen.grade == "D" and not force:
+        fix = "wait until it is quieter, see `headroom calibrate probe`, or pass --force"
+        raise MeasurementError(f"this host is not fit to measure on; {fix}")
+    return seen.grade
 
 
 @contextmanager
-def _bar(show: bool) -> Iterator[Progress | None]:
+def _bar(show: bool) -> Iterator[Progress]:
     """A bar that is drawn only when it is told of a round: a thread that redraws it would disturb the timing."""
     if not show:
-        yield None
+        yield lambda done, asked: None  # noqa: ARG005 - nobody is watching
         return
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"))
     console = Console(stderr=True)
@@ -138,18 +139,23 @@ def _bar(show: bool) -> Iterator[Progress | None]:
 
 def _samples_sheet(samples: Samples) -> Sheet:
     session = samples.session
+    protocol = session.protocol
+    known = {"wall_ns": "wall", "cpu_ns": "processor", "device_ns": "device"}
+    known |= {f"{stage}_ns": stage for stage in protocol.stages}
+    known = {column: word for column, word in known.items() if column in samples.columns}
     rows = []
-    for batch in session.protocol.batches:
-        wall, cpu = samples.measured(batch, "wall_ns"), samples.measured(batch, "cpu_ns")
-        row = [
-            len(wall),
-            milliseconds(np.median(wall)),
-            milliseconds(np.median(cpu)),
-            milliseconds(float(np.quantile(wall, 0.95))),
-        ]
-        if "device_ns" in samples.columns:
-            row.append(milliseconds(np.median(samples.measured(batch, "device_ns"))))
-        rows.append((str(batch), *map(str, row)))
-    columns = ("batch", "calls", "wall p50, ms", "processor p50, ms", "wall p95, ms", "device p50, ms")
+    for point in protocol.points:
+        wall = samples.measured(point, "wall_ns")
+        times = [np.median(samples.measured(point, column)) for column in known] + [np.quantile(wall, 0.95)]
+        rows.append((*map(str, point), str(len(wall)), *map(milliseconds, times)))
+    columns = (*protocol.axes, "calls", *(f"{word} p50, ms" for word in known.values()), "wall p95, ms")
     title = f"{session.subject.name}, {session.environment.device}, threads: {session.environment.threads}"
-    return Sheet(title, columns[: len(rows[0])], tuple(rows))
+    return Sheet(title, columns, tuple(rows))
+
+
+def _cold_sheets(samples: Samples) -> list[Sheet]:
+    """A row for each process that was watched from its start; no sheet where none was."""
+    steps = ("import", "build", "first_call", "warm_up")
+    rows = [tuple(milliseconds(getattr(start, f"{step}_ns")) for step in steps) for start in samples.session.cold]
+    columns = tuple(f"{step.replace('_', ' ')}, ms" for step in steps)
+    return [Sheet("from the start of a process until it serves", columns, tuple(rows))] if rows else []

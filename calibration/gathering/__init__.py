@@ -1,0 +1,1 @@
+"""What was measured where Headroom is not installed, brought to where it is."""
