@@ -10,8 +10,8 @@ import altair as alt
 from calibration.live.course import QUANTILES as FIGURES
 from calibration.live.drawing import QUANTILES, STEP
 from calibration.live.record import Comparison, Curve, Validation
-from scenarios.charts import INK
-from scenarios.validation_device_charts import Chart, base, families, inline, residuals
+from scenarios.drawing import INK, Chart, data_of
+from scenarios.validation_device_charts import base, families, residuals
 
 MEASURED = "measured"
 COLOURS = {MEASURED: INK, "V1": "#0072B2", "V2": "#D55E00", "V2 stalls": "#009E73", "V3": "#CC79A7"}
@@ -49,7 +49,7 @@ def latency_by_load(found: Validation) -> Chart:
         for one in _main(found)
         if one.figure in FIGURES
     ]
-    base_ = alt.Chart(inline(rows)).encode(x=alt.X("load:Q", title="Load", axis=alt.Axis(format="%")))
+    base_ = alt.Chart(data_of(rows)).encode(x=alt.X("load:Q", title="Load", axis=alt.Axis(format="%")))
     scale = alt.Scale(type="log", nice=False, padding=15)
     y = alt.Y("measured:Q", title="Latency (ms, log scale)", scale=scale)
     layers = alt.layer(
@@ -78,8 +78,8 @@ def quantiles(found: Validation) -> Chart:
 
     def panel(own: list[dict[str, Any]]) -> Any:
         ends = [min(row["measured"] for row in own), max(row["measured"] for row in own)]
-        same = alt.Chart(inline([{"measured": end, "simulated": end} for end in ends]))
-        points = alt.Chart(inline(own)).mark_point(filled=True, size=14).encode(x=x, y=y, color=_colour(found))
+        same = alt.Chart(data_of([{"measured": end, "simulated": end} for end in ends]))
+        points = alt.Chart(data_of(own)).mark_point(filled=True, size=14).encode(x=x, y=y, color=_colour(found))
         return alt.layer(same.mark_line(color=INK, strokeWidth=1).encode(x=x, y=y), points)
 
     return _by_load(panel, rows, "Quantiles of latency, p1 to p99.9: on the line they are the same")
@@ -95,7 +95,7 @@ def tails(found: Validation) -> Chart:
 
     def panel(own: list[dict[str, Any]]) -> Any:
         return (
-            alt.Chart(inline(own))
+            alt.Chart(data_of(own))
             .mark_line()
             .encode(
                 x=alt.X("latency:Q", title="Latency (ms, log)", scale=alt.Scale(type="log", nice=False)),
@@ -127,7 +127,7 @@ def errors(found: Validation) -> Chart:
         for one in found.comparisons
     ]
     loads = [f"{load:.0%}" for load in sorted({one.load for one in found.comparisons})]
-    cells = alt.Chart(inline(rows)).encode(
+    cells = alt.Chart(data_of(rows)).encode(
         x=alt.X("figure:N", title="", sort=None, axis=alt.Axis(labelAngle=-40)),
         y=alt.Y("load:N", title="Load", sort=loads),
     )
@@ -160,7 +160,7 @@ def batches(found: Validation) -> Chart:
 
     def panel(own: list[dict[str, Any]]) -> Any:
         return (
-            alt.Chart(inline(own))
+            alt.Chart(data_of(own))
             .mark_bar()
             .encode(
                 x=alt.X("size:O", title="Batch size", axis=alt.Axis(labelAngle=0)),
@@ -185,7 +185,7 @@ def timelines(found: Validation) -> Chart:
         for step, value in enumerate(values)
     ]
     layers = (
-        alt.Chart(inline(rows))
+        alt.Chart(data_of(rows))
         .mark_line(strokeWidth=1.2)
         .encode(
             x=alt.X("second:Q", title="Time (s)"),

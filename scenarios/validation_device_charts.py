@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import altair as alt
 
 from calibration.live.record import Validation
-from scenarios.charts import INK
+from scenarios.drawing import INK, Chart, data_of
 
 ALONE, IN_SERVER = "#0072B2", "#D55E00"
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart | alt.HConcatChart | alt.ConcatChart
 
 
 def base(found: Validation) -> Chart:
@@ -29,7 +25,7 @@ def base(found: Validation) -> Chart:
         scale=alt.Scale(domain=list(names.values()), range=[ALONE, IN_SERVER, INK]),
         legend=alt.Legend(orient="top-left"),
     )
-    data = alt.Chart(inline(rows)).encode(
+    data = alt.Chart(data_of(rows)).encode(
         x=alt.X("size:Q", title="Batch size", axis=alt.Axis(tickMinStep=1)),
         y=alt.Y("time:Q", title="Median (ms)"),
         color=colour,
@@ -48,7 +44,7 @@ def residuals(found: Validation) -> Chart:
     one = found.residuals
     times = [{"second": second, "ratio": ratio} for second, ratio in zip(one.seconds, one.ratios, strict=True)]
     left = (
-        alt.Chart(inline(times), title=f"Batches over their usual time, load {one.load:.0%}")
+        alt.Chart(data_of(times), title=f"Batches over their usual time, load {one.load:.0%}")
         .mark_point(size=8, filled=True, color=ALONE)
         .encode(
             x=alt.X("second:Q", title="Time (s)"),
@@ -58,7 +54,7 @@ def residuals(found: Validation) -> Chart:
     )
     lags = [{"lag": lag, "acf": value} for lag, value in enumerate(one.acf)]
     right = (
-        alt.Chart(inline(lags), title="Autocorrelation of its logarithm")
+        alt.Chart(data_of(lags), title="Autocorrelation of its logarithm")
         .mark_bar(color=ALONE, size=3)
         .encode(x=alt.X("lag:Q", title="Batches later"), y=alt.Y("acf:Q", title=""))
         .properties(width=220, height=220)
@@ -82,7 +78,7 @@ def families(found: Validation) -> Chart:
         for name, shown in columns.items()
     ]
     cells = alt.Chart(
-        inline(rows), title="Families of the batches' jitter: fitted to the first half, judged on the second"
+        data_of(rows), title="Families of the batches' jitter: fitted to the first half, judged on the second"
     ).encode(
         x=alt.X("column:N", title="", sort=list(columns.values()), axis=alt.Axis(orient="top", labelAngle=0)),
         y=alt.Y("family:N", title="", sort=order),
@@ -92,8 +88,3 @@ def families(found: Validation) -> Chart:
         cells.mark_rect(stroke="white", opacity=0.6).encode(color=colour),
         cells.mark_text(color="black").encode(text="shown:N"),
     ).properties(width=360, height=34 * len(order))
-
-
-def inline(values: Sequence[Any]) -> alt.Data:
-    """Rows as a chart's own data."""
-    return alt.Data(values=list(values))  # type: ignore[no-untyped-call]  # altair leaves it untyped

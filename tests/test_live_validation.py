@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from calibration.live.device import Device
 from calibration.live.record import Comparison, Run, Validation, load_validation, save_validation
 from calibration.live.servers import Setup, haproxy
 from calibration.live.validation import Plan, validate
+from calibration.measuring.probes import Prober, load
 from scenarios.files import picture
 from scenarios.validation_charts import charts
 from scenarios.validation_page import page
@@ -28,6 +30,7 @@ from scenarios.validation_sheets import sentence, sheets
 from simulator.errors import InputError, MeasurementError
 from ui.cli import main
 
+PROBE = Prober().read()
 CAUSES = Causes(
     forward=1e6,
     late=0,
@@ -43,11 +46,9 @@ CAUSES = Causes(
 
 def run(load: float = 0.5, repeat: int = 0, void: tuple[str, ...] = ()) -> Run:
     figures = dict.fromkeys(FIGURES, 1.0)
-    counts = {"requests": 100, "answered": 100, "refused": 0, "lost": 0, "stalls": 0}
-    canaries = {"canary_before": 1.0, "canary_after": 1.0, "stalled_ms": 0.0}
-    return Run(
-        load=load, repeat=repeat, rate=100, lag=(0.1, 0.2, 0.3), void=void, figures=figures, **counts, **canaries
-    )
+    rest: dict[str, Any] = {"requests": 100, "answered": 100, "refused": 0, "lost": 0, "stalls": 0, "stalled_ms": 0.0}
+    rest |= {"rate": 100.0, "lag": (0.1, 0.2, 0.3), "canary_before": 1.0, "canary_after": 1.0}
+    return Run(load=load, repeat=repeat, void=void, figures=figures, **rest)
 
 
 def record(scale: float = 1.0, runs: tuple[Run, ...] = (run(), run(repeat=1))) -> Validation:
@@ -57,7 +58,8 @@ def record(scale: float = 1.0, runs: tuple[Run, ...] = (run(), run(repeat=1))) -
     loads = sorted({load for load in judged if judged.count(load) > 1})
     return Validation(
         provenance=environment.provenance("headroom calibrate validate"),
-        host=environment.LoadMeter().load(),
+        environment=environment.environment("cpu", 1),
+        host=load([PROBE, PROBE]),
         device=Device(),
         setup=Setup(),
         seconds=16,
@@ -186,7 +188,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Plan:
     for name, value in {
         "PROFILE_SECONDS": 1.0,
         "CANARY_SECONDS": 0.2,
-        "PROBING_ROUNDS": 1,
+        "PROBING_ROUNDS": 2,
         "SATURATED_SECONDS": 3.0,
     }.items():
         monkeypatch.setattr(validation, name, value)

@@ -118,9 +118,9 @@ def _forward(found: Executions, setup: Setup) -> tuple[float, float]:
         raise MeasurementError("no request came to an idle server, so the way to it is not known")
     if not waits:
         return float(np.median((found.start - found.first_sent)[idle])), 0.0
-    due = idle & (found.size == 1)
+    due = idle & (found.size < setup.max_batch)
     if not due.any():
-        raise MeasurementError("no request was alone on an idle server, so its timer is not known")
+        raise MeasurementError("no batch waited for more on an idle server, so its timer is not known")
     alone = float(np.median((found.start - found.first_sent)[due])) - setup.max_delay
     # The last request of a burst waits for the others' handling; a timer is never early.
     forward = min(alone, float(np.median((found.start - found.last_sent)[full])))

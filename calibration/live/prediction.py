@@ -24,7 +24,7 @@ from simulator.run.engine import simulate
 from simulator.run.recording import COMPLETED, END, SIZE, SLOT, START
 from simulator.scenario import InstanceType
 from simulator.service import Law, Table
-from simulator.speed import UNIT, Constant, Speed, Steps
+from simulator.speed import UNIT, Constant, SpeedLaw, Steps
 from simulator.streams import Draws, Integers
 
 SEEDS = range(5)
@@ -35,7 +35,7 @@ DEVIATIONS = 4.0
 _MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
 
 
-class Courses(Speed):
+class Courses(SpeedLaw):
     """The speed of each replica as it was measured, at true time; elsewhere the one that times were measured at."""
 
     kind: Literal["courses"] = "courses"
@@ -134,13 +134,13 @@ class Model:
         self, arrived: Integers, since: int, until: int, speeds: Sequence[Integers] | None = None
     ) -> list[Course]:
         """The courses of the same arrivals, one a seed; `speeds` are those of `true_speeds` or `stalls`."""
-        speed: Speed = Constant()
+        speed: SpeedLaw = Constant()
         if speeds is not None:
             # Requests come to the queue when they were to be sent: its clock is behind by the way there.
             speed = Courses.shifted(speeds, self.causes.there(self.setup) + int(arrived[0]))
         return [self._once(arrived, since, until, speed, seed) for seed in SEEDS]
 
-    def _once(self, arrived: Integers, since: int, until: int, speed: Speed, seed: int) -> Course:
+    def _once(self, arrived: Integers, since: int, until: int, speed: SpeedLaw, seed: int) -> Course:
         shift = self.causes.there(self.setup) + int(arrived[0])
         run = simulate(self._case(arrived, speed, seed), 0)
         visits, rows = run.visits[0], run.pools[0].batches
@@ -151,7 +151,7 @@ class Model:
         order = np.lexsort((batches[:, 1], batches[:, 0]))
         return Course(arrived, latency, batches[order], since, until)
 
-    def _case(self, arrived: Integers, speed: Speed, seed: int) -> Case:
+    def _case(self, arrived: Integers, speed: SpeedLaw, seed: int) -> Case:
         replay = Replay(times=arrived - arrived[0])
         pool = CasePool(
             name="server",

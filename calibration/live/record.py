@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from calibration.environment import Load, Provenance
+from calibration.environment import Environment, Load, Provenance
 from calibration.files import read_whole, write_whole
 from calibration.live.causes import Causes
 from calibration.live.device import Device
@@ -162,7 +162,9 @@ class Validation(Record):
     format: Literal["validation"] = "validation"
     schema_version: Literal["1.0.0"] = "1.0.0"
     provenance: Provenance
+    environment: Environment
     host: Load
+    """While it lasted; what the server and the client took counts as others' time."""
     device: Device
     setup: Setup
     seconds: float

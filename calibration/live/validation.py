@@ -17,6 +17,7 @@ from calibration.live.course import Course, Executions, measured
 from calibration.live.device import Device
 from calibration.live.record import Comparison, Curve, Decision, Distance, Grade, Level, Run, Validation, Variant
 from calibration.live.servers import Setup, check, serving
+from calibration.measuring import probes
 from simulator.errors import MeasurementError
 from simulator.quantities import SECOND
 from simulator.service import Table
@@ -95,7 +96,8 @@ def validate(plan: Plan, progress: Progress, command: str) -> Validation:
     """Runs the whole plan. Raises MeasurementError where a part of it cannot run."""
     check(plan.setup, plan.tritonserver)
     work = _Work(plan, progress)
-    origin, meter = environment.provenance(command), environment.LoadMeter()
+    origin, prober = environment.provenance(command), probes.Prober()
+    before = prober.read()
     calibrated, served, canaries = work.real()
     decision = work.decision(calibrated) if plan.variants else None
     host = comparison.grade(canaries)
@@ -105,7 +107,8 @@ def validate(plan: Plan, progress: Progress, command: str) -> Validation:
     executions = Executions.of(example.log) if example else None
     return Validation(
         provenance=origin.model_copy(update={"finished_utc": environment.now()}),
-        host=meter.load(),
+        environment=environment.environment("cpu", 1, libraries=_libraries(plan)),
+        host=probes.load([before, prober.read()]),
         device=plan.device,
         setup=plan.setup,
         seconds=plan.seconds,
@@ -124,6 +127,11 @@ def validate(plan: Plan, progress: Progress, command: str) -> Validation:
         families=drawing.families(executions, predictions.usual) if executions else (),
         decision=decision,
     )
+
+
+def _libraries(plan: Plan) -> list[str]:
+    """Those that the server and the device depend on, of this environment."""
+    return [*(["mosec"] if plan.setup.server == "mosec" else []), *(["torch"] if plan.device.model else [])]
 
 
 class _Work:

@@ -162,6 +162,9 @@ def _stale(profile: str | None, max_batch: int) -> Table | None:
     if profile is None:
         return None
     table = load_profile(find_profile(profile)).table()
+    if not isinstance(table, Table):
+        fix = "hold the other axis: derive a profile of batch sizes alone from it"
+        raise InputError(f"{profile} has more axes than the batch", path="--profile", fix=fix)
     if table.largest_batch() < max_batch:
         problem = f"{profile} ends at batch {table.largest_batch()}, and the server makes batches up to {max_batch}"
         raise InputError(problem, path="--profile", fix="lower --max-batch, or choose another profile")
