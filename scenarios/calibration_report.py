@@ -17,7 +17,7 @@ from calibration.profile import Profile, load_profile
 from calibration.records import Cell, Measured
 from scenarios import profile_facts as facts
 from scenarios.drawing import Chart
-from scenarios.files import svg
+from scenarios.files import picture
 from scenarios.profile_sections import Section, sections
 from scenarios.profile_sheets import cell_sheet
 from scenarios.sample_facts import find_samples
@@ -237,7 +237,7 @@ class _Drawing:
 
     def __call__(self, chart: Chart) -> Markup:
         self._drawn += 1
-        text = svg(chart.configure(aria=False, background="transparent")).decode()
+        text = picture(chart.configure(aria=False, background="transparent"), "svg").decode()
         text = re.sub(r'\bid="(\w+)"|url\(#(\w+)\)', self._renamed, text)
         label = Markup('<svg role="img" aria-label="{}"').format(chart.description)
         # Of altair's own making, with every text in it escaped.
