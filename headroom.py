@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from scenarios.compare import Comparison, Option, compare
 from scenarios.decision import sentence, winner
+from scenarios.doubt import doubt_of, doubted
 from scenarios.load import Loaded, library, load
 from simulator.case import Case
 from simulator.errors import HeadroomError, InputError
@@ -53,6 +54,20 @@ __all__ = [
 ]
 
 
-def run(loaded: Loaded, jobs: int = 1, progress: Progress | None = None) -> Result:
-    """All replications of a scenario. Raises InputError when something that it names is wrong."""
-    return run_case(loaded.case(), jobs, progress)
+def run(
+    loaded: Loaded,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    *,
+    input_uncertainty: int | None = None,
+    load_uncertainty: float | None = None,
+) -> Result:
+    """All replications of a scenario. Raises InputError when something that it names is wrong.
+
+    `input_uncertainty` repeats them with so many refits of the profiles and draws of the load, and tells in
+    `result.uncertainty` what they leave open; stated rates have a standard deviation of `load_uncertainty`, a share of
+    them.
+    """
+    doubt = doubt_of(input_uncertainty, load_uncertainty)
+    result = run_case(loaded.case(), jobs, progress)
+    return result if doubt is None else doubted(loaded, result, doubt, jobs, progress)

@@ -75,7 +75,7 @@ class BatchTimes(Record):
     """The most memory that a call held beyond what was held when it started."""
     flops_per_s: Annotated[float, Field(ge=0)] | None = None
     """While computing; only of the operators whose FLOP the profiler knows."""
-    operators: Annotated[tuple[Operator, ...], Field(strict=False)]
+    operators: Annotated[tuple[Operator, ...], Field(strict=False, min_length=1)]
     """The longest first."""
 
 

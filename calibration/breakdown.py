@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from calibration.bottleneck import BatchTimes, Bottleneck, Operator, Stage, TraceFile
 from calibration.traces import Interval, Nested, Span, Trace, covered, nest, starting_in, union
+from simulator.errors import InputError
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 BATCH = "batch {}"
@@ -36,7 +37,10 @@ def from_trace(trace: Trace, name: str) -> Bottleneck:
 
 
 def batches_of(trace: Trace) -> tuple[BatchTimes, ...]:
-    """The calls of a trace by batch size: those marked so, else its profiler steps, else the whole as one call."""
+    """The calls of a trace by batch size: those marked so, else its profiler steps, else the whole as one call.
+
+    Raises InputError for a trace in which nothing ran.
+    """
     groups: dict[int | None, list[Span]] = defaultdict(list)
     for mark in trace.of("mark"):
         if found := re.fullmatch(BATCH.format("([1-9][0-9]{0,8})"), mark.name):
@@ -44,7 +48,12 @@ def batches_of(trace: Trace) -> tuple[BatchTimes, ...]:
     if not groups:
         groups[None] = [mark for mark in trace.of("mark") if mark.name.startswith(_STEP)] or [_whole(trace)]
     host = nest(trace.of("operator", "call"))
-    return tuple(_batch_times(trace, host, batch, groups[batch]) for batch in sorted(groups, key=lambda b: b or 0))
+    times = (_batch_times(trace, host, batch, groups[batch]) for batch in sorted(groups, key=lambda b: b or 0))
+    filled = tuple(item for item in times if item is not None)
+    if not filled:
+        fix = "name a trace whose recorded steps run a model"
+        raise InputError("nothing ran within its calls", file=trace.file, fix=fix)
+    return filled
 
 
 def _whole(trace: Trace) -> Span:
@@ -56,9 +65,12 @@ def _whole(trace: Trace) -> Span:
     return Span("whole", "mark", min(s.start for s in spans), max(s.end for s in spans), track)
 
 
-def _batch_times(trace: Trace, host: list[Nested], batch: int | None, calls: list[Span]) -> BatchTimes:
+def _batch_times(trace: Trace, host: list[Nested], batch: int | None, calls: list[Span]) -> BatchTimes | None:
     windows = union(call.interval for call in calls)
     wall = max(1, sum(end - start for start, end in windows))
+    operators = _operators(trace, host, windows, wall)
+    if not operators:
+        return None
     thread = calls[0].track
     here = [span for span in trace.of("operator", "call") if span.track == thread]
     waits = [span.interval for span in here if span.kind == "call" and "Synchronize" in span.name]
@@ -77,7 +89,7 @@ def _batch_times(trace: Trace, host: list[Nested], batch: int | None, calls: lis
         launches=len(launches) / len(calls) if on_device else None,
         launch_ns=round(sum(s.end - s.start for s in launches) / len(launches)) if launches else None,
         peak_bytes=_peak(trace, calls, bool(on_device)),
-        operators=_operators(trace, host, windows, wall),
+        operators=operators,
     )
 
 
@@ -127,7 +139,7 @@ class _Tally:
 def _operators(trace: Trace, host: list[Nested], windows: list[Interval], wall: int) -> tuple[Operator, ...]:
     inside = set(map(id, starting_in((item.span for item in host), windows)))
     tallies: dict[str, _Tally] = defaultdict(_Tally)
-    launchers: dict[Any, str | None] = {}
+    launchers: dict[int | None, str | None] = {}
     for item in host:
         if id(item.span) not in inside:
             continue
@@ -138,11 +150,11 @@ def _operators(trace: Trace, host: list[Nested], windows: list[Interval], wall: 
         tally.bytes_read = None if read is None or tally.bytes_read is None else tally.bytes_read + read
         if item.own_ns > tally.longest:
             tally.longest, tally.shapes = item.own_ns, _shapes(item.span)
-        if item.span.kind == "call" and "correlation" in item.span.facts:
-            launchers[item.span.facts["correlation"]] = _operator_around(item)
+        if item.span.kind == "call" and item.span.correlation is not None:
+            launchers[item.span.correlation] = _operator_around(item)
     work = trace.of("kernel", "copy")
     for span in work:
-        known = launchers.get(span.facts.get("correlation"))
+        known = launchers.get(span.correlation)
         if known is None and not starting_in([span], windows):
             continue
         # A kernel whose launch is unknown, such as one of a graph, stands for itself.
@@ -173,7 +185,7 @@ def _operator_around(item: Nested) -> str | None:
 
 
 def _shapes(span: Span) -> str | None:
-    shapes = [shape for shape in span.facts.get("Input Dims") or () if _plain(shape)]
+    shapes = [shape for shape in span.shapes if _plain(shape)]
     return ", ".join("x".join(map(str, shape)) for shape in shapes) or None
 
 
@@ -183,10 +195,9 @@ def _plain(shape: Any) -> bool:
 
 
 def _bytes_read(span: Span) -> int | None:
-    shapes, types = span.facts.get("Input Dims"), span.facts.get("Input type")
-    if not isinstance(shapes, list) or not isinstance(types, list) or len(shapes) != len(types):
+    if len(span.shapes) != len(span.types):
         return None
-    sized = [(shape, kind) for shape, kind in zip(shapes, types, strict=True) if shape]
+    sized = [(shape, kind) for shape, kind in zip(span.shapes, span.types, strict=True) if shape]
     if not sized or not all(_plain(shape) and kind in _BYTES for shape, kind in sized):
         return None
     return sum(int(math.prod(shape)) * _BYTES[kind] for shape, kind in sized)

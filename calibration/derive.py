@@ -13,15 +13,13 @@ import numpy as np
 
 from calibration.profile import Profile
 from calibration.records import Base, Cell, Change, Fit, Jitter, Refits
-from calibration.tables import shape
+from calibration.tables import FREE, shape
 from calibration.terms import relative_nnls
 from simulator.errors import InputError
 from simulator.streams import Floats
 
 KEPT = 24
 """Refits of a derived profile."""
-FAR = 1.5
-"""Times the largest measured batch, up to which a base is taken on without being told to."""
 _STRIDE = 7
 """Of the steps through the band, so that they go with no order of the base's own refits."""
 
@@ -156,12 +154,12 @@ def beyond(base: Profile, batch: int, name: str, source: str, allow: bool = Fals
     if times <= 1:
         problem = f"{batch} is not beyond the {last.at['batch']} that {base.name!r} knows"
         raise InputError(problem, path="batch", fix="choose a larger one")
-    if times > FAR and not allow:
-        problem = f"{batch} is more than {FAR:g} times the largest batch of {base.name!r}, {last.at['batch']}"
+    if times > FREE and not allow:
+        problem = f"{batch} is more than {FREE:g} times the largest batch of {base.name!r}, {last.at['batch']}"
         raise InputError(problem, path="batch", fix="measure it, or allow extrapolation and mark what comes of it")
     if not base.fit.base.terms:
         raise InputError(f"{base.name!r} has no law to go on by", fix="fit it again from its samples")
-    at = shape(base.fit.base, np.array([last.at["batch"], batch], dtype=np.float64))
+    at = shape(base.fit.base, {"batch": np.array([last.at["batch"], batch], dtype=np.float64)})
     worst = max((one.worst_error or 0.0 for one in base.fit.base.candidates if one.chosen), default=0.0)
     wide = min(0.9, max(worst, 0.05) * times)
     cell = Cell(at={"batch": batch}, base_ns=max(1, round(last.base_ns * at[1] / at[0])))

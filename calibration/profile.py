@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -32,11 +32,12 @@ from calibration.records import (
     Status,
 )
 from calibration.subjects import Subject
-from calibration.tables import table_of
+from calibration.tables import Wanted, table_of
 from simulator.component import Record, problems
 from simulator.errors import InputError, suggestion
 from simulator.model import Name
 from simulator.service import Level, Table
+from simulator.sized import SizedTable
 
 SCHEMA_VERSION = "2.0.0"
 FOLDER = Path(__file__).parent / "profiles"
@@ -102,14 +103,14 @@ class Profile(Record):
             bare = cls(**content)
         return bare.model_copy(update={"profile_id": _identity(bare.model_dump(mode="json"))})
 
-    def table(self, refit: int | None = None, at: Mapping[str, int] | None = None) -> Table:
-        """The engine's view: a row for every batch size up to the largest cell. Raises InputError.
+    def table(self, refit: int | None = None, wanted: Wanted | None = None) -> Table | SizedTable:
+        """The engine's view: a row for every batch size up to the largest cell or wanted. Raises InputError.
 
-        `at` says where to hold the axes besides the batch, such as {"seq": 128}; it may be left out of a profile that
-        was measured at one value. `refit` asks for the table of that refit instead: its quantiles are those of the
-        fit times ratios, linear between p50, p95 and p99.
+        `wanted` says where to hold the axes besides the batch, what the workloads call the size that `seq` means, and
+        how far beyond the cells to go. `refit` asks for the table of that refit instead: its quantiles are those of
+        the fit times ratios, linear between p50, p95 and p99.
         """
-        return table_of(self, refit, at or {})
+        return table_of(self, refit, wanted or Wanted())
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import gzip
 import json
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +44,11 @@ class Span:
     end: int
     track: tuple[str, str]
     """Process and thread; on a device its number and the stream's."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    correlation: int | None = None
+    """The same number for a call of the runtime and for what the device did for it."""
+    shapes: tuple[Any, ...] = ()
+    """Of the inputs, as recorded: a list of sizes for a tensor."""
+    types: tuple[str, ...] = ()
 
     @property
     def interval(self) -> Interval:
@@ -99,16 +103,14 @@ def parse_trace(content: bytes, path: Path) -> Trace:
                 spans.append(_span(event, first))
             elif _timed(event) and event.get("name") == "[memory]":
                 allocations.append(_allocation(event, first))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             problem = f"is no event of the profiler ({type(error).__name__}: {error})"
             raise InputError(problem, file=path, path=f"traceEvents.{number}", fix=_FIX) from None
     if not any(span.kind in ("operator", "kernel") for span in spans):
         raise InputError("has no operators and no kernels", file=path, fix=_FIX)
     spans.sort(key=lambda span: (span.start, -span.end))
     allocations.sort(key=lambda item: item.at)
-    devices = document.get("deviceProperties") or [{}]
-    device = devices[0].get("name") if isinstance(devices, list) and isinstance(devices[0], dict) else None
-    return Trace(path.name, sha256(content), tuple(spans), tuple(allocations), device)
+    return Trace(path.name, sha256(content), tuple(spans), tuple(allocations), _device(document))
 
 
 def trace_document(content: bytes, path: Path) -> dict[str, Any]:
@@ -128,6 +130,13 @@ def trace_document(content: bytes, path: Path) -> dict[str, Any]:
     return document
 
 
+def _device(document: dict[str, Any]) -> str | None:
+    match document.get("deviceProperties"):
+        case [{"name": str(name)}, *_]:
+            return name
+    return None
+
+
 def _timed(event: Any) -> bool:
     return isinstance(event, dict) and isinstance(event.get("ts"), int | float)
 
@@ -137,11 +146,17 @@ def _span(event: dict[str, Any], first: float) -> Span:
     if not isinstance(lasts, int | float) or lasts < 0:
         raise ValueError(f"dur is {lasts!r}")
     facts = event.get("args") or {}
-    if not isinstance(facts, dict):
-        raise TypeError(f"args is {facts!r}")
-    begin = round(start * 1000)
-    track = str(event.get("pid")), str(event.get("tid"))
-    return Span(str(event["name"]), _KINDS[event["cat"]], begin, begin + round(lasts * 1000), track, facts)
+    begin, correlation = round(start * 1000), facts.get("correlation")
+    return Span(
+        str(event["name"]),
+        _KINDS[event["cat"]],
+        begin,
+        begin + round(lasts * 1000),
+        (str(event.get("pid")), str(event.get("tid"))),
+        correlation if isinstance(correlation, int) else None,
+        tuple(facts.get("Input Dims") or ()),
+        tuple(map(str, facts.get("Input type") or ())),
+    )
 
 
 def _allocation(event: dict[str, Any], first: float) -> Allocation:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from math import inf
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, inf, isfinite
+
+import numpy as np
 
 from simulator.arrivals import Process, Trace
+from simulator.batching import Batching, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.parts import CaseWorkload
@@ -14,6 +19,32 @@ from simulator.sizes import SizeLaw, Sizes
 from simulator.sources import Sources
 
 _LONGEST = 366 * 86400 * SECOND
+_NEARLY_ALL = 0.999
+"""Share of the sizes that count as asked for, where there is no largest."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How far the batches and sizes of a stage go."""
+
+    batch: int = 1
+    """The largest batch, in items."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """By name the largest size; where there is none, the one that 0.1 % of the requests exceed."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """By name what a batch padded to its largest size never exceeds."""
+
+
+def asked(batching: Batching, comers: Sequence[CaseWorkload]) -> Asked:
+    """What a stage asks of its service times, given its batches and the workloads that come to it."""
+    items = [1 if item.items is None else item.items.largest() for item in comers]
+    most = [batching.most(count) for count in items if count is not None]
+    sizes: dict[str, int] = {}
+    for name, law in (size for item in comers for size in item.sizes):
+        sizes[name] = max(sizes.get(name, 0), law.largest() or ceil(np.quantile(law.spread(), _NEARLY_ALL)))
+    total = batching.total() if isinstance(batching, Policy) else None
+    totals = {total.size: total.most} if total is not None and total.padded else {}
+    return Asked(max([batching.largest(), *(int(count) for count in most if isfinite(count))]), sizes, totals)
 
 
 def amounts(

@@ -13,6 +13,7 @@ from typing import Any
 import altair as alt
 
 from scenarios.drawing import INK, LINES, Chart, data_of, scale_of, unit_of
+from scenarios.wording import in_seconds, say
 
 Rows = Sequence[dict[str, Any]]
 WIDTH, HEIGHT = 560, 300
@@ -204,15 +205,18 @@ def throughput(rows: Rows, enough: Rows) -> Chart:
     return described(alt.hconcat(*panels), "What a larger batch brings, and costs (ring: 95 % of the most)", f"{text}.")
 
 
-def between_sessions(rows: Rows) -> Chart:
-    """Each session's quantiles over those of all sessions. Rows: series (the session), quantile, label, ratio."""
+def between_sessions(rows: Rows, axes: str) -> Chart:
+    """Each session's quantiles over those of all sessions. Rows: series (the session), quantile, label, ratio.
+
+    `axes` names what the labels count.
+    """
     known, order, quantiles = names(rows), names(rows, "label"), names(rows, "quantile")
     y = alt.Y("ratio:Q", title="Session over all (log scale)", scale=log_scale(padding=10), axis=_ratios(rows))
     line = alt.Chart(data_of([{"ratio": 1}])).mark_rule(color=INK, strokeDash=[4, 4]).encode(y=y)
     panels = []
     for quantile in quantiles:
         own = alt.Chart(data_of([row for row in rows if row["quantile"] == quantile]))
-        x = alt.X("label:N", title="Cell", sort=order, axis=alt.Axis(labelAngle=0, labelOverlap=True))
+        x = alt.X("label:N", title=f"Cell ({axes})", sort=order, axis=alt.Axis(labelAngle=0, labelOverlap=True))
         dots = own.mark_point(filled=True, opacity=1, size=40).encode(x=x, y=y, color=colour(known, "Session"))
         panels.append(alt.layer(line, dots).properties(width=WIDTH // len(quantiles) - 20, height=220, title=quantile))
     chart = alt.hconcat(*panels).resolve_scale(y="shared")
@@ -237,9 +241,10 @@ def speed(rows: Rows) -> Chart:
 def cold_start(rows: Rows) -> Chart:
     """What a process does once before it serves. Rows: stage, time_s, in the order in which they happen."""
     factor, unit = unit_of(max(row["time_s"] for row in rows))
-    scaled = [{**row, "time": row["time_s"] * factor, "words": f"{row['time_s'] * factor:.3g} {unit}"} for row in rows]
+    scaled = [{**row, "time": row["time_s"] * factor, "words": say(row["time_s"], in_seconds)} for row in rows]
     base = alt.Chart(data_of(scaled)).encode(
-        x=alt.X("time:Q", title=f"Median time ({unit})"), y=alt.Y("stage:N", title="", sort=None)
+        x=alt.X("time:Q", title=f"Median time ({unit})", axis=alt.Axis(tickCount=6)),
+        y=alt.Y("stage:N", title="", sort=None),
     )
     layers = alt.layer(
         base.mark_bar(color=LINES[0]), base.mark_text(align="left", dx=4, color=INK).encode(text="words:N")

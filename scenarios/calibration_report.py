@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from markupsafe import Markup
 
 from calibration.fitting.report import check
 from calibration.profile import Profile, load_profile
-from calibration.records import Measured
+from calibration.records import Cell, Measured
 from scenarios import profile_facts as facts
 from scenarios.drawing import Chart
 from scenarios.files import svg
-from scenarios.profile_sections import Section, cell_sheet, sections
+from scenarios.profile_sections import Section, sections
+from scenarios.profile_sheets import cell_sheet
 from scenarios.sample_facts import find_samples
 from scenarios.sheet import Sheet
-from scenarios.wording import in_percent, in_seconds, say, spread
+from scenarios.wording import in_percent, in_seconds, interval, say, spread
+from simulator.quantities import SECOND
 
 FORMAT, VERSION = "calibration-report", 1
 
@@ -58,22 +61,33 @@ def answer(profile: Profile) -> str:
     cell = facts.middle(profile)
     rest = ", ".join(f"{axis} {cell.at[axis]}" for axis in profile.axes if axis not in ("batch", "threads"))
     where = f"a batch of {cell.at['batch']}" if "batch" in cell.at else "a step"
-    takes = f"takes {spread(facts.base_estimate(cell), in_seconds)}{_TAKES.get(profile.fit.clock, '')}"
+    place = f"{where} ({rest})" if rest else where
+    takes = f"takes {_told(profile, cell)}{_TAKES.get(profile.fit.clock, '')}"
     known = [profile.level, *([f"grade {profile.grade}"] if profile.grade else []), profile.status]
     doubt = "; p99 is indicative" if facts.indicative(profile) else ""
-    place = f"{where} ({rest})" if rest else where
-    device = _device(profile, cell.at.get("threads"))
-    return f"{profile.subject.name} on {device}: {place} {takes}; {', '.join(known)}{doubt}."
+    return f"{profile.subject.name}{_device(profile, cell)}: {place} {takes}; {', '.join(known)}{doubt}."
 
 
-def _device(profile: Profile, threads: int | None) -> str:
+def _told(profile: Profile, cell: Cell) -> str:
+    """The base with its interval, or with what is believed of a derived one."""
+    base = facts.base_estimate(cell)
+    if not profile.derivation:
+        return spread(base, in_seconds)
+    low, high = (prod(getattr(step, end) / step.factor for step in profile.derivation) for end in ("low", "high"))
+    believed = replace(base, low=cell.base_ns * low / SECOND, high=cell.base_ns * high / SECOND)
+    return f"{say(cell.base_ns / SECOND, in_seconds)} (believed: {interval(believed, in_seconds)})"
+
+
+def _device(profile: Profile, cell: Cell) -> str:
     environment = profile.environment
+    if profile.derivation:
+        return "".join(f", {step.what}" for step in profile.derivation)
     if environment is None:
-        return profile.source.hardware if profile.source else "hardware that is not told"
+        return f" on {profile.source.hardware}" if profile.source else ""
     if environment.gpu:
-        return environment.gpu.name
-    count = threads or environment.threads
-    return f"{count} {'thread' if count == 1 else 'threads'}"
+        return f" on {environment.gpu.name}"
+    count = cell.at.get("threads", environment.threads)
+    return f" on {count} {'thread' if count == 1 else 'threads'}"
 
 
 def card(profile: Profile) -> tuple[tuple[str, str], ...]:
@@ -86,7 +100,7 @@ def card(profile: Profile) -> tuple[tuple[str, str], ...]:
         ("Level", profile.level),
         ("Grade of the host", profile.grade or "not graded"),
         ("Status", profile.status),
-        *_machine(profile),
+        *((f"{what} of the base" if profile.derivation else what, how) for what, how in _machine(profile)),
         *_noise(profile),
         ("Clock", facts.CLOCKS[fit.clock].lower()),
         ("Fitted by", fit.recipe if fit.seed is None else f"{fit.recipe}, seed {fit.seed}"),
@@ -174,7 +188,7 @@ def summary(reports: Sequence[Report]) -> Sheet:
     rows = []
     for one in reports:
         profile, cell = one.profile, facts.middle(one.profile)
-        base = spread(facts.base_estimate(cell), in_seconds)
+        base = _told(profile, cell)
         grade, place = profile.grade or "n/a", facts.label(profile, cell)
         rows.append(
             (profile.name, profile.level, grade, profile.status, place, base, facts.CLOCKS[profile.fit.clock].lower())

@@ -14,6 +14,7 @@ from math import inf
 
 import numpy as np
 
+from scenarios.doubt import Doubt, doubt_of, doubted
 from scenarios.load import Loaded
 from scenarios.strategies import choose, describe
 from simulator.case import Case
@@ -21,8 +22,10 @@ from simulator.errors import InputError
 from simulator.figures.precision import settled
 from simulator.figures.replications import Known, run_case
 from simulator.figures.results import Result
+from simulator.figures.rows import latency
 from simulator.figures.sections import Difference, Sections, paired_difference, sections_for
 from simulator.figures.statistics import CONFIDENCE, Estimate, holm
+from simulator.figures.uncertainty import less, widened
 from simulator.scenario import Scenario
 
 CURRENT = "current"
@@ -68,6 +71,8 @@ class Comparison:
     """What differences are taken against: the current deployment, or the cheapest that can carry the load."""
     quantile: float
     """The latency quantile that is compared: that of the first percentile objective, or 0.99."""
+    remarks: tuple[str, ...] = ()
+    """What was noticed of the profiles."""
 
     @property
     def simulated(self) -> tuple[Option, ...]:
@@ -84,17 +89,25 @@ class Comparison:
 class _Bench:
     """Runs each different case once."""
 
-    def __init__(self, loaded: Loaded, jobs: int, progress: Progress | None, known: Known | None) -> None:
-        self.loaded, self.jobs, self.progress, self.known = loaded, jobs, progress, known
+    def __init__(
+        self, loaded: Loaded, jobs: int, progress: Progress | None, known: Known | None, doubt: Doubt | None
+    ) -> None:
+        self.loaded, self.jobs, self.progress, self.known, self.doubt = loaded, jobs, progress, known, doubt
         self.results: dict[str, Result] = {}
 
-    def run(self, case: Case, label: str) -> Result:
+    def run(self, case: Case, scenario: Scenario, label: str) -> Result:
         key = case.key()
         if key not in self.results:
-            report = self.progress
-            step = None if report is None else lambda done, total: report(label, done, total)
-            self.results[key] = run_case(case, self.jobs, step, self.known, settled)
+            result = run_case(case, self.jobs, self._step(label), self.known, settled)
+            if self.doubt is not None:
+                step = self._step(f"{label}, other inputs")
+                result = doubted(self.loaded.changed(scenario), result, self.doubt, self.jobs, step)
+            self.results[key] = result
         return self.results[key]
+
+    def _step(self, label: str) -> Callable[[int, int], None] | None:
+        report = self.progress
+        return None if report is None else lambda done, total: report(label, done, total)
 
 
 def compare(
@@ -103,25 +116,30 @@ def compare(
     jobs: int = 1,
     progress: Progress | None = None,
     known: Known | None = None,
+    input_uncertainty: int | None = None,
+    load_uncertainty: float | None = None,
 ) -> Comparison:
     """Simulates the current deployment and the options that matter of each strategy. Raises InputError.
 
     Options are tried from the least capable up. Those whose load exceeds their capacity are named, not
     simulated; the search stops at the cheapest that meets the objectives and its next. With `known`, a
-    comparison that was broken off goes on from the replications that it left there.
+    comparison that was broken off goes on from the replications that it left there. `input_uncertainty` repeats each
+    option with so many refits of its profiles and draws of its load, in which stated rates have a standard deviation
+    of `load_uncertainty`, a share of them.
     """
     chosen = choose(strategies)
-    bench = _Bench(loaded, jobs, progress, known)
+    bench = _Bench(loaded, jobs, progress, known, doubt_of(input_uncertainty, load_uncertainty))
     case = loaded.case()
     label = describe(loaded.scenario)
-    current = Option(CURRENT, label, loaded.scenario, case, bench.run(case, label))
+    current = Option(CURRENT, label, loaded.scenario, case, bench.run(case, loaded.scenario, label))
     options: list[Option] = []
     for name, strategy in chosen.items():
         options.extend(_explore(bench, name, strategy(loaded.scenario, _bottleneck(case))))
     q = next((slo.quantile for slo in case.slos if slo.quantile is not None), 0.99)
     able = [option for option in (current, *options) if option.result and _finite(option.result, q)]
     reference = current if current in able else min(able, key=lambda option: option.cost, default=current)
-    return Comparison(current, _with_differences(reference, options, q), reference, q)
+    remarks = tuple(loaded.files.remarks)
+    return Comparison(current, _with_differences(reference, options, q), reference, q, remarks)
 
 
 def _bottleneck(case: Case) -> str:
@@ -152,7 +170,7 @@ def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Op
 
 def _simulated(bench: _Bench, option: Option) -> Option:
     assert option.case is not None
-    result = bench.run(option.case, option.label)
+    result = bench.run(option.case, option.scenario, option.label)
     return replace(option, result=result)
 
 
@@ -204,7 +222,12 @@ def _with_differences(reference: Option, options: list[Option], q: float) -> tup
         if id(option.result) not in found:
             return option
         difference = found[id(option.result)].estimate(confidence)
-        return replace(option, difference=difference, differs=doubts.get(id(option.result), 1.0) <= 1 - CONFIDENCE)
+        differs = doubts.get(id(option.result), 1.0) <= 1 - CONFIDENCE
+        if option.result and option.result.uncertainty and base.uncertainty:
+            parts = less(option.result.uncertainty, base.uncertainty, latency(q), confidence)
+            difference = widened(difference, parts)
+            differs = differs and difference.sure and not (difference.low or 0) <= 0 <= (difference.high or 0)
+        return replace(option, difference=difference, differs=differs)
 
     return tuple(finished(option) for option in options)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 
+from scenarios.certainty import DRAWS, held_text, latency_of
 from scenarios.compare import Comparison, Option
 from scenarios.wording import in_dollars, in_seconds, say, spread
 from simulator.figures.results import Result
+from simulator.figures.rows import latency
+from simulator.figures.uncertainty import SOURCES, Row, Source
+
+DECIDING = ("measured", "published")
+"""Levels of service times on which a winner is named; on anything weaker, or extrapolated far, it is undecided."""
+NEARLY_ALL = 0.95
+"""Share of the draws of the inputs in which the winner must be the same."""
 
 
 def sentence(comparison: Comparison) -> str:
@@ -23,24 +32,84 @@ def sentence(comparison: Comparison) -> str:
         return f"None of the {len(options)} simulated options meets {objectives}: {_closest(options, comparison)}."
     best = meeting[0]
     assert best.result is not None
-    if best.result.level in ("derived", "assumed"):
+    if best.result.level not in DECIDING:
         return (
             f"Undecided: {best.label} would be the cheapest to meet {objectives}, at {_price(best)}, but its service "
             f"times are {best.result.level}: measure {_unmeasured(best)}."
         )
+    found = wins(comparison)
+    if not _lasting(comparison, found):
+        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {_told(found)}."
     text = (
         f"{best.label} ({best.strategy}) is the cheapest that meets {objectives}: {_price(best)}, "
         f"{_reaches(best.result, comparison.quantile)}."
     )
-    return " ".join([text, *_others(best, comparison), *_cheaper(best, unsettled)])
+    held = [f"On other inputs: {_told(found)}."] if found else []
+    return " ".join([text, *held, *_others(best, comparison), *_cheaper(best, unsettled)])
 
 
 def winner(comparison: Comparison) -> Option | None:
-    """The cheapest option that meets every objective on measured or published figures."""
-    for option in comparison.simulated:
-        if option.result and option.result.met is True:
-            return option if option.result.level in ("measured", "published") else None
-    return None
+    """The cheapest option that meets every objective on measured or published figures, and on others they allow."""
+    best = next((option for option in comparison.simulated if option.result and option.result.met is True), None)
+    if best is None or best.result is None or best.result.level not in DECIDING:
+        return None
+    return best if _lasting(comparison, wins(comparison)) else None
+
+
+def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
+    """By what is drawn: how often each option, or `none`, is the cheapest that meets the objectives."""
+    options = _candidates(comparison)
+    if not options or comparison.current.case is None or not comparison.current.case.slos:
+        return {}
+    found: dict[Source, dict[str, int]] = {}
+    for source in SOURCES:
+        rows = {option.label: _rows(option, source) for option in options}
+        counts = [len(draws) for draws in rows.values() if len(draws) > 1]
+        names = [
+            _cheapest({label: draws[draw % len(draws)] for label, draws in rows.items()}, comparison.quantile)
+            for draw in range(min(counts, default=0))
+        ]
+        if names:
+            found[source] = {name: names.count(name) for name in sorted(set(names), key=lambda n: (-names.count(n), n))}
+    return found
+
+
+def _candidates(comparison: Comparison) -> list[Option]:
+    """The options of which it is known what other inputs would do, but for those that want longer runs first."""
+    found = [(option, option.result.uncertainty) for option in comparison.simulated if option.result is not None]
+    return [option for option, uncertainty in found if uncertainty is not None and uncertainty.settled]
+
+
+def _rows(option: Option, source: Source) -> tuple[Row, ...]:
+    """Its draws; a single one where the source does not touch it."""
+    assert option.result is not None
+    assert option.result.uncertainty is not None
+    return option.result.uncertainty.draws.get(source, (option.result.uncertainty.fit,))
+
+
+def _cheapest(rows: Mapping[str, Row], q: float) -> str:
+    def rank(label: str) -> tuple[float, float]:
+        cost, tail = rows[label].values["usd_per_hour"], rows[label].values[latency(q)]
+        return round(inf if cost is None else cost, 3), inf if tail is None else tail
+
+    return min((label for label, row in rows.items() if all(row.met)), key=rank, default="none")
+
+
+def _lasting(comparison: Comparison, found: Mapping[Source, Mapping[str, int]]) -> bool:
+    """Whether the winner on the inputs as they are is that of nearly all others that the data allow."""
+    rows = {o.label: o.result.uncertainty.fit for o in _candidates(comparison) if o.result and o.result.uncertainty}
+    best = _cheapest(rows, comparison.quantile)
+    return all(counts.get(best, 0) >= NEARLY_ALL * sum(counts.values()) for counts in found.values())
+
+
+def _told(found: Mapping[Source, Mapping[str, int]]) -> str:
+    """Such as `2 x box in 19 of 20 refits of the profiles, 3 x box in 1`."""
+    said = []
+    for source, counts in found.items():
+        (first, count), *others = counts.items()
+        rest = "".join(f", {name} in {times}" for name, times in others)
+        said.append(f"{first} in {count} of {sum(counts.values())} {DRAWS[source]}{rest}")
+    return "; ".join(said)
 
 
 def _without_objectives(options: Sequence[Option], q: float) -> str:
@@ -100,7 +169,10 @@ def _too_close(option: Option) -> str:
     assert option.result is not None
     verdict = next(item for item in option.result.verdicts if item.met is None)
     why = verdict.estimate.reason or f"the interval of {verdict.slo} lies on both sides of its target"
-    return f"{option.label} at {_price(option)} may do, but {why}; simulate longer, or more replications"
+    remedy = "simulate longer, or more replications"
+    if (found := option.result.uncertainty) and found.draws:
+        remedy += f", or know the inputs better (met in {held_text(option.result)})"
+    return f"{option.label} at {_price(option)} may do, but {why}; {remedy}"
 
 
 def _closest(options: Sequence[Option], comparison: Comparison) -> str:
@@ -114,7 +186,7 @@ def _closest(options: Sequence[Option], comparison: Comparison) -> str:
 
 
 def _reaches(result: Result, q: float) -> str:
-    estimate = result.percentile(q)
+    estimate = latency_of(result, q)
     if estimate.value is None:
         return estimate.reason
     return f"p{q * 100:g} {spread(estimate, in_seconds)}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil, floor, inf, isfinite, isinf
 from typing import Any
 
-from scenarios.reports import estimate_data
+from scenarios.plain import estimate_data
 from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_percent, in_seconds, interval, per_second, say, spread, unitless
 from simulator.figures.explain import Explanation, PoolAccount, Relief, heaviest, pool_accounts, time_accounts
@@ -74,6 +74,7 @@ def explanation_data(found: Explanation, room: Headroom | None) -> dict[str, Any
         "case": found.result.case.key(),
         "title": found.result.case.title,
         "window": found.result.window,
+        "level": found.result.level,
         "answer": binding_sentence(found),
         "reading": reading(found.result),
         "headroom_answer": headroom_sentence(room),
@@ -97,6 +98,7 @@ def relief_records(found: Explanation) -> list[dict[str, Any]]:
         {
             "pool": item.lever.pool,
             "constraint": item.lever.what,
+            "level": found.result.level,
             "before": item.lever.before,
             "after": item.lever.after,
             "latency_s": _finite(item.tail),
@@ -120,6 +122,7 @@ def _finite(value: float) -> float | None:
 def _pool_data(item: PoolAccount) -> dict[str, Any]:
     return {
         "pool": item.summary.name,
+        "level": item.summary.level,
         "load": item.summary.load,
         "busy_share": estimate_data(item.summary.busy),
         "mean_waiting": item.waiting,
@@ -196,10 +199,14 @@ def _pools(result: Result) -> Sheet:
             spread(item.summary.batch),
             str(item.largest),
             f"{item.full:.0%}",
+            item.summary.level,
         )
         for item in pool_accounts(result)
     )
-    columns = ("pool", "load of capacity", "busy", "waiting on average", "mean batch", "largest batch", "full batches")
+    columns = (
+        "pool", "load of capacity", "busy", "waiting on average", "mean batch", "largest batch", "full batches",
+        "service times",
+    )  # fmt: skip
     return Sheet(f"{result.case.title}: {result.window}", columns, rows)
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from calibration.profile import find_profile, load_profile
-from scenarios.amounts import amounts, check
+from scenarios.amounts import amounts, asked, check
+from scenarios.lookup import Files
 from scenarios.settings import apply_settings
-from scenarios.traces import read_trace
 from scenarios.yamlfile import format_yaml, read_yaml
 from simulator.case import Case
 from simulator.component import problems
@@ -22,8 +21,7 @@ from simulator.model import Stage
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import format_duration, format_memory
 from simulator.scenario import InstanceType, Scenario
-from simulator.service import Law, Table
-from simulator.sources import Recorded
+from simulator.service import Law
 
 HERE = Path(__file__).parent
 LIBRARY = HERE / "library"
@@ -101,50 +99,22 @@ def catalogue() -> dict[str, InstanceType]:
     return {name: InstanceType.model_validate(fields) for name, fields in found.items()}
 
 
-class Files:
-    """Looks up what a scenario names, beside the scenario and then from where the command runs; reads it once."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._traces: dict[tuple[str, str, str | None], Recorded] = {}
-        self._tables: dict[str, Table] = {}
-
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
-        """The requests of a trace file."""
-        key = (file, format, column)
-        if key not in self._traces:
-            self._traces[key] = read_trace(self._find(file), format, column)
-        return self._traces[key]
-
-    def profile(self, name: str) -> Table:
-        """Service times of a profile."""
-        if name not in self._tables:
-            beside = self.folder / name
-            path = beside if beside.is_file() else find_profile(name)
-            self._tables[name] = load_profile(path).table()
-        return self._tables[name]
-
-    def _find(self, file: str) -> Path:
-        beside = self.folder / file
-        return beside if beside.is_file() else Path(file)
-
-
 def resolve(scenario: Scenario, files: Files) -> Case:
     """The scenario by value. Raises InputError."""
     for name in scenario.pools:
         if not any(stage.pool == name for model in scenario.models.values() for stage in model.stages):
             raise InputError("serves no model", path=f"pools.{name}", fix="name it in a stage, or remove it")
-    stages: list[CaseStage] = []
-    first: dict[str, int] = {}
-    for name in scenario.models:
-        first[name] = len(stages)
-        stages += _stages(scenario, files, name, len(stages))
+    first, count = {}, 0
+    for name, model in scenario.models.items():
+        first[name] = count
+        count += len(model.stages)
     workloads = [_workload(scenario, files, name, first) for name in scenario.workloads]
+    stages = [stage for name in scenario.models for stage in _stages(scenario, files, name, first[name], workloads)]
     case = Case(
         title=scenario.title,
         workloads=tuple(workloads),
         stages=tuple(stages),
-        pools=tuple(_pool(scenario, name) for name in scenario.pools),
+        pools=tuple(_pool(scenario, files, name) for name in scenario.pools),
         slos=scenario.slos,
         duration=_duration(scenario, workloads),
         warmup=scenario.run.warmup,
@@ -187,11 +157,12 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
     )
 
 
-def _stages(scenario: Scenario, files: Files, name: str, start: int) -> list[CaseStage]:
+def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: list[CaseWorkload]) -> list[CaseStage]:
     """The stages of a model by value, numbered from `start`."""
     model, names, found = scenario.models[name], list(scenario.pools), []
     for number, stage in enumerate(model.stages):
-        law = _law(scenario, files, stage, f"models.{name}.stages.{number}")
+        comers = [item for item in workloads if start + number in item.stages]
+        law = _law(scenario, files, stage, comers, f"models.{name}.stages.{number}")
         found.append(
             CaseStage(
                 name=stage.called,
@@ -216,8 +187,12 @@ def instance_type(scenario: Scenario, name: str, path: str) -> InstanceType:
     return known[name]
 
 
-def _pool(scenario: Scenario, name: str) -> CasePool:
+def _pool(scenario: Scenario, files: Files, name: str) -> CasePool:
     pool = scenario.pools[name]
+    try:
+        speed = pool.speed.resolve(files)
+    except InputError as error:
+        raise error.at(path=f"pools.{name}.speed") from None
     machine = instance_type(scenario, pool.instance, f"pools.{name}.instance")
     _fits(scenario, name, machine)
     return CasePool(
@@ -231,7 +206,7 @@ def _pool(scenario: Scenario, name: str) -> CasePool:
         cold_start=pool.cold_start,
         limits=pool.limits,
         instances=pool.instances,
-        speed=pool.speed,
+        speed=speed,
         sharing=pool.sharing,
         per_machine=pool.per_machine,
         placement=pool.placement,
@@ -264,10 +239,11 @@ def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:
             )
 
 
-def _law(scenario: Scenario, files: Files, stage: Stage, where: str) -> Law:
+def _law(scenario: Scenario, files: Files, stage: Stage, comers: list[CaseWorkload], where: str) -> Law:
+    """How long the batches of a stage take, which serves these workloads."""
     pool = scenario.pools[stage.pool]
     try:
-        law = stage.service[pool.instance].resolve(files)
+        law = stage.service[pool.instance].resolve(files.asked(asked(pool.batching, comers)))
     except InputError as error:
         raise error.at(path=f"{where}.service.{pool.instance}") from None
     largest, wanted = law.largest_batch(), pool.batching.largest()
@@ -275,7 +251,7 @@ def _law(scenario: Scenario, files: Files, stage: Stage, where: str) -> Law:
         raise InputError(
             f"batches of {wanted} are beyond the largest that was measured, {largest}",
             path=f"pools.{stage.pool}.batching",
-            fix=f"lower max_batch to {largest}, or measure larger batches",
+            fix=f"lower max_batch to {largest}, measure larger batches, or set extrapolate: true in the service",
         )
     return law
 

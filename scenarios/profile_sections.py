@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from calibration.fitting.report import Report as Checked
 from calibration.profile import Profile
-from calibration.records import Candidate, Stay
+from calibration.records import Stay
 from scenarios import base_facts as laws
 from scenarios import calibration_charts, sample_charts
 from scenarios import profile_facts as facts
 from scenarios import sample_facts as seen
 from scenarios.drawing import Chart
+from scenarios.profile_sheets import candidate_sheet, cell_sheet
 from scenarios.sample_facts import Sessions
 from scenarios.sheet import Sheet
-from scenarios.wording import in_percent, in_seconds, say, spread
+from scenarios.wording import in_seconds, say
 from simulator.quantities import SECOND
 
 HELD_OUT = "Each law is fitted to the earlier calls or to all sessions but one, and held against the others."
@@ -58,29 +60,6 @@ def _check(profile: Profile, checked: Checked | None) -> Section | None:
     sheet = Sheet("Held against its own samples", ("leaves it", "finding"), rows)
     data = {"findings": [{"status": finding.status, "finding": finding.text} for finding in checked.findings]}
     return Section("check", f"Why it is {profile.status}", sheets=(sheet,), data=data)
-
-
-def cell_sheet(profile: Profile) -> Sheet:
-    """What is known of each cell."""
-    rows = []
-    for row, cell in zip(facts.cell_rows(profile), profile.cells, strict=True):
-        counts = ["n/a" if value is None else f"{value:,.0f}" for value in (cell.n, cell.effective)]
-        times = ["n/a" if row[key] is None else say(row[key], in_seconds) for key in ("p50_s", "p95_s", "p99_s")]
-        ratio = "n/a" if cell.between_sessions is None else f"{cell.between_sessions:.3f}"
-        estimate = facts.base_estimate(cell)
-        told = spread(estimate, in_seconds) if estimate.sure else say(row["base_s"], in_seconds)
-        rows.append((row["label"], *counts, told, *times, ratio))
-    base = "base (95 % interval)" if any(cell.intervals for cell in profile.cells) else "base"
-    columns = ("cell", "calls", "worth independent", base, "p50", "p95", "p99", "between sessions")
-    clock = facts.CLOCKS[profile.fit.clock].lower()
-    return _told(f"{profile.name}: {profile.level} {clock}", columns, rows)
-
-
-def _told(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Sheet:
-    """A table without the columns that nothing is known of."""
-    used = [place for place in range(len(columns)) if any(row[place] != "n/a" for row in rows)]
-    kept = tuple(tuple(row[place] for place in used) for row in rows)
-    return Sheet(title, tuple(columns[place] for place in used), kept)
 
 
 def _base(profile: Profile) -> Section:
@@ -129,7 +108,7 @@ def _law_sheets(profile: Profile) -> list[Sheet]:
         told = tuple((row["term"], _coefficient(row), row["paid_for"]) for row in rows)
         sheets.append(Sheet(title, ("term", "time", "paid for"), told))
     if base.candidates:
-        sheets.append(_candidates("Forms of the base, each cell left out in turn", base.candidates))
+        sheets.append(candidate_sheet("Forms of the base, each cell left out in turn", base.candidates))
     return sheets
 
 
@@ -163,7 +142,7 @@ def _throughput(profile: Profile) -> Section:
 
 def _jitter(profile: Profile) -> Section:
     rows, tails = facts.jitter_rows(profile), facts.tail_rows(profile)
-    words = [f"The law of the jitter is a {facts.form_words(profile.fit.jitter.form)}, cell by cell."]
+    words = [f"The law of the jitter, cell by cell: {facts.form_words(profile.fit.jitter.form)}."]
     if any(not facts.enough_calls(cell, 0.99) for cell in profile.cells):
         words.append("A quantile that fewer than ten calls lie beyond is n/a, and not drawn.")
     charts = (calibration_charts.jitter(rows), calibration_charts.tails(tails)) if rows and tails else ()
@@ -175,12 +154,13 @@ def _samples(profile: Profile, sessions: Sessions) -> Section:
     if not sessions.samples:
         words = tuple(seen.kept_back(profile, sessions))
         return Section("samples", title, (*words, "Plots of the samples are left out."), data={"missing": words})
+    between = partial(calibration_charts.between_sessions, axes=", ".join(profile.axes))
     drawn: list[tuple[str, list[facts.Row], Callable[[list[facts.Row]], Chart]]] = [
         ("against_table", seen.table_rows(profile, sessions), sample_charts.against_table),
         ("halves", seen.half_rows(profile, sessions), sample_charts.against_earlier),
         ("over_time", seen.drift_rows(profile, sessions), sample_charts.drift),
         ("autocorrelation", seen.memory_rows(profile, sessions), sample_charts.autocorrelation),
-        ("between_sessions", seen.session_rows(profile, sessions), calibration_charts.between_sessions),
+        ("between_sessions", seen.session_rows(profile, sessions), between),
     ]
     charts = tuple(draw(rows) for _, rows, draw in drawn if rows)
     words = (*_noise_words(profile), "Quantiles that fewer than ten calls lie beyond are left out.")
@@ -197,7 +177,9 @@ def _noise_words(profile: Profile) -> tuple[str, ...]:
             f"The host remembers for {say(noise.autocorrelation_s, in_seconds)}: calls closer than that agree."
         )
     if noise.drift:
-        words.append(f"From the earlier to the later half, the worst session moved to {noise.drift:.3g} times.")
+        words.append(
+            f"From the earlier to the later half of a session, medians moved by up to {noise.drift:.3g} times."
+        )
     if noise.between_sessions:
         words.append(f"Medians of one cell differ between sessions by a factor of up to {noise.between_sessions:.3g}.")
     return tuple(words)
@@ -211,37 +193,10 @@ def _tail_errors(profile: Profile, checked: Checked | None) -> Section | None:
     ]
     if not candidates:
         return None
-    sheet = _candidates("Laws of the jitter, on calls that they had not seen", candidates)
+    sheet = candidate_sheet("Laws of the jitter, on calls that they had not seen", candidates)
     words = (HELD_OUT, *([INFORMATION] if any(one.p_values for one in candidates) else []))
     data = {"candidates": facts.candidate_rows(candidates)}
     return Section("tail_errors", "Which law holds in the tail", words, sheets=(sheet,), data=data)
-
-
-def _candidates(title: str, candidates: Sequence[Candidate]) -> Sheet:
-    columns: list[tuple[str, Callable[[Candidate], str]]] = [
-        ("form", lambda one: facts.form_words(one.form) + ("\N{NO-BREAK SPACE}←" if one.chosen else "")),
-        ("parameters", lambda one: str(one.parameters)),
-        ("mean off by", lambda one: _percent(one.mean_error)),
-        ("p50 off by", lambda one: _percent(one.p50_error)),
-        ("p95 off by", lambda one: _percent(one.p95_error)),
-        ("p99 off by", lambda one: _percent(one.p99_error)),
-        ("worst cell off by", lambda one: _percent(one.worst_error)),
-        ("distance", lambda one: _percent(one.distance)),
-        ("BIC", lambda one: "n/a" if one.bic is None else f"{one.bic:,.0f}"),
-        ("p, KS", lambda one: _p_value(one, "ks")),
-        ("p, AD", lambda one: _p_value(one, "ad")),
-        ("p, CvM", lambda one: _p_value(one, "cvm")),
-    ]
-    return _told(title, [name for name, _ in columns], [[tell(one) for _, tell in columns] for one in candidates])
-
-
-def _percent(value: float | None) -> str:
-    return "n/a" if value is None else say(value, in_percent)
-
-
-def _p_value(candidate: Candidate, test: str) -> str:
-    value = {str(name): p for name, p in candidate.p_values.items()}.get(test)
-    return "n/a" if value is None else f"{value:.3g}"
 
 
 def _stages(profile: Profile) -> Section | None:

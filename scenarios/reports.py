@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isfinite
 from typing import Any
 
+from scenarios.certainty import certainty_data, certainty_record, certainty_sheets, held_text, latency_of
 from scenarios.compare import Comparison, Option
-from scenarios.decision import sentence, winner
+from scenarios.decision import sentence, winner, wins
+from scenarios.plain import estimate_data, flat
 from scenarios.sheet import Sheet
 from scenarios.wording import (
     Scale,
@@ -42,6 +40,7 @@ def result_sheets(result: Result) -> list[Sheet]:
     return [
         _figures(result),
         *([_objectives(result)] if result.verdicts else []),
+        *certainty_sheets(result),
         _pools(result),
         _accounts(result),
     ]
@@ -173,16 +172,8 @@ def result_data(result: Result) -> dict[str, Any]:
             for pool in result.pools
         ],
         "mean_s_by_cause": result.accounts,
+        **certainty_data(result),
     }
-
-
-def estimate_data(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as plain data; infinite figures are null."""
-    data: dict[str, Any] = {
-        name: None if value is None or not isfinite(value) else value
-        for name, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high))
-    }
-    return {**data, "reason": estimate.reason} if estimate.reason else data
 
 
 # Several options.
@@ -192,10 +183,11 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     """What `headroom compare` shows: the current deployment, then each strategy's options."""
     name = f"p{comparison.quantile * 100:g}"
     best = winner(comparison)
+    doubted = any(option.result and option.result.uncertainty for option in comparison.simulated)
     rows = []
     for option in (comparison.current, *comparison.options):
         if option.result is None:
-            rows.append((option.strategy, option.label, "", option.note, "", "", "", ""))
+            rows.append((option.strategy, option.label, "", option.note, "", "", "", "", *([""] * doubted)))
             continue
         result = option.result
         mark = " ←" if best is not None and best.result is result else ""
@@ -204,11 +196,12 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
                 option.strategy,
                 f"{option.label}{mark}",
                 TICKS[result.met] if result.verdicts else "",
-                spread(result.percentile(comparison.quantile), in_seconds),
+                spread(latency_of(result, comparison.quantile), in_seconds),
                 _difference(option),
                 spread(result.hourly_cost, in_dollars),
                 "n/a" if (cost := result.cost_per_thousand.value) is None else say(cost, in_dollars),
                 result.level,
+                *([held_text(result)] if doubted else []),
             )
         )
     current = comparison.current
@@ -218,7 +211,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications{counted}"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
-        "per 1,000 requests", "service times",
+        "per 1,000 requests", "service times", *(["objectives are met in"] * doubted),
     )  # fmt: skip
     return Sheet(title, columns, tuple(rows))
 
@@ -240,6 +233,8 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
         "answer": sentence(comparison),
         "winner": None if best is None else {"strategy": best.strategy, "option": best.label},
         "quantile": comparison.quantile,
+        "remarks": list(comparison.remarks),
+        "wins": wins(comparison),
         "options": [
             {
                 "strategy": option.strategy,
@@ -261,7 +256,7 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"strategy": option.strategy, "option": option.label, "note": option.note}
         if option.result is not None:
             row |= result_record(option.result)
-            row |= _flat("latency_difference_s", option.difference)
+            row |= flat("latency_difference_s", option.difference)
         rows.append(row)
     return rows
 
@@ -270,31 +265,10 @@ def result_record(result: Result) -> dict[str, Any]:
     """A result as one flat row, in SI units."""
     row: dict[str, Any] = {"met": result.met, "stability": result.stability, "level": result.level}
     for q in PERCENTILES:
-        row |= _flat(f"latency_p{q * 100:g}_s", result.percentile(q))
-    row |= _flat("latency_mean_s", result.mean())
-    row |= _flat("throughput_per_s", result.throughput)
-    row |= _flat("missed_share", result.errors)
-    row |= _flat("usd_per_hour", result.hourly_cost)
-    return row | _flat("usd_per_1000_requests", result.cost_per_thousand)
-
-
-def _flat(name: str, estimate: Estimate) -> dict[str, Any]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-# Text.
-
-
-def to_json(data: Any) -> str:
-    """Indented JSON with a newline at its end."""
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def to_csv(records: Sequence[dict[str, Any]]) -> str:
-    """CSV with a header; the columns are those of all rows, in order of appearance."""
-    columns = dict.fromkeys(name for record in records for name in record)
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(columns), lineterminator="\n")
-    table.writeheader()
-    table.writerows(records)
-    return text.getvalue()
+        row |= flat(f"latency_p{q * 100:g}_s", result.percentile(q))
+    row |= flat("latency_mean_s", result.mean())
+    row |= flat("throughput_per_s", result.throughput)
+    row |= flat("missed_share", result.errors)
+    row |= flat("usd_per_hour", result.hourly_cost)
+    row |= flat("usd_per_1000_requests", result.cost_per_thousand)
+    return row | certainty_record(result)

@@ -38,7 +38,7 @@ def against_table(rows: Rows) -> Chart:
         panels.append(
             alt.layer(
                 *_quantiles(own, known, ("table", "samples"), unit, ("Fitted", "Measured"), "Session")
-            ).properties(width=PANEL - 40, height=PANEL - 40, title=cell)
+            ).properties(width=PANEL - 40, height=PANEL - 40, title=alt.TitleParams(cell, fontSize=11))
         )
     text = f"Measured against fitted quantiles of {len(known)} sessions in {len(cells)} cells, log axes"
     chart = alt.concat(*panels, columns=COLUMNS, spacing=12)

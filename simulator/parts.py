@@ -18,7 +18,7 @@ from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.sizes import SizeLaw
 from simulator.slow_start import SlowStart
-from simulator.speed import Constant, Speed
+from simulator.speed import Constant, SpeedLaw
 from simulator.streams import Floats, Integers
 
 
@@ -122,7 +122,7 @@ class CasePool:
     limits: Limits | None = None
     instances: int = 1
     """Batches that one replica can run at the same time."""
-    speed: Speed = field(default_factory=Constant)
+    speed: SpeedLaw = field(default_factory=Constant)
     sharing: Sharing = field(default_factory=Separate)
     per_machine: int = 1
     """Replicas that share a machine."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import ceil, floor
-from typing import ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self, cast, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -24,6 +24,13 @@ from simulator.streams import Floats, Integers
 
 Level = Literal["measured", "published", "derived", "assumed"]
 """How a figure is known, from the best to the weakest."""
+_LEVELS: tuple[Level, ...] = get_args(Level)
+
+
+def weakness(level: str) -> tuple[int, str]:
+    """Orders levels from the best known. What is more than its level, as `measured, rejected`, is at best derived."""
+    plain, _, more = level.partition(", ")
+    return max(_LEVELS.index(cast("Level", plain)), _LEVELS.index("derived") if more else 0), more
 
 
 class WorkFunction(Protocol):
@@ -46,7 +53,8 @@ class Service(Component):
 class Law(Service):
     """How much work a batch is, by value."""
 
-    level: Level
+    level: str
+    """A Level, and what must be said with it, such as `measured, extrapolated 1.8x`."""
     scale_free: ClassVar[bool] = False
     """Whether multiplying every time of the model multiplies every work exactly."""
 
@@ -170,42 +178,64 @@ class Lognormal(_Linear):
 
 
 class Profile(Service):
-    """A calibrated profile: a table of measured or published times by batch size."""
+    """A calibrated profile: a table of measured or published times by batch size, and by size where it has one."""
 
     kind: Literal["profile"] = "profile"
     profile: str
     """Name of a shipped profile, or the path of a profile file."""
+    threads: int | None = Field(None, ge=1)
+    """Which of its numbers of threads, where it was measured with several."""
+    size: str | None = None
+    """The size of the workloads that its axis `seq` means, such as `tokens`: a batch is padded to the largest in it."""
+    extrapolate: bool = False
+    """Whether to go beyond 1.5 times what was measured; every figure is then marked."""
+    rejected: bool = False
+    """Whether to use it although its status is `rejected`; every figure is then marked."""
 
     def resolve(self, sources: Sources) -> Law:
         """Reads the profile. Raises InputError."""
-        return sources.profile(self.profile)
+        return sources.profile(self)
 
 
-class Table(Law):
-    """A profile by value: for each batch size, work at a row of quantile levels."""
+class Tabled(Law):
+    """Work at levels of probability, by value."""
 
-    kind: Literal["table"] = "table"
     by_value: ClassVar[bool] = True
     name: str
-    level: Level
+    level: str
     levels: Array
     """Probabilities, ascending from 0; beyond the last the work stays at the last."""
     work_ns: Array
-    """Row b - 1 holds the work of a batch of b at each level, in nanoseconds."""
+    """Nanoseconds, by level along the last axis; row b - 1 is of a batch of b."""
 
     @model_validator(mode="after")
-    def _check(self) -> Table:
-        if self.levels.ndim != 1 or len(self.levels) < 2 or self.work_ns.shape[1:] != self.levels.shape:
+    def _check(self) -> Self:
+        if self.levels.ndim != 1 or len(self.levels) < 2 or self.work_ns.shape[-1:] != self.levels.shape:
             raise ValueError("a table needs at least two levels, and one column for each")
         if self.levels[0] != 0 or np.any(np.diff(self.levels) <= 0) or self.levels[-1] > 1:
             raise ValueError("levels must ascend from 0 to at most 1")
-        if np.any(np.diff(self.work_ns, axis=1) < 0) or np.any(self.work_ns <= 0):
+        if np.any(np.diff(self.work_ns, axis=-1) < 0) or np.any(self.work_ns <= 0):
             raise ValueError("work must be above zero and must not fall from one level to the next")
         return self
 
     def draw(self, uniform: Floats) -> Floats:
         """Position among the levels: column number plus fraction."""
         return np.interp(uniform, self.levels, np.arange(len(self.levels), dtype=np.float64))
+
+    def expected(self, row: Floats) -> float:
+        """Exact mean of the interpolated quantile function that goes through a row."""
+        inside = np.sum(np.diff(self.levels) * (row[1:] + row[:-1]) / 2)
+        return float(inside + (1 - self.levels[-1]) * row[-1])
+
+    def largest_batch(self) -> int:
+        """The largest batch in the table."""
+        return len(self.work_ns)
+
+
+class Table(Tabled):
+    """A profile by value: for each batch size, work at a row of quantile levels."""
+
+    kind: Literal["table"] = "table"
 
     def work(self) -> WorkFunction:
         """Linear interpolation between the levels."""
@@ -228,15 +258,6 @@ class Table(Law):
         return found
 
     def mean(self, batch: float, units: float = 0.0) -> float:
-        """Exact mean of the interpolated quantile function; between two sizes in proportion."""
-        low, high = floor(batch), ceil(batch)
-        return self._mean(low) + (batch - low) * (self._mean(high) - self._mean(low))
-
-    def _mean(self, batch: int) -> float:
-        row = self.work_ns[batch - 1]
-        inside = np.sum(np.diff(self.levels) * (row[1:] + row[:-1]) / 2)
-        return float(inside + (1 - self.levels[-1]) * row[-1])
-
-    def largest_batch(self) -> int:
-        """The largest batch in the table."""
-        return len(self.work_ns)
+        """Between two batch sizes in proportion."""
+        low, high = (self.expected(self.work_ns[end - 1]) for end in (floor(batch), ceil(batch)))
+        return low + (batch - floor(batch)) * (high - low)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from simulator.streams import Integers
 
 if TYPE_CHECKING:
-    from simulator.service import Table
+    from simulator.service import Law, Profile
+    from simulator.speed import Profiled, SpeedLaw
 
 
 @dataclass(frozen=True)
@@ -29,5 +30,8 @@ class Sources(Protocol):
     def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
         """The requests of a trace file; `column` holds the stamps."""
 
-    def profile(self, name: str) -> Table:
-        """Service times of a calibrated profile, by name or path."""
+    def profile(self, service: Profile) -> Law:
+        """Service times of a calibrated profile, for what the batches and requests at hand ask of it."""
+
+    def interference(self, speed: Profiled) -> SpeedLaw:
+        """The speed of the host that a profile was measured on."""

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from simulator.component import Component, Record
 from simulator.quantities import PositiveDuration
+from simulator.sources import Sources
 from simulator.streams import Draws
 
 UNIT = 1_000_000
@@ -72,9 +73,21 @@ class Pace:
 
 
 class Speed(Component):
-    """How fast the replicas of a pool work, over time."""
+    """How fast the replicas of a pool work, over time, as a scenario writes it."""
 
     family: ClassVar[str] = "speed"
+
+    @abstractmethod
+    def resolve(self, sources: Sources) -> SpeedLaw:
+        """The speed by value, with no name of a profile left in it. Raises InputError."""
+
+
+class SpeedLaw(Speed):
+    """How fast the replicas of a pool work, over time, by value."""
+
+    def resolve(self, sources: Sources) -> SpeedLaw:
+        """Itself: nothing is left to look up."""
+        return self
 
     @abstractmethod
     def steps(self, draws: Draws, entity: str) -> Steps:
@@ -93,7 +106,7 @@ class Speed(Component):
         return Pace(self.steps(draws, entity))
 
 
-class Constant(Speed):
+class Constant(SpeedLaw):
     """Always the same; 0.5 doubles every service time."""
 
     kind: Literal["constant"] = "constant"
@@ -114,6 +127,28 @@ class Constant(Speed):
         return None if _parts(self.speed) == UNIT else super().start(draws, entity)
 
 
+class Profiled(Speed):
+    """The interference recorded in a profile: the host that it was measured on, with its other jobs."""
+
+    kind: Literal["profile"] = "profile"
+    profile: str
+    """Name of a shipped profile, or the path of a profile file."""
+    form: Literal["trace", "states"] = "trace"
+    """Its course as it was recorded, or the same in short: speeds that take turns at random."""
+    offset: Literal["none", "random"] = "random"
+    """Where in the course a replica starts; `none` replays it at true time on all of them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Profiled:
+        if self.form == "states" and self.offset == "none":
+            raise ValueError("states have no course that could be replayed at true time; leave offset out")
+        return self
+
+    def resolve(self, sources: Sources) -> SpeedLaw:
+        """Reads the profile. Raises InputError."""
+        return sources.interference(self)
+
+
 class SpeedStep(Record):
     """A time at one speed."""
 
@@ -121,7 +156,7 @@ class SpeedStep(Record):
     speed: Factor
 
 
-class Recorded(Speed):
+class Recorded(SpeedLaw):
     """A recorded course of speeds, repeated; each replica from the start or from an offset of its own."""
 
     kind: Literal["trace"] = "trace"
@@ -166,7 +201,7 @@ class State(Record):
     """How long it lasts on average."""
 
 
-class Markov(Speed):
+class Markov(SpeedLaw):
     """Speeds that take turns, each for an exponentially distributed time: noisy neighbours, throttling, stalls."""
 
     kind: Literal["markov"] = "markov"

@@ -19,7 +19,7 @@ from simulator.scenario import InstanceType
 from simulator.service import Deterministic, Law
 from simulator.sharing import Separate, Sharing
 from simulator.slo import parse_slo
-from simulator.speed import Constant, Speed
+from simulator.speed import Constant, SpeedLaw
 
 MACHINE = InstanceType.model_validate({"price": "$3.6/h", "cores": 1, "memory": "1GiB"})
 
@@ -66,7 +66,7 @@ def pool(
     name: str = "serving",
     limits: Limits | None = None,
     instances: int = 1,
-    speed: Speed | None = None,
+    speed: SpeedLaw | None = None,
     sharing: Sharing | None = None,
     **machines: Any,
 ) -> Serving:

@@ -37,7 +37,7 @@ from simulator.service import Law
 from simulator.sharing import Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.slow_start import SlowStart
-from simulator.speed import Speed
+from simulator.speed import Speed, SpeedLaw
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
@@ -76,7 +76,7 @@ QUANTITIES: dict[Any, st.SearchStrategy[Any]] = {
 
 def choices(family: type[Component]) -> list[type[Component]]:
     """Every registered choice of a family that runs by value."""
-    by_value = {"arrivals": Process, "service": Law, "sizes": SizeLaw}
+    by_value = {"arrivals": Process, "service": Law, "sizes": SizeLaw, "speed": SpeedLaw}
     base = by_value.get(family.family, family)
     return [choice for choice in family.choices.values() if issubclass(choice, base)]
 
@@ -234,6 +234,18 @@ def _tables() -> st.SearchStrategy[Any]:
     return st.builds(build, st.lists(st.integers(1, 9), min_size=2, max_size=5), st.just(16))
 
 
+def _sized_tables() -> st.SearchStrategy[Any]:
+    table = Component.families["service"].choices["sized_table"]
+
+    def build(flat: Any, sizes: list[int]) -> Any:
+        slopes = np.array([1 + 0.1 * size for size in sizes])
+        work = np.ceil(flat.work_ns[:, np.newaxis, :] * slopes[:, np.newaxis])
+        fields = {"levels": flat.levels, "work_ns": work, "sizes": np.array(sizes)}
+        return table.model_validate({"name": "t", "level": "assumed", "size": TOKENS, **fields})
+
+    return st.builds(build, _tables(), st.sampled_from([[1, 4], [2, 3, 9]]))
+
+
 def _speeds(lasts: str) -> st.SearchStrategy[Any]:
     stays = st.lists(st.tuples(st.sampled_from([0, 0.3, 1, 2]), POSITIVE_DURATION), min_size=1, max_size=4)
     return stays.map(lambda found: [{"speed": speed, lasts: stay} for speed, stay in [(1, "10ms"), *found]])
@@ -246,10 +258,13 @@ def _choice(family: str, kind: str) -> type[Component]:
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("arrivals", "replay"): _replays,
     _choice("service", "table"): _tables,
+    _choice("service", "sized_table"): _sized_tables,
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,
+    _choice("speed", "profile"): st.nothing,
 }
-"""Choices by value, which nobody writes, and one that asks for a trace which tells the sizes of its requests."""
+"""Choices by value, which nobody writes, one that asks for a trace which tells the sizes of its requests, and one that
+asks for a profile which tells of its host."""
 NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
@@ -284,7 +299,11 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "column": st.sampled_from([None, "timestamp_s"]),
     },
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
-    _choice("service", "profile"): {"profile": st.sampled_from(sorted(shipped_profiles()))},
+    _choice("service", "profile"): {
+        "profile": st.sampled_from(sorted(shipped_profiles())),
+        "threads": st.none(),
+        "size": st.none(),
+    },
     _choice("sharing", "shared"): {
         "efficiency": st.lists(st.sampled_from([0.7, 1, 1.4, 2.1]), max_size=3).map(lambda more: [1, *more])
     },

@@ -13,7 +13,8 @@ from hypothesis import assume, note
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from scenarios.load import Files, Loaded, validate
+from scenarios.load import Loaded, validate
+from scenarios.lookup import Files
 from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
 from simulator.errors import InputError

@@ -9,6 +9,7 @@ from calibration.derive import KEPT, Ratio, amdahl, beyond, roofline, tensor_par
 from calibration.fitting.recipe import fit
 from calibration.profile import Profile, load_profile, save_profile
 from calibration.samples import write_samples
+from calibration.tables import Wanted
 from simulator.errors import InputError
 from simulator.streams import Floats
 
@@ -98,7 +99,7 @@ def test_an_axis_of_threads_serves_as_well(tmp_path: Path) -> None:
     base = fit([path], "axis")
     derived = amdahl([base], 8, "eight", "a law")
     np.testing.assert_allclose(_bases(derived), [2.75e6, 3.5e6], rtol=2e-3)
-    assert base.table(at={"threads": 2}).work_ns[0].mean() == pytest.approx(5e6, rel=2e-3)
+    assert base.table(wanted=Wanted(at={"threads": 2})).work_ns[0].mean() == pytest.approx(5e6, rel=2e-3)
 
 
 def test_a_larger_batch_goes_on_by_the_base_and_within_reason(base: Profile) -> None:

@@ -9,11 +9,13 @@ import pytest
 from sampled import DAYS, Law, lognormal, sampled
 from scipy import stats
 
+from calibration.axes import AxisName
 from calibration.fitting.grid import LEAST_ROUNDS
 from calibration.fitting.jitter import LEVELS
 from calibration.fitting.recipe import fit
 from calibration.profile import find_profile, load_profile, profile_text, shipped_profiles
 from calibration.samples import FreshStart, Samples, read_samples, write_samples
+from calibration.tables import Wanted
 from simulator.errors import InputError
 
 MEASURED = [name for name, path in shipped_profiles().items() if load_profile(path).level == "measured"]
@@ -310,12 +312,17 @@ def test_a_second_axis_is_a_plane_that_is_cut_where_it_is_asked_for(tmp_path: Pa
     np.testing.assert_allclose(profile.fit.base.coefficients, [1e6, 2e5, 1e4], rtol=0.03)
     middle = LEVELS.index(0.5)
     for seq in (32, 50, 128):
-        table = profile.table(at={"seq": seq})
+        table = profile.table(wanted=Wanted(at={"seq": seq}))
         truth = 1e6 + (2e5 + 1e4 * seq) * np.arange(1, 9)
         np.testing.assert_allclose(table.work_ns[:, middle], truth, rtol=0.01)
-    for at, problem in ((None, "nothing says where"), ({"seq": 256}, "outside of"), ({"sek": 1}, "does not vary")):
+    wrong: list[tuple[dict[AxisName, int], str]] = [
+        ({}, "nothing says where"),
+        ({"seq": 256}, "was not measured at 256 tokens"),
+        ({"threads": 1}, "does not vary"),
+    ]
+    for at, problem in wrong:
         with pytest.raises(InputError, match=problem):
-            profile.table(at=at)
+            profile.table(wanted=Wanted(at=at))
 
 
 def test_steps_of_a_language_model_become_terms(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from calibration.samples import Samples, read_samples, write_samples
 from calibration.subjects import Subject
 from scenarios import base_facts, calibration_charts, profile_facts, sample_charts, sample_facts
 from scenarios import calibration_report as page
+from scenarios.plain import to_json
 from scenarios.profile_sections import sections
-from scenarios.reports import to_json
 from scenarios.sample_facts import Sessions, find_samples
 from ui.cli import main
 
@@ -358,7 +358,7 @@ def test_what_a_profile_has_besides_is_drawn() -> None:
     assert f"In short: {told}." in found["interference"].words
     assert found["cold_start"].words == ("Medians over 3 processes watched from their start.",)
     spec = drawn(found["cold_start"].charts[0])
-    assert spec["description"] == "Cold start: import 2 s; build 0.1 s."
+    assert spec["description"] == "Cold start: import 2.00 s; build 100 ms."
 
 
 def test_other_axes_are_series() -> None:
@@ -395,6 +395,24 @@ def test_the_answer_has_interval_grade_and_doubt() -> None:
             "encoder on 1 thread: a batch of 8 takes 11.4 ms (10.9 to 11.6) of processor time; "
             f"measured, grade C, degraded{doubt}."
         )
+
+
+def test_a_derived_profile_is_told_as_derived() -> None:
+    change = {
+        "what": "bandwidth 300 to 600",
+        "rule": "roofline",
+        "factor": 0.5,
+        "low": 0.4,
+        "high": 0.75,
+        "source": "x",
+    }
+    derived = batches(level="derived", derivation=[change])
+    assert page.answer(derived) == (
+        "m, bandwidth 300 to 600: a batch of 4 takes 5.00 ms (believed: 4.00 to 7.50); derived, accepted."
+    )
+    (sheet,) = page.origins(derived)
+    assert sheet.rows == (("bandwidth 300 to 600", "roofline", "0.5 (0.4 to 0.75)", "x"),)
+    assert ("Hardware of the base", "a GPU") in page.card(derived)
 
 
 def test_the_command_writes_a_page_and_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

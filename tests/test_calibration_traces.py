@@ -168,6 +168,22 @@ def test_a_trace_made_here_agrees_with_torch(tmp_path: Path) -> None:
     assert ours == sorted(torchs, key=lambda name: -torchs[name].self_cpu_time_total)[:3]
 
 
+def test_figures_in_an_unknown_form_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    facts = {"Input Dims": [3, [[2], [2]], "x"], "Input type": ["float", ["float"], None], "correlation": [1]}
+    devices = {"deviceProperties": [{"name": 3}]}
+    path.write_text(json.dumps({"traceEvents": [1, None, span("cpu_op", "x", 0, 5, **facts)], **devices}))
+    (item,) = from_trace(read_trace(path), "odd").batches
+    assert (item.operators[0].shapes, item.operators[0].bytes_read) == (None, None)
+
+
+def test_a_trace_in_whose_steps_nothing_ran_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "idle.json"
+    path.write_text(json.dumps([span("user_annotation", "ProfilerStep#1", 0, 1), span("cpu_op", "x", 5, 6)]))
+    with pytest.raises(InputError, match=r"idle\.json: nothing ran within its calls; name a trace whose"):
+        from_trace(read_trace(path), "idle")
+
+
 FULL = json.dumps(WHOLE).encode()
 
 
@@ -186,6 +202,11 @@ FULL = json.dumps(WHOLE).encode()
         (json.dumps([span("cpu_op", "x", 5, 4)]).encode(), "traceEvents.0: is no event of the profiler (ValueError"),
         (b'[{"ph": "X", "cat": "cpu_op", "ts": 1, "dur": 2}]', "traceEvents.0: is no event of the profiler (KeyError"),
         (b'[{"ph": "X", "cat": "cpu_op", "name": "x", "ts": 1, "dur": Infinity}]', "traceEvents.0: is no event"),
+        (
+            json.dumps([span("cpu_op", "x", 1, 2, **{"Input Dims": 5})]).encode(),
+            "is no event of the profiler (TypeError",
+        ),
+        (b'[{"ph": "X", "cat": "cpu_op", "name": "x", "ts": 1, "dur": 1, "args": 3}]', "traceEvents.0: is no event"),
         (b'[{"name": "[memory]", "ts": 1, "args": []}]', "traceEvents.0: is no event of the profiler (TypeError"),
     ],
 )

@@ -14,7 +14,8 @@ import pytest
 
 from scenarios.compare import Comparison, compare, latency_difference
 from scenarios.decision import sentence, winner
-from scenarios.load import Files, Loaded, validate
+from scenarios.load import Loaded, validate
+from scenarios.lookup import Files
 from scenarios.strategies import vertical
 from simulator.figures.precision import settled
 from simulator.figures.replications import run_case

@@ -29,7 +29,7 @@ from simulator.run.tape import Tape
 from simulator.scenario import Pool
 from simulator.service import Exponential
 from simulator.sharing import Shared, Sharing, Slices
-from simulator.speed import UNIT, Constant, Markov, Pace, Recorded, Speed
+from simulator.speed import UNIT, Constant, Markov, Pace, Recorded, SpeedLaw
 from simulator.streams import Draws, Integers
 
 MS = 10**6
@@ -150,7 +150,7 @@ def test_slices_are_slower_and_do_not_meet() -> None:
     [NoBatching(), dynamic(3, "4ms"), TRITON, Mosec.model_validate({"max_batch": 2, "max_delay": "3ms"})],
     ids=lambda found: found.kind,
 )
-def test_a_batch_ends_when_the_device_has_done_its_work(batching: Batching, speed: Speed, stages: int) -> None:
+def test_a_batch_ends_when_the_device_has_done_its_work(batching: Batching, speed: SpeedLaw, stages: int) -> None:
     """From the rows alone: at the first nanosecond by which the integral of speed x share reaches the work."""
     law = takes("3ms", "2.000001ms")
     sharing = shared(1, 1.3, 0.7, 2.1)

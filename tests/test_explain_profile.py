@@ -20,6 +20,7 @@ from calibration.profiling import profile_model
 from calibration.scalars import save_scalars
 from calibration.subjects import load_torch
 from calibration.traces import read_trace
+from scenarios.bottleneck import bottleneck_sentences
 from simulator.errors import InputError, MeasurementError
 from ui.cli import main
 
@@ -146,10 +147,10 @@ def test_a_model_is_explained_and_written_into_a_folder(tmp_path: Path, capsys: 
     words = ["--batches", "1,2", "--calls", "1", "-o", str(tmp_path), "--tensorboard", "--device", "cpu"]
     assert explain("cnn", *words) == 0
     out, err = capsys.readouterr()
-    where, *_, scales = out.strip().splitlines()[-3:]
-    assert "At batch 2 cnn spends " in out
-    assert "of its time in convolutions (" in out
-    assert scales.startswith("A batch of 2 takes "), where
+    told = bottleneck_sentences(load_bottleneck(tmp_path / "cnn.bottleneck.json"))
+    assert out.strip().splitlines()[-len(told) :] == told
+    assert told[0].startswith("At batch 2 cnn spends ")
+    assert told[-1].startswith("A batch of 2 takes ")
     assert "read shares, not service times" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "cnn.bottleneck.json",
@@ -231,3 +232,16 @@ def test_bad_input_is_one_line_and_nothing_on_stdout(
     assert problem in err
     assert err.count("\n") == 1
     assert out == ""
+
+
+def test_cuda_is_profiled_where_there_is_one_and_refused_where_there_is_none(made: Pass) -> None:
+    if not load_torch().cuda.is_available():
+        with pytest.raises(MeasurementError, match="finds no CUDA GPU"):
+            profile_model("cnn", batches=(1,), calls=1, device="cuda")
+        return
+    found, _ = profile_model("cnn", batches=(1,), calls=2, device="cuda")
+    (item,) = found.batches
+    assert set(item.stages_ns) == {"load", "to_device", "compute", "from_device"}
+    assert item.device_share
+    assert item.launches
+    assert found.device

@@ -6,7 +6,10 @@ from calibration.importers import read_timings
 from calibration.profile import load_profile, profile_text, shipped_profiles
 from simulator.errors import InputError
 
-HEAD = "model,gpu,scenario,backend,client_batch,avg_ms,p99_ms,source,suspect_row"
+HEAD = (
+    "model,gpu,scenario,backend,client_batch,avg_ms,p99_ms,source,suspect_row,"
+    "backend_accelerator,precision,model_format,n_model_instances,max_batch_size,heading,licence"
+)
 
 
 @pytest.fixture
@@ -55,7 +58,10 @@ def test_profiles_say_that_they_are_published_and_by_whom() -> None:
     [
         ("a,b\n1,2\n", "column 'model' is missing among: a, b"),
         ("", "is empty"),
-        (f"{HEAD}\nx,y,offline,z,1,2,3,s,0\n", "no row of PyTorch/Classification/ConvNets/resnet50 on NVIDIA T4"),
+        (
+            f"{HEAD}\nx,y,offline,z,1,2,3,s,0,-,FP16,ONNX,1,8,h,l\n",
+            "no row of PyTorch/Classification/ConvNets/resnet50 on NVIDIA T4",
+        ),
     ],
 )
 def test_another_table_is_refused(text: str, problem: str, tmp_path: Path) -> None:

@@ -173,6 +173,12 @@ BROKEN = [
     ("samples.csv", "cpu_ms", "ns", "has both ms and ns; keep one of them"),
     ("samples.csv", "a,9,4,", "a,9,8,", "holds 1 calls of batch 8, too few to fit; give at least 10"),
     ("samples.csv", "a,0,1,2.000", "a,0,1,two", "line 3: ms: 'two' is not a number"),
+    ("samples.csv", "a,0,1,2.000", "a,0,9e20,2", "line 3: batch: '9e20' is out of range"),
+    ("samples.csv", "a,0,1,2.000", "a,0,1,1e400", "line 3: ms: '1e400' is out of range"),
+    ("samples.csv", "a,0,1,2.000", "a,0,1,NaN", "line 3: ms: 'NaN' is not a number"),
+    ("splitwise.csv", "60.0,90000.0,2", "60.0,90000.0,4", "has no line of small on gpu at degree 4 whose times add up"),
+    ("deep_learning_examples.csv", ",1,8,1,", ",one,8,1,", "n_model_instances: 'one' is not a number"),
+    ("deep_learning_examples.csv", "model_format", "format", "column 'model_format' is missing"),
     ("deep_learning_examples.csv", "NVIDIA T4", "NVIDIA L4", "no row of PyTorch/Classification/ConvNets/resnet50 on"),
 ]  # fmt: skip
 
@@ -219,6 +225,12 @@ def test_what_is_no_text_is_refused(kind: str | None, content: bytes, problem: s
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(InputError, match=problem):
         read_timings(tmp_path / "file", kind)
+
+
+def test_a_profile_is_called_by_a_name_that_scenarios_can_write(tmp_path: Path) -> None:
+    (tmp_path / "our own (new) samples.csv").write_bytes((HERE / "samples.csv").read_bytes())
+    (profile,) = read_timings(tmp_path / "our own (new) samples.csv")
+    assert profile.name == "our-own-new-samples"
 
 
 def test_a_load_test_is_not_taken_for_a_table(tmp_path: Path) -> None:

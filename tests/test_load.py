@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from scenarios.load import Files, Loaded, catalogue, format_scenario, library, load, resolve, validate
+from scenarios.load import Loaded, catalogue, format_scenario, library, load, resolve, validate
+from scenarios.lookup import Files
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, parse_yaml
 from simulator.arrivals import Replay
@@ -114,7 +115,7 @@ def test_it_survives_being_written_and_read_again(tmp_path: Path) -> None:
             "pools.boxes={instance: c7a.medium, autoscaler: per_request, instances: 2, balancer: random}",
             "pools.boxes: autoscaler per_request sends one request to a replica; remove balancer and instances",
         ),
-        ("pools.boxes.speed=2", "pools.boxes.speed: 2 is not a kind of speed; known: constant, markov, trace"),
+        ("pools.boxes.speed=2", "pools.boxes.speed: 2 is not a kind of speed; known: constant, markov, profile, trace"),
         ("nonsense", "--set: 'nonsense' sets nothing; write --set path=value"),
         ("slos.0.x=1", "--set slos.0.x: slos.0 is 'p99(latency)<500ms', which has no parts"),
         ("pools.boxes.replicas=[1", "--set pools.boxes.replicas"),

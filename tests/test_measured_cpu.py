@@ -23,7 +23,7 @@ from simulator.batching import Batching, Greedy
 from simulator.run.engine import simulate
 from simulator.run.recording import COMPLETED, SIZE
 from simulator.service import Table
-from simulator.speed import Constant, Recorded, Speed
+from simulator.speed import Constant, Recorded, SpeedLaw
 from simulator.streams import Floats, Integers
 
 LARGEST = 16
@@ -100,7 +100,7 @@ def undisturbed(calibration: list[dict[str, str]]) -> Integers:
     return np.rint(np.interp(np.arange(1, LARGEST + 1), known, medians) * 1e6).astype(np.int64)
 
 
-def simulated(served: Served, batching: Batching, speed: Speed) -> Floats:
+def simulated(served: Served, batching: Batching, speed: SpeedLaw) -> Floats:
     """FIGURES of the same arrivals in the simulator."""
     work = Table(name="encoder", level="measured", levels=np.array([0.0, 1.0]), work_ns=np.stack([served.work] * 2, 1))
     seconds = float(served.arrived[-1]) / 1e9 + 1e-9

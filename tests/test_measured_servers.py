@@ -22,7 +22,7 @@ from simulator.dispatch import Balancer, HaproxyLeastconn, HaproxyRandom, Haprox
 from simulator.run.engine import simulate
 from simulator.run.recording import COMPLETED, SIZE, START
 from simulator.service import Lognormal
-from simulator.speed import Constant, Recorded, Speed
+from simulator.speed import Constant, Recorded, SpeedLaw
 from simulator.streams import Floats, Integers
 
 MS = 10**6
@@ -160,7 +160,7 @@ def stalls(measured: Measured) -> Recorded:
     return Recorded.model_validate({"course": [*course, {"lasts": "1h", "speed": 1}]})
 
 
-def simulated(measured: Measured, server: Server, speed: Speed | None = None) -> Floats:
+def simulated(measured: Measured, server: Server, speed: SpeedLaw | None = None) -> Floats:
     """FIGURES of the same arrivals in the simulator: means over seeds of the device."""
     seconds = float(measured.arrived[-1]) / 1e9 + 1e-9
     serving = pool(DEVICE, server.replicas, server.balancer, server.batching, speed=speed)

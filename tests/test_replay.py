@@ -28,7 +28,10 @@ class Files:
     def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002
         return self.recorded
 
-    def profile(self, name: str) -> Any:
+    def profile(self, service: Any) -> Any:
+        raise NotImplementedError
+
+    def interference(self, speed: Any) -> Any:
         raise NotImplementedError
 
 

@@ -11,14 +11,14 @@ from test_speed import recorded
 from simulator.dispatch import RoundRobin
 from simulator.run.engine import simulate
 from simulator.slow_start import SlowStart
-from simulator.speed import Constant, Pace, Speed
+from simulator.speed import Constant, Pace, SpeedLaw
 from simulator.streams import Draws
 
 HALF = SlowStart.model_validate({"lasts": "200ms", "speed": 0.5})
 """Twenty steps of 10 ms, with speeds of 0.5125, 0.5375 ... 0.9875."""
 
 
-def ramp(slow: SlowStart = HALF, speed: Speed | None = None, ready: int = 0) -> Pace:
+def ramp(slow: SlowStart = HALF, speed: SpeedLaw | None = None, ready: int = 0) -> Pace:
     return Pace(slow.steps(ready, (speed or Constant()).steps(Draws(1, 0), "a/0")))
 
 

@@ -18,7 +18,7 @@ from simulator.streams import Floats
 
 STEP_AXES: tuple[AxisName, ...] = ("prefill", "decode", "context")
 TRIED: tuple[LawName, ...] = ("quantile_table", "quantile_table_with_tail", *FAMILIES)
-MOST_JUDGED = 12
+MOST_JUDGED = 6
 """Cells, evenly over the grid, that laws of jitter are judged on: a wide grid would take minutes."""
 _LEAST_RATIO = 1e-6
 

@@ -18,7 +18,7 @@ def measured_noise(grid: Grid, cells: tuple[Cell, ...]) -> tuple[Noise, float]:
         file.samples.session.protocol.rounds for file in grid.files
     )
     noise = Noise(
-        cpu_over_wall=round(float(np.median(grid.everything("cpu_ns") / grid.everything("wall_ns"))), 4),
+        cpu_over_wall=max(1e-4, round(float(np.median(grid.everything("cpu_ns") / grid.everything("wall_ns"))), 4)),
         preempted=preempted_share(grid.everything("switches")) if grid.has("switches") else None,
         between_sessions=max((cell.between_sessions for cell in cells if cell.between_sessions), default=None),
         variation=max(1e-6, round(_variation(grid), 4)),

@@ -131,16 +131,25 @@ class _Mine:
         self._first, self._readings = first, readings
 
     def _keep_whole_rounds(self) -> list[int]:
-        """The most cells that any process measured; of a process that had no time or room for all, nothing is kept."""
+        """Cells, and the processes that measured all of them: those that come to the most calls.
+
+        A process may have had no time or no room for some cells; the fit asks for every cell in every round.
+        """
         calls = self._calls
         timed = calls["round"] >= 0
         by_process = {
-            process: set(calls["cell"][timed & (calls["process"] == process)].tolist())
+            process: frozenset(calls["cell"][timed & (calls["process"] == process)].tolist())
             for process in sorted(set(calls["process"].tolist()))
         }
-        cells = max(by_process.values(), key=len, default=set())
-        whole = [process for process, measured in by_process.items() if measured >= cells]
-        kept = np.isin(calls["process"], whole) & np.isin(calls["cell"], sorted(cells))
+
+        def whole(cells: frozenset[int]) -> list[int]:
+            return [process for process, measured in by_process.items() if measured >= cells]
+
+        def worth(cells: frozenset[int]) -> int:
+            return len(cells) * sum(self._facts.slices[process].rounds for process in whole(cells))
+
+        cells = max(by_process.values(), key=worth, default=frozenset())
+        kept = np.isin(calls["process"], whole(cells)) & np.isin(calls["cell"], sorted(cells))
         self._calls = {name: values[kept] for name, values in calls.items()}
         return sorted(cells)
 

@@ -63,19 +63,20 @@ Importer = TypeVar("Importer", bound=Reader)
 def read_load_test(path: Path, kind: str | None = None) -> Sequence[Observation]:
     """The observations in a file, by the importer named or else recognised. Raises InputError."""
     document = Document(path)
+    importer = pick(LoadTest, document, kind)
     with sound(document):
-        return pick(LoadTest, document, kind).read(document)
+        return importer.read(document)
 
 
 def read_timings(path: Path, kind: str | None = None, layers: int | None = None) -> Sequence[Profile]:
     """The profiles in a file, by the importer named or else recognised; `layers` of a model. Raises InputError."""
     document = Document(path)
+    importer = pick(Timings, document, kind)
+    if layers is not None:
+        if "layers" not in type(importer).model_fields:
+            raise InputError("is not asked for by this format", path="--layers", fix="leave it out")
+        importer = type(importer).model_validate({"layers": layers})
     with sound(document):
-        importer = pick(Timings, document, kind)
-        if layers is not None:
-            if "layers" not in type(importer).model_fields:
-                raise InputError("is not asked for by this format", path="--layers", fix="leave it out")
-            importer = importer.model_validate({"layers": layers})
         return importer.read(document)
 
 
@@ -84,6 +85,8 @@ def sound(document: Document) -> Iterator[None]:
     """Says what is wrong with figures that a record refuses as a problem of the file that they come from."""
     try:
         yield
+    except InputError as error:
+        raise error.at(file=document.path) from None
     except ValidationError as error:
         where, problem = problems(error)[0]
         raise document.fail(problem, where) from None

@@ -20,6 +20,15 @@ from calibration.subjects import Subject
 from simulator.errors import InputError
 
 _NEEDED = ("model", "gpu", "scenario", "backend", "client_batch", "avg_ms", "p99_ms", "source", "suspect_row")
+_ABOUT = (
+    "backend_accelerator",
+    "precision",
+    "model_format",
+    "n_model_instances",
+    "max_batch_size",
+    "heading",
+    "licence",
+)
 _COMPUTE = ("server_compute_input_ms", "server_compute_infer_ms", "server_compute_output_ms")
 _GPUS = {
     "t4": "NVIDIA T4",
@@ -91,7 +100,7 @@ class DeepLearningExamples(Timings):
 
     def read(self, document: Document) -> Sequence[Profile]:
         """The profiles of the models and GPUs above."""
-        rows = document.rows(_NEEDED)
+        rows = document.rows((*_NEEDED, *_ABOUT))
         return [_profile(document, rows, choice, gpu) for choice in _CHOICES for gpu in choice.gpus]
 
 
@@ -115,7 +124,7 @@ def _profile(document: Document, rows: Sequence[Row], choice: _Choice, gpu: str)
     return batch_profile(
         f"{choice.name}-{gpu}",
         _subject(choice, first.cells),
-        _source(first.cells),
+        _source(first),
         lines,
         (*_LIMITS, _COMPUTE_ONLY if split else _WHOLE_LATENCY, between, *choice.limits),
     )
@@ -143,9 +152,10 @@ def _subject(choice: _Choice, row: Mapping[str, str]) -> Subject:
     )
 
 
-def _source(first: Mapping[str, str]) -> Source:
+def _source(row: Row) -> Source:
+    first = row.cells
     accelerator = "" if first["backend_accelerator"] in ("", "-") else f" with {first['backend_accelerator']}"
-    instances, largest = (str(round(float(first[key]))) for key in ("n_model_instances", "max_batch_size"))
+    instances, largest = (str(round(row.at(key).number())) for key in ("n_model_instances", "max_batch_size"))
     return Source(
         reference=first["source"],
         licence=first["licence"],

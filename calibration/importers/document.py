@@ -17,11 +17,10 @@ from typing import Any, NoReturn
 
 from calibration.files import read_whole, sha256
 from simulator.errors import InputError
-from simulator.quantities import SECOND
 
 MILLISECOND = 10**6
 MICROSECOND = 10**3
-_LARGEST = Decimal(10**15)
+_LARGEST = 2**62
 _ABSENT = ("", "N/A", "n/a")
 WRITE_AGAIN = "write it again with the tool"
 
@@ -130,11 +129,6 @@ def _refuse(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-def as_ns(value: Decimal, unit: int) -> int:
-    """Whole nanoseconds of a number of units, each of which is `unit` nanoseconds; half a one goes to the even."""
-    return int((value * unit).to_integral_value())
-
-
 def as_share(percent: Decimal | str) -> float:
     """The level of a percentile: 0.999 of 99.9."""
     return float(Decimal(percent) / 100)
@@ -193,7 +187,7 @@ class Node:
         return self._sound(Decimal(self.value))
 
     def _sound(self, value: Decimal) -> Decimal:
-        if not 0 <= value < _LARGEST * SECOND:
+        if not 0 <= value < _LARGEST:
             raise self.fail(f"{self._shown()} is out of range")
         return value
 
@@ -205,8 +199,11 @@ class Node:
         return int(value)
 
     def ns(self, unit: int) -> int:
-        """Nanoseconds of a number of units. Raises InputError."""
-        return as_ns(self.number(), unit)
+        """Whole nanoseconds of a number of units of that many; half a one goes to the even. Raises InputError."""
+        value = int((self.number() * unit).to_integral_value())
+        if value >= _LARGEST:
+            raise self.fail(f"{self._shown()} is out of range")
+        return value
 
     def _shown(self) -> str:
         shown = str(self.value) if isinstance(self.value, Decimal) else repr(self.value)

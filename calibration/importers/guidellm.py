@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -142,7 +143,8 @@ def _times(metrics: Node, name: str, unit: int) -> Times | None:
     node = metrics.find(name, "successful")
     if node is None or not node.at("count").count():
         return None
-    quantiles = {float(f"0.{key[1:]}"): part.ns(unit) for key, part in node.at("percentiles").fields().items()}
+    percentiles = node.at("percentiles").fields().items()
+    quantiles = {float(f"0.{key[1:]}"): part.ns(unit) for key, part in percentiles if re.fullmatch(r"p\d+", key)}
     return Times.told(
         quantiles,
         n=node.at("count").count(),

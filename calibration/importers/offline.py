@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,11 @@ LINEAR = (
     "rounding of the source allows). Nothing is known beyond p99, where the jitter stays."
 )
 NOT_TOLD = "not told by the file"
+
+
+def as_name(text: str) -> str:
+    """A name that a profile may have, of words of a file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:64] or "profile"
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def batch_profile(
     known = tuple(sorted(level for level in lines[0].quantiles if all(level in line.quantiles for line in lines)))
     levels = (0.0, *known) if known else (0.0, 1.0)
     return Profile.build(
-        name=name,
+        name=as_name(name),
         level="published",
         subject=subject,
         source=source,

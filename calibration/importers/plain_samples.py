@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.importers.base import Timings
 from calibration.importers.document import MILLISECOND, Document, Row
-from calibration.importers.offline import foreign_source, foreign_subject
+from calibration.importers.offline import as_name, foreign_source, foreign_subject
 from calibration.profile import Profile
 from calibration.records import Base, Cell, Fit, Jitter, Quantiles
 from simulator.errors import InputError
@@ -67,7 +67,7 @@ class PlainSamples(Timings):
         name = document.path.name.split(".")[0]
         return [
             Profile.build(
-                name=name,
+                name=as_name(name),
                 level="published",
                 subject=foreign_subject(name, "a model of which the file tells nothing", "not told by the file"),
                 source=foreign_source(document, "plain samples", "not told by the file"),

@@ -18,6 +18,7 @@ from calibration.importers.steps import Step, step_profile
 from calibration.profile import Profile
 from calibration.records import Source
 from calibration.subjects import Subject
+from simulator.errors import InputError
 
 _NEEDED = ("model", "hardware", "tensor_parallel", "prompt_size", "batch_size", "token_size")
 _TIMES = ("prompt_time", "token_time", "e2e_time")
@@ -71,6 +72,9 @@ class Splitwise(Timings):
 def _profile(document: Document, model: str, hardware: str, degree: int, rows: Sequence[Row]) -> Profile:
     lines = [_line(row) for row in rows]
     sound = [line for line in lines if line.whole_ns <= _FAR * (line.prompt_ns + (line.asked - 1) * line.token_ns)]
+    if not sound:
+        problem = f"has no line of {model} on {hardware} at degree {degree} whose times add up"
+        raise InputError(problem, file=document.path, fix="leave these lines out")
     limits = list(_LIMITS)
     if wrong := sorted({(line.batch, line.prompt) for line in lines if line not in sound}):
         where = ", ".join(f"batch {batch} at {prompt} tokens" for batch, prompt in wrong)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from calibration.axes import AxisName
+from calibration.importers.offline import as_name
 from calibration.profile import Profile
 from calibration.records import Base, Cell, Fit, Jitter, Source
 from calibration.subjects import Subject
+from calibration.terms import relative_nnls, rounded
 from simulator.streams import Floats
 
 RECIPE = "published step times, non-negative least squares of relative errors, version 1"
@@ -45,18 +46,19 @@ def step_profile(
     name: str, subject: Subject, source: Source, steps: Sequence[Step], limits: tuple[str, ...]
 ) -> Profile:
     """The profile of steps in any order, some of them repeated."""
-    coefficients = _fit(steps)
+    columns, times = _columns(steps), np.array([step.time_ns for step in steps], dtype=np.float64)
+    coefficients, _ = relative_nnls(columns, times)
     places = _places(steps)
     cells, ratios = [], []
-    for (prefill, decode, context), times in sorted(places.items()):
-        low, middle, high = np.quantile(times, _LEVELS).tolist()
+    for (prefill, decode, context), repeated in sorted(places.items()):
+        low, middle, high = np.quantile(repeated, _LEVELS).tolist()
         base = max(1, round(middle))
         at: dict[AxisName, int] = {"prefill": prefill, "decode": decode, "context": context}
-        cells.append(Cell(at=at, n=len(times), base_ns=base))
+        cells.append(Cell(at=at, n=len(repeated), base_ns=base))
         ratios.append(tuple(round(value / base, 6) for value in (low, middle, high)))
-    errors = np.abs(_terms(steps) @ coefficients / np.array([step.time_ns for step in steps]) - 1)
+    errors = np.abs(columns @ coefficients / times - 1)
     return Profile.build(
-        name=name,
+        name=as_name(name),
         kind="llm_step",
         level="published",
         subject=subject,
@@ -66,8 +68,7 @@ def step_profile(
         fit=Fit(
             recipe=RECIPE,
             clock="published",
-            # Of one prompt with nothing before it, the pairs are half the square of its tokens.
-            base=Base(form="step", terms=TERMS, coefficients=_rounded([*coefficients[:4], coefficients[4] / 2])),
+            base=Base(form="step", terms=TERMS, coefficients=rounded(coefficients)),
             jitter=Jitter(levels=_LEVELS, ratios=tuple(ratios)),
         ),
         limits=(
@@ -91,20 +92,7 @@ def _places(steps: Sequence[Step]) -> dict[tuple[int, int, int], list[int]]:
     return places
 
 
-def _terms(steps: Sequence[Step]) -> Floats:
-    rows = [(1, step.prefill, step.decode, step.decode * step.context, step.pairs) for step in steps]
+def _columns(steps: Sequence[Step]) -> Floats:
+    """The values of the terms. Of one prompt with nothing before it the pairs are half the square of its tokens."""
+    rows = [(1, step.prefill, step.decode, step.decode * step.context, 2 * step.pairs) for step in steps]
     return np.array(rows, dtype=np.float64)
-
-
-def _fit(steps: Sequence[Step]) -> Floats:
-    """Coefficients of relative errors: each line divided by its time."""
-    weights = 1 / np.array([step.time_ns for step in steps], dtype=np.float64)
-    terms = _terms(steps) * weights[:, np.newaxis]
-    scale = terms.max(axis=0)  # columns of one size: their squares differ by many powers of ten
-    found: Floats = nnls(terms / np.where(scale, scale, 1), np.ones(len(steps)))[0]
-    return found / np.where(scale, scale, 1)
-
-
-def _rounded(values: Sequence[float]) -> tuple[float, ...]:
-    """To nine digits: the last bits differ from one processor to the next."""
-    return tuple(float(f"{value:.9g}") for value in values)

@@ -23,7 +23,7 @@ _LEAST_WARM, _MOST_WARM, _STEADY, _WITHIN = 10, 50, 5, 0.1
 _RAMP_S, _EVERY_S = 1.0, 10.0
 _BUILDING = 0.6
 """Share of a run's time after which nothing more is built, so that what is ready can be measured."""
-_MARGIN_S = 2.0
+_MARGIN_S = 5.0
 PROTOCOL = {
     "design": "randomised complete blocks",
     "warmup": (

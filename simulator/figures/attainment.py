@@ -49,6 +49,15 @@ def judge(result: Result, slo: Slo) -> Verdict:
     return Verdict(slo, estimate, sides.pop() if len(sides) == 1 else None)
 
 
+def by_replication(result: Result, slo: Slo) -> tuple[float, ...]:
+    """The measure of an objective in each replication with requests, in the unit of its target."""
+    if slo.window is None:
+        return tuple(_value(slo, part) for part in result.samples(slo.workload) if len(part))
+    alone = [type(result)(result.case, [run]) for run in result.runs]
+    found = [_worst_window(one, slo, slo.window).value for one in alone]
+    return tuple(value for value in found if value is not None)
+
+
 def _misses_throughout(result: Result, slo: Slo) -> int:
     """How many replications there are if every one misses, and they are enough to settle it; otherwise 0.
 

@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 from simulator.case import Case
 from simulator.figures.ledger import count
@@ -48,9 +47,14 @@ def replicate(
 
 
 def _simulate(case: Case, numbers: Sequence[int], jobs: int) -> Iterator[Replication | Tally]:
-    processes = min(jobs, len(numbers))
+    yield from outcomes([(case, number) for number in numbers], jobs)
+
+
+def outcomes(tasks: Sequence[tuple[Case, int]], jobs: int = 1) -> Iterator[Replication | Tally]:
+    """Replications of cases, each by its number, in order."""
+    processes = min(jobs, len(tasks))
     if processes <= 1:
-        yield from map(partial(_outcome, case), numbers)
+        yield from map(_outcome, tasks)
         return
     workers = ProcessPoolExecutor(
         max_workers=processes,
@@ -59,11 +63,12 @@ def _simulate(case: Case, numbers: Sequence[int], jobs: int) -> Iterator[Replica
         initargs=(loaded_plugins(),),
     )
     with workers:
-        yield from workers.map(partial(_outcome, case), numbers)
+        yield from workers.map(_outcome, tasks)
 
 
-def _outcome(case: Case, replication: int) -> Replication | Tally:
+def _outcome(task: tuple[Case, int]) -> Replication | Tally:
     """One replication, with records where the case keeps them."""
+    case, replication = task
     return simulate(case, replication) if case.keeps_records() else count(case, replication)
 
 

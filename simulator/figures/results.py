@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -16,12 +17,13 @@ from simulator.figures.samples import Sample
 from simulator.figures.sections import steady_quantile, window_quantile
 from simulator.figures.stability import Spell, Stability, WindowLoad, growth, label, window_load
 from simulator.figures.statistics import Estimate, Gate, mean_of, share_of
-from simulator.figures.summary import LEVELS, PoolSummary, summarise
+from simulator.figures.summary import PoolSummary, summarise
 from simulator.figures.tally import Tally
+from simulator.figures.uncertainty import Uncertainty
 from simulator.figures.warmup import measuring_start
 from simulator.quantities import SECOND
 from simulator.run.recording import CAUSES, OUTCOMES, Replication
-from simulator.service import Level
+from simulator.service import weakness
 
 
 class Result:
@@ -32,6 +34,15 @@ class Result:
 
     def __init__(self, case: Case, runs: Sequence[Replication | Tally]) -> None:
         self.case, self.runs = case, tuple(runs)
+        self.uncertainty: Uncertainty | None = None
+        """How it would have come out on other inputs, where that was asked."""
+
+    def doubted(self, uncertainty: Uncertainty) -> Result:
+        """The same with what its inputs leave open: objectives are then judged by all of it."""
+        found = copy(self)
+        found.uncertainty = uncertainty
+        found.__dict__.pop("verdicts", None)
+        return found
 
     @property
     def replications(self) -> tuple[Replication, ...]:
@@ -225,9 +236,9 @@ class Result:
         return tuple(summarise(self.case, number, self.tallies, self.begin) for number in numbers)
 
     @cached_property
-    def level(self) -> Level:
+    def level(self) -> str:
         """How the figures are known: as the least known of the pools."""
-        return max((pool.level for pool in self.pools), key=LEVELS.index)
+        return max((pool.level for pool in self.pools), key=weakness)
 
     # Money.
 
@@ -261,7 +272,10 @@ class Result:
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """Every objective of the case, in order."""
-        return tuple(judge(self, slo) for slo in self.case.slos)
+        found = tuple(judge(self, slo) for slo in self.case.slos)
+        if self.uncertainty is None:
+            return found
+        return tuple(self.uncertainty.settle(place, verdict) for place, verdict in enumerate(found))
 
     @property
     def met(self) -> bool | None:

@@ -13,9 +13,7 @@ from simulator.figures.grid import BINS
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
 from simulator.run.recording import Lives
-from simulator.service import Level
-
-LEVELS: tuple[Level, ...] = ("measured", "published", "derived", "assumed")
+from simulator.service import weakness
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class PoolSummary:
 
     name: str
     instance: str
-    level: Level
+    level: str
     """How its service times are known: as the least known of its stages."""
     load: float
     """Offered load over the capacity of the most replicas at their best batch size."""
@@ -66,7 +64,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
     return PoolSummary(
         name=pool.name,
         instance=pool.instance,
-        level=max(levels, key=LEVELS.index),
+        level=max(levels, key=weakness),
         load=case.load(number),
         busy=_share(mean_of(busy)),
         batch=mean_of(batch),

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from simulator.errors import HeadroomError
-from ui.cli import calibrate, commands, explain, importing
+from ui.cli import calibrate, commands, explain, importing, listing
 from ui.cli.output import complain
 from ui.cli.schema import schema
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 app.command()(commands.run)
 app.command()(commands.compare)
 app.command()(commands.validate)
-app.command("list")(commands.list_names)
+app.command("list")(listing.list_names)
 app.command()(schema)
 app.command()(commands.ui)
 app.add_typer(calibrate.app, name="calibrate")

@@ -18,8 +18,8 @@ from calibration.profiling import BATCHES, CALLS, profile_model
 from calibration.scalars import load_tensorboard, save_scalars
 from calibration.subjects import parse_shape
 from calibration.traces import read_trace
-from scenarios import reports
 from scenarios.bottleneck import bottleneck_data, bottleneck_sentences, bottleneck_sheets, operator_records
+from scenarios.plain import to_csv, to_json
 from simulator.errors import InputError
 from ui.cli import options
 from ui.cli.calibrate.asking import Device
@@ -132,16 +132,20 @@ def _run(subject: str, asked: _Pass, name: str | None = None, threads: int = 1) 
     sizes = [word.strip() for word in asked.batches.split(",")]
     if not all(word.isdecimal() and len(word) < 10 for word in sizes):
         raise InputError(f"{asked.batches!r} are not batch sizes", path="--batches", fix="write them such as 1,8")
+    used = asked.threads if asked.threads is not None else threads
+    words = ["headroom explain profile", subject, f"--batches {asked.batches}", f"--calls {asked.calls}"]
+    words += [f"--threads {used}", f"--seed {asked.seed}", f"--device {asked.device}"]
+    words += [f"--input-shape {asked.input_shape}"] if asked.input_shape else []
     return profile_model(
         subject,
         batches=[int(word) for word in sizes],
         calls=asked.calls,
-        threads=asked.threads if asked.threads is not None else threads,
+        threads=used,
         seed=asked.seed,
         device=asked.device.value,
         input_shape=parse_shape(asked.input_shape) if asked.input_shape else None,
         name=name,
-        command=f"headroom explain profile {subject} --batches {asked.batches} --calls {asked.calls}",
+        command=" ".join(words),
     )
 
 
@@ -154,9 +158,9 @@ def _show(found: Bottleneck, form: Format) -> None:
     elif form is Format.MD:
         sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv(operator_records(found)))
+        sys.stdout.write(to_csv(operator_records(found)))
     else:
-        sys.stdout.write(reports.to_json(bottleneck_data(found)))
+        sys.stdout.write(to_json(bottleneck_data(found)))
 
 
 def _write(found: Bottleneck, raw: bytes | None, folder: Path, tensorboard: bool, quiet: bool) -> None:

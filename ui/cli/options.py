@@ -30,6 +30,24 @@ Precision = Annotated[
         "share of its figure, such as 5%.",
     ),
 ]
+InputUncertainty = Annotated[
+    int | None,
+    typer.Option(
+        "--input-uncertainty",
+        metavar="N",
+        min=2,
+        max=1000,
+        help="Repeat all of it with N refits of the profiles and N resamples of traces: what the inputs leave open.",
+    ),
+]
+LoadUncertainty = Annotated[
+    str | None,
+    typer.Option(
+        "--load-uncertainty",
+        metavar="SHARE",
+        help="With --input-uncertainty: standard deviation of rates that are stated, such as 10%.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed gives another load of the same law.")]
 Until = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from calibration.profile import Profile
-from scenarios import reports
+from scenarios.plain import to_json
 from simulator.plugins import load_plugins
 from simulator.scenario import Scenario
 
@@ -27,5 +27,5 @@ def schema(
     """Print the JSON Schema of a scenario or of a profile, for editors and generators."""
     load_plugins()
     model = Profile if document is Document.PROFILE else Scenario
-    sys.stdout.write(reports.to_json(model.model_json_schema()))
+    sys.stdout.write(to_json(model.model_json_schema()))
     return 0

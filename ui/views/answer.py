@@ -15,8 +15,8 @@ from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_dollars, in_seconds, interval, say
 from simulator.figures.results import Result
 from simulator.figures.statistics import Estimate
-from simulator.figures.summary import LEVELS
 from simulator.scenario import InstanceType
+from simulator.service import weakness
 from ui.question import Question
 from ui.wording import headed
 
@@ -162,7 +162,7 @@ def _origin(comparison: Comparison) -> str:
     return (
         f"Below each figure: its 95 % interval. {headed(result.window)}; "
         f"replications of each option: {len(result.runs)}. "
-        f"Service times: {' and '.join(sorted(levels, key=LEVELS.index))}. Prices: {'; '.join(prices)}."
+        f"Service times: {' and '.join(sorted(levels, key=weakness))}. Prices: {'; '.join(prices)}."
     )
 
 

@@ -10,6 +10,7 @@ import typer
 
 from calibration import derive as rules
 from calibration.profile import Profile, find_profile, load_profile, save_profile
+from calibration.tables import FREE
 from scenarios.sheet import Sheet
 from simulator.errors import InputError
 from ui.cli import options
@@ -47,7 +48,7 @@ def derive(
     ] = "0.5:0.9",
     batch: Annotated[int | None, typer.Option("--batch", help="beyond: the larger batch size.")] = None,
     allow: Annotated[
-        bool, typer.Option("--allow-extrapolation", help=f"beyond: more than {rules.FAR:g} times the largest batch.")
+        bool, typer.Option("--allow-extrapolation", help=f"beyond: more than {FREE:g} times the largest batch.")
     ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught

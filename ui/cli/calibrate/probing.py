@@ -9,7 +9,7 @@ import typer
 
 from calibration.measuring.planning import Estimate, estimate
 from calibration.measuring.quiet import SECONDS, Quiet, probe_host
-from scenarios import reports
+from scenarios.plain import to_csv
 from scenarios.sheet import Sheet
 from ui.cli import options
 from ui.cli.calibrate import asking
@@ -37,7 +37,7 @@ def probe(
     elif form is Format.MD:
         sys.stdout.write(f"{_quiet_sheet(seen).markdown()}\n\nGrade {seen.grade}: {seen.reason}\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv([seen.model_dump()]))
+        sys.stdout.write(to_csv([seen.model_dump()]))
     else:
         sys.stdout.write(f"{seen.model_dump_json(indent=2)}\n")
     return UNFIT if seen.grade == "D" else 0
@@ -93,7 +93,7 @@ def plan(
         lines = [sheet.markdown(), "", _EXPLAINED, "", *(f"    {command}" for command in commands)]
         sys.stdout.write("\n".join(lines) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv([offer.model_dump() for offer in found.offers]))
+        sys.stdout.write(to_csv([offer.model_dump() for offer in found.offers]))
     else:
         sys.stdout.write(f"{found.model_dump_json(indent=2)}\n")
 

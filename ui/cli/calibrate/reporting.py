@@ -9,7 +9,7 @@ import typer
 
 from calibration.profile import find_profile
 from scenarios.files import make_folder, write_folder
-from scenarios.reports import to_json
+from scenarios.plain import to_json
 from ui.cli import options
 from ui.cli.output import print_line, print_sheets, talk
 

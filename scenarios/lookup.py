@@ -1,0 +1,139 @@
+"""What a scenario names: traces and profiles, found, read once, and held against what is asked of them."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from calibration.profile import Profile, find_profile, in_words, load_profile
+from calibration.tables import FREE, Beyond, Wanted, beyond
+from scenarios.amounts import Asked
+from scenarios.traces import read_trace
+from simulator import service
+from simulator.errors import InputError
+from simulator.service import Law
+from simulator.sources import Recorded
+from simulator.speed import Markov, Profiled, SpeedLaw, SpeedStep, State
+from simulator.speed import Recorded as Course
+
+
+class Files:
+    """Looks up what a scenario names, beside the scenario and then from where the command runs; reads it once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.refit: int | None = None
+        """Which refit of the profiles is read; None: the fit."""
+        self.remarks: dict[str, None] = {}
+        """What was noticed on the way and the user should know, each once, in order."""
+        self.profiles: dict[str, Profile] = {}
+        """Those read so far, by what the scenarios call them."""
+        self._traces: dict[tuple[str, str, str | None], Recorded] = {}
+
+    def refitted(self, number: int) -> Files:
+        """The same files, but that a refit of each profile is read where it has any."""
+        found = copy(self)  # what was read is shared
+        found.refit, found.remarks = number, {}
+        return found
+
+    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+        """The requests of a trace file."""
+        key = (file, format, column)
+        if key not in self._traces:
+            self._traces[key] = read_trace(self._find(file), format, column)
+        return self._traces[key]
+
+    def profile(self, wanted: service.Profile) -> Law:
+        """Service times of a profile, for batches of one."""
+        return self.asked(Asked()).profile(wanted)
+
+    def interference(self, speed: Profiled) -> SpeedLaw:
+        """The speed of the host that a profile was measured on."""
+        found = self.opened(speed.profile).fit.interference
+        if found is None:
+            problem = f"{speed.profile!r} has recorded no interference"
+            raise InputError(problem, path="profile", fix="name a profile that was fitted to sessions of one's own")
+        with in_words():
+            if speed.form == "trace":
+                steps = [SpeedStep.model_construct(lasts=stay.lasts, speed=stay.speed) for stay in found.course]
+                return Course(course=tuple(steps), offset=speed.offset)
+            if len(found.states) < 2:
+                problem = f"{speed.profile!r} tells no states of its host"
+                raise InputError(problem, path="form", fix="write form: trace")
+            return Markov(states=tuple(State.model_construct(mean=s.lasts, speed=s.speed) for s in found.states))
+
+    def asked(self, asked: Asked) -> AskedFiles:
+        """The same files, for a stage of which this is asked."""
+        return AskedFiles(self, asked)
+
+    def opened(self, name: str) -> Profile:
+        """A profile by its name or file."""
+        if name not in self.profiles:
+            beside = self.folder / name
+            self.profiles[name] = load_profile(beside if beside.is_file() else find_profile(name))
+        return self.profiles[name]
+
+    def _find(self, file: str) -> Path:
+        beside = self.folder / file
+        return beside if beside.is_file() else Path(file)
+
+
+@dataclass(frozen=True)
+class AskedFiles:
+    """Files as one stage reads them: its profiles must reach as far as its batches and sizes do."""
+
+    files: Files
+    asked: Asked
+
+    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+        """The requests of a trace file."""
+        return self.files.trace(file, format, column)
+
+    def interference(self, speed: Profiled) -> SpeedLaw:
+        """The speed of the host that a profile was measured on."""
+        return self.files.interference(speed)
+
+    def profile(self, wanted: service.Profile) -> Law:
+        """Service times of a profile, a little beyond what was measured where need be. Raises InputError."""
+        profile = self.files.opened(wanted.profile)
+        self._check_status(profile, wanted)
+        asks = Wanted(
+            at={} if wanted.threads is None else {"threads": wanted.threads},
+            size=wanted.size,
+            batch=self.asked.batch,
+            largest=self.asked.sizes.get(wanted.size or "", 0),
+            total=self.asked.totals.get(wanted.size or ""),
+        )
+        marks = ["rejected"] * (profile.status == "rejected")
+        for item in beyond(profile, asks):
+            if item.ratio <= FREE or wanted.extrapolate:
+                self._remark(f"profile {profile.name}: {item.words}: beyond, its law is taken to go on")
+                marks += [f"extrapolated {item.ratio:.1f}x"] * (item.ratio > FREE)
+            elif item.axis == "batch" and wanted.size is None:
+                asks = replace(asks, batch=1)  # whoever wants larger batches is told where they are asked for
+            else:
+                raise _too_far(profile, item)
+        table = profile.table(self._refit(profile), asks)
+        return table.model_copy(update={"level": ", ".join([table.level, *marks])}) if marks else table
+
+    def _check_status(self, profile: Profile, wanted: service.Profile) -> None:
+        graded = f" (grade {profile.grade} of the host)" if profile.grade else ""
+        if profile.status == "rejected" and not wanted.rejected:
+            problem = f"{profile.name!r} was rejected when it was fitted{graded}"
+            raise InputError(problem, path="profile", fix="measure again, or set rejected: true: it marks every figure")
+        if profile.status != "accepted":
+            self._remark(f"profile {profile.name} is {profile.status}{graded}: its limits say why")
+
+    def _remark(self, text: str) -> None:
+        self.files.remarks[text] = None
+
+    def _refit(self, profile: Profile) -> int | None:
+        number, refits = self.files.refit, profile.fit.refits
+        return None if number is None or refits is None else number % len(refits.ratios)
+
+
+def _too_far(profile: Profile, item: Beyond) -> InputError:
+    problem = f"{profile.name!r} is asked for {item.words}: more than {FREE:g} times"
+    path = "size" if item.axis != "batch" else "profile"
+    return InputError(problem, path=path, fix=f"measure a larger {item.axis}, or set extrapolate: true")
