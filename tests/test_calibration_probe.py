@@ -46,11 +46,11 @@ def test_a_host_that_nothing_disturbs_is_a() -> None:
     [
         (_calls(0.05), None, {}, "B", "calls vary by"),
         (_calls(0.01), None, {"steal_share": 0.01}, "B", "the hypervisor took 1.0% (A allows 0.5%)"),
-        (_calls(0.01), _calls(0.01) * 96 // 100, {}, "B", "of the time was not on a processor"),
+        (_calls(0.01), _calls(0.01) * 96 // 100, {}, "B", "of its time off the processor"),
         (_calls(0.3), _calls(0.01), {}, "C", "(B allows 10%)"),
         (_calls(0.01, apart=1.04), _calls(0.01), {}, "C", "the same work twice differs by"),
         (_calls(0.01, apart=1.09), None, {}, "D", "processor times of the same work differ by"),
-        (_calls(0.01), _calls(0.01) // 5, {}, "D", "of the time was not on a processor (C allows 70%)"),
+        (_calls(0.01), _calls(0.01) // 5, {}, "D", "of its time off the processor (C allows 70%)"),
         (_calls(0.9), None, {}, "D", "processor times vary by"),
         (_calls(0.01), None, {"steal_share": 0.2}, "D", "the hypervisor took 20.0% (C allows 10.0%)"),
     ],

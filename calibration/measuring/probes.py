@@ -41,7 +41,7 @@ class Prober:
             steal_s=steal,
             own_s=round(time.process_time(), 6),
             pressure_us=_number("/proc/pressure/cpu", r"some .*total=(\d+)"),
-            throttled_us=_number("/sys/fs/cgroup/cpu.stat", r"throttled_usec (\d+)"),
+            throttled_us=_number(f"{_group()}/cpu.stat", r"throttled_usec (\d+)"),
             cpu_mhz=_mhz(),
             gpu=self._gpu.read() if self._gpu else None,
         )
@@ -68,6 +68,12 @@ def _loadavg() -> tuple[float, float, float] | None:
 def _number(path: str, pattern: str) -> int | None:
     found = re.search(pattern, read_fact(path) or "")
     return int(found[1]) if found else None
+
+
+def _group() -> str:
+    """Folder of this process's control group; within a container its path is the root."""
+    found = re.search(r"^0::(/.*)$", read_fact("/proc/self/cgroup") or "", re.MULTILINE)
+    return f"/sys/fs/cgroup{found[1]}".rstrip("/") if found else "/sys/fs/cgroup"
 
 
 def _mhz() -> float | None:

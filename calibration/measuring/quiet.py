@@ -56,7 +56,12 @@ _LIMITS: tuple[tuple[str, str, Callable[[Quiet], float], tuple[float, float, flo
     ("calls vary by {:.1%}", "{:.0%}", lambda seen: seen.variation, (0.02, 0.10, _ANY)),
     ("one call tells of the next {:.0f}", "{:.0f}", lambda seen: seen.memory, (5, 25, _ANY)),
     ("the same work twice differs by {:.1%}", "{:.0%}", lambda seen: seen.same - 1, (0.01, 0.02, _ANY)),
-    ("{:.1%} of the time was not on a processor", "{:.0%}", lambda seen: 1 - seen.cpu_over_wall, (0.02, 0.05, 0.70)),
+    (
+        "the median call was {:.1%} of its time off the processor",
+        "{:.0%}",
+        lambda seen: 1 - seen.cpu_over_wall,
+        (0.02, 0.05, 0.70),
+    ),
     ("the hypervisor took {:.1%}", "{:.1%}", lambda seen: seen.steal_share or 0.0, (0.005, 0.02, 0.10)),
     ("processor times vary by {:.0%}", "{:.0%}", lambda seen: seen.processor_variation, (_ANY, _ANY, 0.50)),
     ("processor times of the same work differ by {:.1%}", "{:.0%}", lambda s: s.processor_same - 1, (_ANY, _ANY, 0.05)),
