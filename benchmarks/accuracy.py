@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
 
+import fits
 import numpy as np
 from cases import case, dynamic, poisson, pool, side_by_side, takes
 from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
@@ -324,7 +325,7 @@ def measured(data: Path | None) -> str:
     if data is None:
         page = PAGE.read_text()
         return page[page.index(MEASURED) :]
-    return INTRODUCTION + tables(data).rstrip() + "\n"
+    return INTRODUCTION + tables(data) + fits.tables(data)
 
 
 def main() -> int:

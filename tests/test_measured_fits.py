@@ -29,13 +29,22 @@ def _rows(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _calls(folder: Path, model: str, column: str) -> dict[int, Floats]:
+def calls(folder: Path, model: str, column: str) -> dict[int, Floats]:
     """Milliseconds by batch size, in the order of time."""
     found: dict[int, list[float]] = {}
     for row in _rows(folder, f"s1_{model}_random"):
         if row["phase"] != "warm":
             found.setdefault(int(row["batch"]), []).append(float(row[column]))
     return {batch: np.array(times) for batch, times in sorted(found.items())}
+
+
+def errors_of_medians(folder: Path, model: str, form: Form) -> tuple[float, float]:
+    """Of a base through batches of 1, 4 and 16: mean between them, largest beyond them."""
+    found = calls(folder, model, "ms")
+    batches, medians = np.array(list(found), dtype=np.float64), np.array([np.median(times) for times in found.values()])
+    seen = np.isin(batches, (1, 4, 16))
+    errors = np.abs(fit_curve(form, batches[seen], medians[seen]).at(batches) / medians - 1)
+    return float(errors[np.isin(batches, (2, 3, 8, 12))].mean()), float(errors[batches == 32].max())
 
 
 @pytest.mark.parametrize(
@@ -50,23 +59,21 @@ def _calls(folder: Path, model: str, column: str) -> dict[int, Floats]:
 def test_three_batch_sizes_tell_the_medians_of_the_others(
     shared_data: Path, model: str, form: Form, inside: float, beyond: float
 ) -> None:
-    calls = _calls(shared_data, model, "ms")
-    batches, medians = np.array(list(calls), dtype=np.float64), np.array([np.median(times) for times in calls.values()])
-    seen = np.isin(batches, (1, 4, 16))
-    errors = np.abs(fit_curve(form, batches[seen], medians[seen]).at(batches) / medians - 1)
-    assert errors[np.isin(batches, (2, 3, 8, 12))].mean() < inside
-    assert errors[batches == 32].max() < beyond
+    between, past = errors_of_medians(shared_data, model, form)
+    assert between < inside
+    assert past < beyond
 
 
 def test_a_table_that_stays_at_its_end_is_wrong_beyond_it(shared_data: Path) -> None:
     """Why no profile speaks beyond its cells."""
-    calls = _calls(shared_data, "cnn", "ms")
-    batches, medians = np.array(list(calls), dtype=np.float64), np.array([np.median(times) for times in calls.values()])
+    found = calls(shared_data, "cnn", "ms")
+    batches, medians = np.array(list(found), dtype=np.float64), np.array([np.median(times) for times in found.values()])
     seen = batches <= 16
     assert fit_curve("isotonic", batches[seen], medians[seen]).at(batches)[-1] < 0.55 * medians[-1]
 
 
-def _steps(folder: Path, column: str, held: str) -> tuple[dict[str, Floats], Floats]:
+def steps(folder: Path, column: str, held: str) -> tuple[dict[str, Floats], Floats]:
+    """Places and median times of the steps of a decoder; `held` is 1 for those that are for testing."""
     cells: dict[tuple[int, ...], list[float]] = {}
     for row in _rows(folder, "s1_llmstep"):
         if row["held"] == held:
@@ -80,7 +87,7 @@ def _steps(folder: Path, column: str, held: str) -> tuple[dict[str, Floats], Flo
 
 @pytest.mark.parametrize(("column", "most"), [("cpu_ms", 0.025), ("ms", 0.065)])
 def test_steps_of_a_language_model_are_met_that_were_not_seen(shared_data: Path, column: str, most: float) -> None:
-    (places, times), (unseen, truth) = _steps(shared_data, column, "0"), _steps(shared_data, column, "1")
+    (places, times), (unseen, truth) = steps(shared_data, column, "0"), steps(shared_data, column, "1")
     assert (len(times), len(truth)) == (63, 8)
     law, _ = choose_sum(STEP, STEP_MORE, places, times)
     assert np.abs(law.at(unseen) / truth - 1).mean() < most
@@ -100,7 +107,7 @@ def test_steps_of_a_language_model_are_met_that_were_not_seen(shared_data: Path,
 def test_laws_of_jitter_meet_every_other_call(
     shared_data: Path, model: str, law: LawName, p95: float, p99: float, distance: float
 ) -> None:
-    judged = judge(law, [interleaved([times]) for times in _calls(shared_data, model, "ms").values()])
+    judged = judge(law, [interleaved([times]) for times in calls(shared_data, model, "ms").values()])
     assert judged is not None
     assert judged.errors[1] < p95
     assert judged.errors[2] < p99
@@ -108,8 +115,8 @@ def test_laws_of_jitter_meet_every_other_call(
 
 
 def test_one_mode_cannot_follow_two(shared_data: Path) -> None:
-    calls = [interleaved([times]) for times in _calls(shared_data, "cnn", "ms").values()]
-    table, single = judge("quantile_table", calls), judge("lognormal", calls)
+    cells = [interleaved([times]) for times in calls(shared_data, "cnn", "ms").values()]
+    table, single = judge("quantile_table", cells), judge("lognormal", cells)
     assert table is not None
     assert single is not None
     assert single.errors[2] > 3 * table.errors[2]
