@@ -44,7 +44,7 @@ def limits(grid: Grid, cells: tuple[Cell, ...], base: Base, top: float, disturbe
     texts = [
         _BASE[grid.clock],
         _INTERFERENCE[disturbed],
-        "Timed is the forward pass alone, from inputs already in place: no tokenising, network or queueing.",
+        _timed(grid),
         _hull(cells, base, top),
         *_tail(cells),
         *_circumstances(grid, cells),
@@ -56,6 +56,12 @@ def limits(grid: Grid, cells: tuple[Cell, ...], base: Base, top: float, disturbe
     if any(file.samples.session.protocol.stop == "interrupted" for file in grid.files):
         texts.append("A session was interrupted; its complete rounds are used.")
     return tuple(texts)
+
+
+def _timed(grid: Grid) -> str:
+    if grid.session.subject.origin in ("command", "http"):
+        return f"Timed is {grid.session.protocol.boundary}."
+    return "Timed is the forward pass alone, from inputs already in place: no tokenising, network or queueing."
 
 
 def _hull(cells: tuple[Cell, ...], base: Base, top: float) -> str:
