@@ -17,7 +17,7 @@ from calibration.profile import Profile, load_profile
 from calibration.records import Cell, Measured
 from scenarios import profile_facts as facts
 from scenarios.drawing import Chart
-from scenarios.files import svg
+from scenarios.files import picture
 from scenarios.profile_sections import Section, sections
 from scenarios.profile_sheets import cell_sheet
 from scenarios.sample_facts import find_samples
@@ -59,13 +59,15 @@ _TAKES = {"thread_cpu": " of processor time", "cuda_event": " on the GPU"}
 def answer(profile: Profile) -> str:
     """The profile in a sentence: its middle cell, how sure that is, and how it is known."""
     cell = facts.middle(profile)
-    rest = ", ".join(f"{axis} {cell.at[axis]}" for axis in profile.axes if axis not in ("batch", "threads"))
+    device = _device(profile, cell)
+    told = {"batch", "threads" if "thread" in device else ""}
+    rest = ", ".join(f"{axis} {cell.at[axis]}" for axis in profile.axes if axis not in told)
     where = f"a batch of {cell.at['batch']}" if "batch" in cell.at else "a step"
     place = f"{where} ({rest})" if rest else where
     takes = f"takes {_told(profile, cell)}{_TAKES.get(profile.fit.clock, '')}"
     known = [profile.level, *([f"grade {profile.grade}"] if profile.grade else []), profile.status]
     doubt = "; p99 is indicative" if facts.indicative(profile) else ""
-    return f"{profile.subject.name}{_device(profile, cell)}: {place} {takes}; {', '.join(known)}{doubt}."
+    return f"{profile.subject.name}{device}: {place} {takes}; {', '.join(known)}{doubt}."
 
 
 def _told(profile: Profile, cell: Cell) -> str:
@@ -235,7 +237,7 @@ class _Drawing:
 
     def __call__(self, chart: Chart) -> Markup:
         self._drawn += 1
-        text = svg(chart.configure(aria=False, background="transparent")).decode()
+        text = picture(chart.configure(aria=False, background="transparent"), "svg").decode()
         text = re.sub(r'\bid="(\w+)"|url\(#(\w+)\)', self._renamed, text)
         label = Markup('<svg role="img" aria-label="{}"').format(chart.description)
         # Of altair's own making, with every text in it escaped.

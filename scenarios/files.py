@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from calibration.files import write_whole
 from simulator.errors import InputError
@@ -29,11 +29,15 @@ def write_folder(folder: Path, texts: Mapping[str, str], charts: Mapping[str, An
     for name, text in texts.items():
         write_whole(folder / name, text.encode())
     for name, chart in charts.items():
-        write_whole(folder / name, svg(chart))
+        write_whole(folder / name, picture(chart, "svg"))
 
 
-def svg(chart: Any) -> bytes:
-    """An Altair chart as SVG."""
-    text = io.StringIO()
-    chart.save(text, format="svg")
-    return text.getvalue().encode()
+def picture(chart: Any, form: Literal["svg", "png"]) -> bytes:
+    """An Altair chart as a picture."""
+    if form == "svg":
+        text = io.StringIO()
+        chart.save(text, format=form)
+        return text.getvalue().encode()
+    pixels = io.BytesIO()
+    chart.save(pixels, format=form, scale_factor=2)
+    return pixels.getvalue()

@@ -64,14 +64,18 @@ def _check(profile: Profile, checked: Checked | None) -> Section | None:
 
 def _base(profile: Profile) -> Section:
     cells, curves, missed = facts.cell_rows(profile), laws.curve_rows(profile), laws.left_out_rows(profile)
-    kept = facts.drawn_series(profile)
-    shown = [row for row in cells if row["series"] in kept]
-    lines = curves if len(kept) == 1 else [row for row in curves if row["series"] in kept]
-    charts = [calibration_charts.base_curve(shown, lines, facts.CLOCKS[profile.fit.clock])]
+    lines = curves if len(facts.by_series(profile)) == 1 else _drawn(profile, curves)
+    charts = [calibration_charts.base_curve(_drawn(profile, cells), lines, facts.CLOCKS[profile.fit.clock])]
     charts += [calibration_charts.left_out(missed)] if missed else []
     data = {"cells": cells, "curves": curves, "left_out": missed, **_law_data(profile)}
     sheets = (cell_sheet(profile), *_law_sheets(profile))
     return Section("base", "How time grows with the batch", _law_words(profile), tuple(charts), sheets, data)
+
+
+def _drawn(profile: Profile, rows: list[facts.Row], key: str = "series") -> list[facts.Row]:
+    """The rows of as many places on the other axes as a chart tells apart."""
+    kept = facts.drawn_series(profile)
+    return [row for row in rows if row[key] in kept]
 
 
 def _steps(profile: Profile) -> Section:
@@ -94,8 +98,10 @@ _FORMS = {
 
 
 def _law_words(profile: Profile) -> tuple[str, ...]:
-    base = profile.fit.base
+    base, places = profile.fit.base, len(facts.by_series(profile))
     words = [_FORMS[base.form]]
+    if profile.kind == "batch" and places > facts.MOST_CELLS:
+        words.append(f"Plots show {facts.MOST_CELLS} of the {places} places on the other axes.")
     if base.left_out_error is not None:
         words.append(f"Where a cell is left out of the fit, it is off by {base.left_out_error:.1%} on average.")
     return tuple(words)
@@ -132,10 +138,10 @@ def _throughput(profile: Profile) -> Section:
     words = tuple(
         f"{'' if len(enough) == 1 else row['series'] + ': '}{facts.ENOUGH:.0%} of the most is reached at a batch of "
         f"{row['batch']}, which takes {say(row['base_s'], in_seconds)}: {row['per_s']:,.0f} requests per second."
-        for row in enough
+        for row in _drawn(profile, enough)
     )
     note = "Of one instance that always runs full batches, by the base alone: an upper bound of what it can serve."
-    chart = calibration_charts.throughput(rows, enough)
+    chart = calibration_charts.throughput(_drawn(profile, rows), _drawn(profile, enough))
     data = {"rows": rows, "enough": enough}
     return Section("throughput", "Where batching stops paying", (*words, note), (chart,), data=data)
 
@@ -145,7 +151,8 @@ def _jitter(profile: Profile) -> Section:
     words = [f"The law of the jitter, cell by cell: {facts.form_words(profile.fit.jitter.form)}."]
     if any(not facts.enough_calls(cell, 0.99) for cell in profile.cells):
         words.append("A quantile that fewer than ten calls lie beyond is n/a, and not drawn.")
-    charts = (calibration_charts.jitter(rows), calibration_charts.tails(tails)) if rows and tails else ()
+    shown = _drawn(profile, rows, "group")
+    charts = (calibration_charts.jitter(shown), calibration_charts.tails(tails)) if shown and tails else ()
     return Section("jitter", "How far calls stray", tuple(words), charts, data={"quantiles": rows, "tails": tails})
 
 

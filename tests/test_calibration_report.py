@@ -335,13 +335,20 @@ def test_samples_that_are_not_there_are_named(harm: str, encoder: Path, tmp_path
             shutil.copy(tmp_path / "encoder.1.samples.parquet", second)
         case _:
             second.write_bytes(second.read_bytes()[:100])
-    (section,) = (one for one in page.report(tmp_path / encoder.name, resamples=0).sections if one.key == "samples")
-    assert not section.charts
-    assert len(section.words) == 2
-    assert second.name in section.words[0]
+    sessions = find_samples(load_profile(encoder), tmp_path)
+    assert not sessions.samples
+    (told,) = sessions.missing
+    assert told.startswith(second.name)
     said = {"missing": "there is no such", "changed": "SHA-256", "broken": "is not a Parquet file"}
-    assert said[harm] in section.words[0]
-    assert section.words[1] == "Plots of the samples are left out."
+    assert said[harm] in told
+
+
+def test_without_samples_their_plots_are_left_out(encoder: Path) -> None:
+    found = sections(load_profile(encoder), Sessions((), ("a file is gone.",)))
+    (section,) = (one for one in found if one.key == "samples")
+    assert not section.charts
+    assert section.words == ("a file is gone.", "Plots of the samples are left out.")
+    assert "check" not in {one.key for one in found}
 
 
 def test_what_a_profile_has_besides_is_drawn() -> None:
@@ -422,12 +429,13 @@ def test_the_command_writes_a_page_and_data(tmp_path: Path, capsys: pytest.Captu
     assert ended.value.code == 0, told.err
     assert "resnet50 on NVIDIA T4: a batch of 16 takes 15.1 ms" in told.out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
-    data = json.loads((tmp_path / "out" / "report.json").read_text())
+    text = (tmp_path / "out" / "report.json").read_text()
+    data = json.loads(text)
+    assert to_json(data) == text
     (first,), known = data["profiles"], load_profile(find_profile("resnet50-t4"))
     assert (first["name"], first["profile_id"], first["level"]) == (known.name, known.profile_id, "published")
     bases = [cell["base_s"] for cell in first["sections"]["base"]["cells"]]
     assert bases == pytest.approx([cell.base_ns / 1e9 for cell in known.cells], rel=1e-5)
-    assert to_json(page.report_data([page.report(find_profile("resnet50-t4"), resamples=0)])) == to_json(data)
 
 
 def test_a_broken_profile_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

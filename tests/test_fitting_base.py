@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.fitting.base import CLOSE, FORMS, Form, choose_curve, fit_curve, left_out
-from calibration.fitting.features import SEQUENCES, SEQUENCES_MORE, STEP, STEP_MORE, choose_sum
+from calibration.fitting.features import SEQUENCES, SEQUENCES_MORE, STEP, STEP_MORE, choose_sum, left_out_of_table
 from calibration.terms import column, fit_sum
 from simulator.streams import Floats
 
@@ -117,3 +117,14 @@ def test_a_sum_is_fitted_to_relative_errors() -> None:
     # One coefficient for 1 and 200 nanoseconds: least squares of errors relative to each give 1.2, not 2.
     found = fit_sum(("batch",), places, np.array([1.0, 200.0]))
     np.testing.assert_allclose(found.coefficients, [(1 / 1 + 1 / 2) / (1 + 1 / 4)])
+
+
+def test_lines_through_the_others_meet_a_plane_and_miss_a_step() -> None:
+    places = _grid(("batch", (1, 2, 3)), ("seq", (10, 20, 30)))
+    plane = 1e6 + 1e5 * places["batch"] + 1e3 * places["seq"]
+    errors = left_out_of_table(places, plane)
+    assert len(errors) == 5  # the corners lie between no two others
+    np.testing.assert_allclose(errors, 0, atol=1e-12)
+    middle = (places["batch"] == 2) & (places["seq"] == 20)
+    stepped = np.where(middle, 2 * plane, plane)
+    assert min(left_out_of_table(places, stepped)) == pytest.approx(-0.5)

@@ -19,7 +19,7 @@ MOVED_TOO_FAR = 2.0
 def findings(grid: Grid, cells: tuple[Cell, ...], base: Base, host: Grade) -> list[Finding]:
     """All that lowers, or could have lowered, the status of a profile."""
     found = [_host(host), _sessions(grid, cells), _time(grid)]
-    return [*found, *_left_out(base)]
+    return [*found, *_left_out(base, len(grid.axes) == 1)]
 
 
 def _host(host: Grade) -> Finding:
@@ -45,12 +45,13 @@ def _time(grid: Grid) -> Finding:
     return Finding(_judged(drift, MOVED, MOVED_TOO_FAR), text)
 
 
-def _left_out(base: Base) -> list[Finding]:
-    chosen = [one for one in base.candidates if one.chosen and one.worst_error is not None]
-    return [
-        Finding(
-            _judged(one.worst_error or 0.0, CLOSE, REFUSED),
-            f"a cell that is left out is met within {one.worst_error:.1%} by the base ({one.form})",
-        )
-        for one in chosen
-    ]
+def _left_out(base: Base, one_axis: bool) -> list[Finding]:
+    """Along one axis every inner cell counts; over several also the corners are left out, and the mean counts."""
+    found = []
+    for one in base.candidates:
+        error = one.worst_error if one_axis else one.p50_error
+        if one.chosen and error is not None:
+            what = "every cell that is left out is met within" if one_axis else "cells that are left out are met to"
+            text = f"{what} {error:.1%} by the base ({one.form})"
+            found.append(Finding(_judged(error, CLOSE, REFUSED), text))
+    return found

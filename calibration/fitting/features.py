@@ -44,3 +44,25 @@ def choose_sum(
         if np.abs(tried[longer]).mean() < HELPS * np.abs(tried[chosen]).mean():
             chosen = longer
     return fit_sum(chosen, places, times), tried
+
+
+def left_out_of_table(places: Places, times: Floats) -> Floats:
+    """Signed relative error of lines through the others, at every cell between two others along some axis.
+
+    Along each axis for which it lies between two, the line from the one to the other; the mean of those lines.
+    """
+    names = list(places)
+    rows = list(zip(*(places[name].tolist() for name in names), strict=True))
+    known = dict(zip(rows, times.tolist(), strict=True))
+    errors = []
+    for row, truth in known.items():
+        found = []
+        for axis in range(len(names)):
+            line = sorted(other for other in rows if all(other[n] == row[n] for n in range(len(names)) if n != axis))
+            place = line.index(row)
+            if 0 < place < len(line) - 1:
+                ends = line[place - 1], line[place + 1]
+                found.append(np.interp(row[axis], [end[axis] for end in ends], [known[end] for end in ends]))
+        if found:
+            errors.append(float(np.mean(found)) / truth - 1)
+    return np.array(errors)

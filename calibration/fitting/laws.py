@@ -8,7 +8,7 @@ import numpy as np
 
 from calibration.axes import AxisName
 from calibration.fitting.base import CLOSE, Curve, choose_curve, fit_curve
-from calibration.fitting.features import SEQUENCES, SEQUENCES_MORE, STEP, STEP_MORE, choose_sum
+from calibration.fitting.features import SEQUENCES, SEQUENCES_MORE, STEP, STEP_MORE, choose_sum, left_out_of_table
 from calibration.fitting.goodness import Judgement, best, judge, later, other_session
 from calibration.fitting.grid import Grid
 from calibration.fitting.jitter import FAMILIES, FARTHER, LEAST_BEYOND, LEVELS, Law, LawName, fit_law
@@ -65,26 +65,27 @@ def _terms(law: Curve) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 
 def _of_terms(form: str, terms: tuple[str, ...], more: tuple[str, ...], places: Places, times: Floats) -> Base:
+    """A step is always the sum of its terms; over a batch and a second axis the sum must meet every left-out cell."""
     if len(times) <= len(terms) + 1:
         return Base(form="table")
     law, tried = choose_sum(terms, more, places, times)
-    errors = {names: np.abs(found) for names, found in tried.items()}
-    used = form if form == "step" or errors[law.terms].max() <= CLOSE else "table"
+    errors = {" + ".join(names): np.abs(found) for names, found in tried.items()}
+    parameters = {" + ".join(names): len(names) for names in tried}
+    used = " + ".join(law.terms)
+    between = np.abs(left_out_of_table(places, times))
+    if form != "step" and len(between):
+        errors["table"], parameters["table"] = between, len(times)
+        used = used if errors[used].max() <= CLOSE else "table"
     candidates = []
-    for names, found in errors.items():
+    for name, found in errors.items():
         mean, largest = rounded([float(found.mean()), float(found.max())], 4)
+        chosen = name == used
         candidates.append(
-            Candidate(
-                form=" + ".join(names),
-                parameters=len(names),
-                chosen=names == law.terms,
-                p50_error=mean,
-                worst_error=largest,
-            )
+            Candidate(form=name, parameters=parameters[name], chosen=chosen, p50_error=mean, worst_error=largest)
         )
-    error = rounded([float(errors[law.terms].mean())], 4)[0]
-    content = {"form": used, "terms": law.terms, "coefficients": law.coefficients, "left_out_error": error}
-    return Base.model_validate({**content, "candidates": candidates})
+    error = next(one.p50_error for one in candidates if one.chosen)
+    content = {"terms": law.terms, "coefficients": law.coefficients, "left_out_error": error, "candidates": candidates}
+    return Base.model_validate({"form": "table" if used == "table" else form, **content})
 
 
 def choose_jitter(grid: Grid, cells: Sequence[Cell]) -> Jitter:

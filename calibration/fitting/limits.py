@@ -44,7 +44,7 @@ def limits(grid: Grid, cells: tuple[Cell, ...], base: Base, top: float, disturbe
     texts = [
         _BASE[grid.clock],
         _INTERFERENCE[disturbed],
-        _timed(grid),
+        _boundary(grid),
         _hull(cells, base, top),
         *_tail(cells),
         *_circumstances(grid, cells),
@@ -58,19 +58,22 @@ def limits(grid: Grid, cells: tuple[Cell, ...], base: Base, top: float, disturbe
     return tuple(texts)
 
 
-def _timed(grid: Grid) -> str:
-    if grid.session.subject.origin in ("command", "http"):
-        return f"Timed is {grid.session.protocol.boundary}."
-    return "Timed is the forward pass alone, from inputs already in place: no tokenising, network or queueing."
+def _boundary(grid: Grid) -> str:
+    protocol = grid.session.protocol
+    apart = f" Timed apart, and not in the base: {', '.join(protocol.stages)}." if protocol.stages else ""
+    return f"Timed is: {protocol.boundary}.{apart} Nothing before or after it is in the profile."
 
 
 def _hull(cells: tuple[Cell, ...], base: Base, top: float) -> str:
     largest = {axis: max(cell.at[axis] for cell in cells) for axis in cells[0].at}
-    where = ", ".join(f"a {axis} of {value}" for axis, value in largest.items())
-    between = _BETWEEN.get(base.form, "linearly")
+    where = ", ".join(f"{axis} {value}" for axis, value in largest.items())
+    between = f"the base is interpolated {_BETWEEN[base.form]} and the jitter" if base.form in _BETWEEN else "both are"
+    between += " linearly" if base.form in _BETWEEN else " interpolated linearly"
+    if base.form == "step":
+        between = f"the base is the sum of its terms ({' + '.join(base.terms)})"
     return (
         f"Nothing is known beyond {where}, nor of jitter beyond quantile {top}, where it stays; between the measured "
-        f"cells the base is interpolated {between} and the jitter linearly."
+        f"cells {between}."
     )
 
 
@@ -79,12 +82,15 @@ def _tail(cells: tuple[Cell, ...]) -> list[str]:
     if not weak:
         return []
     fewest = min(cell.effective or 0.0 for cell in weak)
-    apart = max((cell.between_sessions_p99 or 1.0 for cell in weak), default=1.0)
-    return [
+    text = (
         f"p99 is indicative in {len(weak)} of {len(cells)} cells: to be stated it needs {FLOOR_P99} effective calls, "
-        f"of which the weakest cell has {fewest:.0f}, and sessions whose p99 differ by at most {SPREAD_P99 - 1:.0%}, "
-        f"where they differ by up to {apart - 1:.0%}."
-    ]
+    )
+    text += f"and the weakest cell has {fewest:.0f}"
+    if apart := max((cell.between_sessions_p99 for cell in weak if cell.between_sessions_p99), default=None):
+        text += (
+            f"; and sessions whose p99 differ by at most {SPREAD_P99 - 1:.0%}, and they differ by up to {apart - 1:.0%}"
+        )
+    return [f"{text}."]
 
 
 def _circumstances(grid: Grid, cells: tuple[Cell, ...]) -> list[str]:

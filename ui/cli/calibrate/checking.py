@@ -38,7 +38,8 @@ def check(
     profile = load_profile(path)
     report = check_profile(profile, path.parent, resamples)
     sheets = [_cells_sheet(profile, report), _unseen_sheet(report)]
-    print_sheets([*sheets, _bases_sheet(profile), _laws_sheet(profile, report.laws)])
+    sheets += [_bases_sheet(profile), _laws_sheet(profile, report.laws)]
+    print_sheets([sheet for sheet in sheets if sheet.rows])
     for finding in report.findings:
         print_line(f"- {finding.status}: {finding.text}")
     print_line(f"{profile.name}: {report.status}; outside of its cells it says nothing, see calibrate derive")

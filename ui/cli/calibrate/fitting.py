@@ -36,7 +36,9 @@ def fit(
     save_profile(profile, path)
     print_sheets([_profile_sheet(profile)])
     talk("\n".join(f"- {limit}" for limit in profile.limits), quiet)
-    talk(f"written: {path}\nin a scenario: service: {{TYPE: {{kind: profile, profile: {path}}}}}", quiet)
+    talk(f"written: {path}", quiet)
+    if profile.axes == ("batch",):
+        talk(f"in a scenario: service: {{TYPE: {{kind: profile, profile: {path}}}}}", quiet)
 
 
 def _profile_sheet(profile: Profile) -> Sheet:

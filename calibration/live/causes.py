@@ -1,0 +1,154 @@
+"""What a server adds to its device: the ways there and back, the gaps between batches, and a slower device.
+
+Each is calibrated as a cause of its own, from bursts on an idle server (`schedule.probing`) that bring about batches
+of every size, never from the runs that are predicted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scipy.optimize import nnls
+
+from calibration.live.canary import Alone
+from calibration.live.client import Log
+from calibration.live.course import OK, Executions
+from calibration.live.servers import Setup
+from simulator.batching import Mosec, Scheduler, Triton
+from simulator.component import Record
+from simulator.errors import MeasurementError
+from simulator.streams import Floats
+
+TICK = 1_000_000
+"""The simulator's mosec keeps its delay in ticks of a millisecond, so that it lasts half of one longer on average."""
+HAND_OVER = 300_000
+"""Of mosec, from the closing of a batch until it starts: as documented, for it is not seen from outside."""
+WAKE = 50_000
+"""Of Triton, until its batcher looks, and until an idle instance takes a payload: as documented."""
+AFTER_TAKING = 0.3
+"""Of Triton's gap: what comes after the instance has taken the next payload."""
+IDLE = 5_000_000
+"""A server that has done nothing for so long is idle."""
+
+
+class Causes(Record):
+    """Nanoseconds that a request or a batch takes besides the device's own work."""
+
+    forward: float = Field(ge=0)
+    """From the client until the device starts, on an idle server that need not wait for more."""
+    late: float
+    """How much longer than max_delay a batch waits whose time is over: timers are late."""
+    back: float = Field(ge=0)
+    """From the end of the batch until the client has the reply..."""
+    back_per_request: float = Field(ge=0)
+    """...and more of it for each request of the batch."""
+    gap: float = Field(ge=0)
+    """From the end of a batch until the next one starts that was complete by then..."""
+    gap_per_previous: float = Field(ge=0)
+    """...more of it for each request of the batch that ended..."""
+    gap_per_next: float = Field(ge=0)
+    """...and of the one that starts."""
+    service_ratio: float = Field(gt=0)
+    """How much slower the device is in the server than alone."""
+    pairs: int
+    """Batches from which the gaps were taken."""
+
+    def batching(self, setup: Setup) -> Scheduler:
+        """The server's own rule, with these times in it."""
+        after = {"gap_per_previous": self.gap_per_previous, "gap_per_next": self.gap_per_next}
+        fields: dict[str, float]
+        if setup.server == "triton":
+            fields = {"gap": self.gap, **after, "batcher_wake": WAKE, "instance_wake": WAKE}
+        else:
+            hand_over = self.hand_over(setup)
+            fields = {"hand_over": hand_over, "turn_around": self.gap - hand_over}
+            fields["turn_around_per_request"] = self.gap_per_previous
+        kind = Triton if setup.server == "triton" else Mosec
+        known = WAKE if setup.server == "triton" else TICK // 2
+        fields["max_delay"] = setup.max_delay and setup.max_delay + max(0, self.late - known)
+        written = {name: f"{round(value)}ns" for name, value in fields.items()}
+        return kind.model_validate({"max_batch": setup.max_batch, **written})
+
+    def hand_over(self, setup: Setup) -> float:
+        """What of the way to the device comes after the batch is closed."""
+        if setup.server == "triton":
+            return 2 * WAKE + AFTER_TAKING * self.gap + self.gap_per_next
+        return min(HAND_OVER, self.gap, self.forward)
+
+    def there(self, setup: Setup) -> int:
+        """From the client to the server's queue."""
+        return max(0, round(self.forward - self.hand_over(setup)))
+
+
+def calibrate(log: Log, setup: Setup, alone: Alone) -> Causes:
+    """The causes, from a run of `schedule.probing`. Raises MeasurementError where it shows too little."""
+    found = Executions.of(log)
+    if not len(found.size):
+        raise MeasurementError("the server answered none of the requests that it was calibrated with")
+    forward, late = _forward(found, setup)
+    pure = pure_gaps(found, setup, forward)
+    gaps = (found.start[1:] - found.end[:-1])[pure]
+    if not len(gaps):
+        raise MeasurementError("the server never ran two batches without a pause, so its gaps are not known")
+    previous, following = found.size[:-1][pure], found.size[1:][pure]
+    columns = [previous, following] if setup.server == "triton" else [previous]
+    gap, per_previous, *per_next = _line(gaps.astype(float), *columns)
+    answered = (log["status"] == OK) & (log["batch"] >= 0)
+    back, per_request = _line((log["done"] - log["end"])[answered].astype(float), log["size"][answered])
+    return Causes(
+        forward=forward,
+        late=late,
+        back=back,
+        back_per_request=per_request,
+        gap=gap,
+        gap_per_previous=per_previous,
+        gap_per_next=per_next[0] if per_next else 0.0,
+        service_ratio=_ratio(found, alone),
+        pairs=len(gaps),
+    )
+
+
+def _forward(found: Executions, setup: Setup) -> tuple[float, float]:
+    """The way to an idle server, and how late its timer is."""
+    idle = np.concatenate([[True], ~found.followed() | (found.first_sent[1:] > found.end[:-1] + IDLE)])
+    full = idle & (found.size == setup.max_batch)
+    waits = setup.max_delay > 0 and setup.max_batch > 1
+    if not (full if waits else idle).any():
+        raise MeasurementError("no request came to an idle server, so the way to it is not known")
+    if not waits:
+        return float(np.median((found.start - found.first_sent)[idle])), 0.0
+    due = idle & (found.size < setup.max_batch)
+    if not due.any():
+        raise MeasurementError("no batch waited for more on an idle server, so its timer is not known")
+    alone = float(np.median((found.start - found.first_sent)[due])) - setup.max_delay
+    # The last request of a burst waits for the others' handling; a timer is never early.
+    forward = min(alone, float(np.median((found.start - found.last_sent)[full])))
+    return forward, alone - forward
+
+
+def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np.bool_]:
+    """By pair of batches: whether the second one was only waiting for the first to end."""
+    complete = found.last_sent[1:] + forward
+    full = found.size[1:] == setup.max_batch
+    if setup.max_delay and setup.server == "mosec":
+        staged = full
+    else:
+        staged = full | (complete + setup.max_delay < found.end[:-1])
+    pure: npt.NDArray[np.bool_] = found.followed() & staged & (complete < found.end[:-1])
+    return pure
+
+
+def _line(times: Floats, *sizes: npt.NDArray[np.int64]) -> list[float]:
+    """Constant and slopes, none below zero, through the medians of equal sizes: stalls of the host do not move them."""
+    cells, which = np.unique(np.stack(sizes, axis=1), axis=0, return_inverse=True)
+    medians = np.array([np.median(times[which == cell]) for cell in range(len(cells))])
+    terms = np.column_stack([np.ones(len(cells)), cells])
+    coefficients, _ = nnls(terms, medians)
+    return [float(value) for value in coefficients]
+
+
+def _ratio(found: Executions, alone: Alone) -> float:
+    took = found.took(alone.clock)
+    ratios = [np.median(took[found.size == size]) / alone.median(size) for size in alone.times if size in found.size]
+    return float(np.median(ratios))

@@ -1,0 +1,41 @@
+"""When requests are to be sent: drawn before the run, nanoseconds from its start."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.quantities import SECOND
+from simulator.streams import Integers
+
+BURST = 50_000
+"""Nanoseconds between the requests of a burst: the client sends them one by one, and in this order."""
+
+
+def poisson(rate: float, seconds: float, seed: int) -> Integers:
+    """Poisson arrivals at `rate` per second."""
+    draw = np.random.default_rng(seed)
+    count = rate * seconds
+    gaps = draw.exponential(SECOND / rate, size=int(count + 6 * np.sqrt(count) + 20))
+    stamps: Integers = np.cumsum(gaps).astype(np.int64)
+    return stamps[stamps < seconds * SECOND]
+
+
+def probing(largest: int, delay: int, slowest: int, rounds: int, replicas: int = 1) -> Integers:
+    """Bursts on an idle server that bring about batches of every size, and pairs of batches without a pause.
+
+    In each round and for each size k up to `largest` there are two pairs: k requests, and while they run a full
+    batch; then a full batch, and while it runs k requests. `delay` is how long the server waits for more, `slowest`
+    how long a full batch takes, in nanoseconds. Replicas are meant to share each burst.
+    """
+    stamps: list[int] = []
+    clock = 0
+    dither = np.random.default_rng(0)  # or bursts would come in step with a server's ticks
+    lead = delay + 2_500_000  # the first of a pair has begun by then, however late its timer rang
+    apart = lead + 3 * slowest + 2 * delay + 20_000_000
+    for _ in range(rounds):
+        for size in range(1, largest + 1):
+            for first, second, later in ((size, largest, lead), (largest, size, 2_500_000)):
+                stamps += [clock + BURST * place for place in range(first * replicas)]
+                stamps += [clock + later + BURST * place for place in range(second * replicas)]
+                clock += apart + int(dither.integers(1_000_000))
+    return np.array(sorted(stamps), dtype=np.int64)
