@@ -6,6 +6,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 from conftest import missing
 
+from calibration.fitting.grid import LEAST_ROUNDS
+from calibration.fitting.recipe import fit
 from calibration.measuring import grid_plan, measure
-from calibration.samples import Samples
-from calibration.subjects import Setting
+from calibration.samples import Samples, write_samples
+from calibration.subjects import Setting, open_subject
 from simulator.errors import HeadroomError
 
 
@@ -218,6 +221,15 @@ def test_a_batch_of_a_service_is_one_request_with_as_many_items(service: tuple[s
     assert (session.subject.name, session.subject.description) == ("predict", "POST /predict")
 
 
+def test_the_profile_of_a_service_says_what_is_in_its_times(service: tuple[str, list[Any]], tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_samples(_measured(service[0], rounds=LEAST_ROUNDS, batch=(1,)), path)
+    profile = fit([path], "service")
+    assert profile.fit.clock == "wall"
+    assert any("from its first byte sent to the last byte of the answer" in limit for limit in profile.limits)
+    assert not any("forward pass" in limit for limit in profile.limits)
+
+
 def test_a_service_that_cannot_be_asked_is_one_line(service: tuple[str, list[Any]], tmp_path: Path) -> None:
     address, _ = service
     assert "nothing says how to ask for a batch of 2" in _complaint(address)
@@ -333,5 +345,13 @@ def test_a_dtype_is_that_of_weights_and_inputs(torch: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about itself
 def test_a_compiled_model_gives_what_the_eager_one_gives(torch: Any) -> None:
-    assert _measured("mlp", rounds=1, setting={"mode": "compile"}).session.subject.mode == "compile"
+    outputs = []
+    for mode in ("eager", "compile"):
+        with closing(open_subject("mlp", Setting.model_validate({"mode": mode}))) as target:
+            assert target.facts.mode == mode
+            works = [target.work({"batch": batch}) for batch in (1, 3)]
+            outputs.append([work.compute(work.inputs).numpy() for work in works])
+    for eager, compiled in zip(*outputs, strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-4, atol=1e-5)
