@@ -80,6 +80,8 @@ FORMS: tuple[Form, ...] = tuple(_EVALUATE)
 PARAMETERS: dict[Form, int | None] = {"affine": 2, "power": 3, "roofline": 3, "table": None, "log_table": None}
 """Of the forms that are chosen from, in this order; None: as many as there are cells."""
 
+_THROUGH: tuple[Form, ...] = ("table", "log_table")
+
 
 def fit_curve(form: Form, x: Floats, times: Floats) -> Curve:
     """The form that comes closest to these times at these ascending places."""
@@ -159,7 +161,8 @@ def tried(form: Form, x: Floats, times: Floats) -> Tried:
 
 
 def choose_curve(x: Floats, times: Floats) -> tuple[Curve, tuple[Tried, ...]]:
-    """The form of fewest parameters whose worst left-out cell is within CLOSE, else the table; and all that was tried.
+    """The form of fewest parameters whose worst left-out cell is within CLOSE, else the closest that goes through the
+    cells; and all that was tried.
 
     With fewer than four cells nothing can be left out that proves anything: the table. The isotonic form is tried
     for the table of forms only: it stays at its ends, so it would hide that nothing is known there.
@@ -168,4 +171,5 @@ def choose_curve(x: Floats, times: Floats) -> tuple[Curve, tuple[Tried, ...]]:
         return fit_curve("table", x, times), ()
     candidates = tuple(tried(form, x, times) for form in FORMS)
     good = [one.form for one in candidates if one.form in PARAMETERS and one.left_out_worst <= CLOSE]
-    return fit_curve(good[0] if good else "table", x, times), candidates
+    through = min((one for one in candidates if one.form in _THROUGH), key=lambda one: one.left_out_worst)
+    return fit_curve(good[0] if good else through.form, x, times), candidates
