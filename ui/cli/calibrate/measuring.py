@@ -21,7 +21,7 @@ from calibration.measuring.fresh import fresh_starts
 from calibration.measuring.quiet import SHORT_SECONDS, probe_host
 from calibration.samples import Samples, write_samples
 from scenarios.sheet import Sheet
-from simulator.errors import InputError, MeasurementError
+from simulator.errors import InputError
 from ui.cli import options
 from ui.cli.calibrate import asking
 from ui.cli.calibrate.writing import milliseconds
@@ -51,7 +51,6 @@ def measure(
     probe: Annotated[
         float, typer.Option("--probe", metavar="SECONDS", help="Grade the host first, for so long; 0 leaves that out.")
     ] = SHORT_SECONDS,
-    force: Annotated[bool, typer.Option("--force", help="Measure on a host of grade D too.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,7 +80,7 @@ def measure(
         raise InputError("is the name of a journal, not of samples", file=path, fix="name it such as a.samples.parquet")
     if journal.exists():
         talk(f"going on with {journal}", quiet)
-    grade = _graded(probe, force, quiet) if probe and not journal.exists() else None
+    grade = _graded(probe, quiet) if probe and not journal.exists() else None
     starts = () if journal.exists() else fresh_starts(plan, cold)
     done = 0
     with _bar(not (quiet or no_progress) and sys.stderr.isatty()) as shown:
@@ -110,12 +109,11 @@ def measure(
     talk(f"written: {path}\nnext, best after a second session: headroom calibrate fit {path}", quiet)
 
 
-def _graded(seconds: float, force: bool, quiet: bool) -> Grade:
+def _graded(seconds: float, quiet: bool) -> Grade:
     seen = probe_host(seconds)
     talk(f"grade {seen.grade}: {seen.reason}", quiet)
-    if seen.grade == "D" and not force:
-        fix = "wait until it is quieter, see `headroom calibrate probe`, or pass --force"
-        raise MeasurementError(f"this host is not fit to measure on; {fix}")
+    if seen.grade == "D":
+        talk("this host is not fit to measure on now: unless it calms down, fit will reject what comes of it", quiet)
     return seen.grade
 
 
