@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -275,21 +272,3 @@ def result_record(result: Result) -> dict[str, Any]:
     row |= flat("usd_per_hour", result.hourly_cost)
     row |= flat("usd_per_1000_requests", result.cost_per_thousand)
     return row | certainty_record(result)
-
-
-# Text.
-
-
-def to_json(data: Any) -> str:
-    """Indented JSON with a newline at its end."""
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def to_csv(records: Sequence[dict[str, Any]]) -> str:
-    """CSV with a header; the columns are those of all rows, in order of appearance."""
-    columns = dict.fromkeys(name for record in records for name in record)
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(columns), lineterminator="\n")
-    table.writeheader()
-    table.writerows(records)
-    return text.getvalue()

@@ -17,6 +17,7 @@ from scenarios.doubt import doubt_of, doubted
 from scenarios.explanation import reading
 from scenarios.files import make_folder, write_folder
 from scenarios.load import Loaded, format_scenario, load
+from scenarios.plain import to_csv, to_json
 from scenarios.strategies import STRATEGIES
 from scenarios.traces import binned_share
 from scenarios.wording import say
@@ -68,9 +69,9 @@ def run(
     elif form is Format.MD:
         sys.stdout.write("\n\n".join(sheet.markdown() for sheet in reports.result_sheets(result)) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv([reports.result_record(result)]))
+        sys.stdout.write(to_csv([reports.result_record(result)]))
     else:
-        sys.stdout.write(reports.to_json(reports.result_data(result)))
+        sys.stdout.write(to_json(reports.result_data(result)))
     if out is not None:
         from scenarios import charts  # drawing is slow to import, and few runs draw
 
@@ -79,7 +80,7 @@ def run(
             "timeline.svg": charts.timeline(result),
             "accounts.svg": charts.accounts(result),
         }
-        write_folder(out, {"result.json": reports.to_json(reports.result_data(result))}, plots)
+        write_folder(out, {"result.json": to_json(reports.result_data(result))}, plots)
         talk(f"written: {out}/result.json, {', '.join(f'{out}/{name}' for name in plots)}", quiet)
     return 0 if result.met is True else TARGET_MISSED
 
@@ -127,15 +128,15 @@ def compare(
     elif form is Format.MD:
         sys.stdout.write(f"{answer}\n\n{sheet.markdown()}\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv(reports.comparison_records(comparison)))
+        sys.stdout.write(to_csv(reports.comparison_records(comparison)))
     else:
-        sys.stdout.write(reports.to_json(reports.comparison_data(comparison)))
+        sys.stdout.write(to_json(reports.comparison_data(comparison)))
     if out is not None:
         from scenarios import charts
 
         texts = {
-            "comparison.json": reports.to_json(reports.comparison_data(comparison)),
-            "options.csv": reports.to_csv(reports.comparison_records(comparison)),
+            "comparison.json": to_json(reports.comparison_data(comparison)),
+            "options.csv": to_csv(reports.comparison_records(comparison)),
         }
         plots = {"frontier.svg": charts.frontier(comparison)}
         write_folder(out, texts, plots)
@@ -163,7 +164,7 @@ def validate(
 def schema() -> int:
     """Print the JSON Schema of a scenario, for editors and generators."""
     load_plugins()
-    sys.stdout.write(reports.to_json(Scenario.model_json_schema()))
+    sys.stdout.write(to_json(Scenario.model_json_schema()))
     return 0
 
 

@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from scenarios import reports
 from scenarios.explanation import (
     binding_sentence,
     explanation_data,
@@ -14,6 +13,7 @@ from scenarios.explanation import (
     headroom_sentence,
     relief_records,
 )
+from scenarios.plain import to_csv, to_json
 from simulator.figures.explain import explain
 from simulator.figures.headroom import headroom
 from simulator.figures.replications import run_case
@@ -63,6 +63,6 @@ def run(
     elif form is Format.MD:
         sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
     elif form is Format.CSV:
-        sys.stdout.write(reports.to_csv(relief_records(found)))
+        sys.stdout.write(to_csv(relief_records(found)))
     else:
-        sys.stdout.write(reports.to_json(explanation_data(found, room)))
+        sys.stdout.write(to_json(explanation_data(found, room)))
