@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -102,17 +102,14 @@ class Profile(Record):
             bare = cls(**content)
         return bare.model_copy(update={"profile_id": _identity(bare.model_dump(mode="json"))})
 
-    def table(
-        self, refit: int | None = None, at: Mapping[str, int] | None = None, wanted: Wanted | None = None
-    ) -> Table | SizedTable:
+    def table(self, refit: int | None = None, wanted: Wanted | None = None) -> Table | SizedTable:
         """The engine's view: a row for every batch size up to the largest cell or wanted. Raises InputError.
 
-        `at` says where to hold the axes besides the batch, such as {"seq": 128}; one that was measured at a single
-        value may be left out. `wanted` names the size that `seq` means instead, and says how far beyond the cells to
-        go. `refit` asks for the table of that refit: its quantiles are those of the fit times ratios, linear between
-        p50, p95 and p99.
+        `wanted` says where to hold the axes besides the batch, what the workloads call the size that `seq` means, and
+        how far beyond the cells to go. `refit` asks for the table of that refit instead: its quantiles are those of
+        the fit times ratios, linear between p50, p95 and p99.
         """
-        return table_of(self, refit, at or {}, wanted or Wanted())
+        return table_of(self, refit, wanted or Wanted())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ for, the base grows as its law does, and the jitter stays that of the last cell.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,8 +35,10 @@ SIZE: AxisName = "seq"
 
 @dataclass(frozen=True)
 class Wanted:
-    """How far a table must reach."""
+    """What is asked of a profile."""
 
+    at: Mapping[AxisName, int] = field(default_factory=dict)
+    """Where to hold the axes besides the batch; one with a single measured value may be left out."""
     size: str | None = None
     """What the workloads call the axis `seq`; None holds it like the others."""
     batch: int = 1
@@ -75,9 +77,9 @@ class _Row:
     ratios: Floats
 
 
-def beyond(profile: Profile, at: Mapping[str, int], wanted: Wanted) -> list[Beyond]:
+def beyond(profile: Profile, wanted: Wanted) -> list[Beyond]:
     """The axes along which more is asked than was measured. Raises InputError."""
-    lines, found, below = _lines(profile, None, at, wanted), [], 0
+    lines, found, below = _lines(profile, None, wanted), [], 0
     for size, rows in lines.items():
         if below and below >= wanted.largest:
             break  # no size asked for comes here
@@ -90,9 +92,9 @@ def beyond(profile: Profile, at: Mapping[str, int], wanted: Wanted) -> list[Beyo
     return [item for item in found if item.ratio > 1]
 
 
-def table_of(profile: Profile, refit: int | None, at: Mapping[str, int], wanted: Wanted) -> Table | SizedTable:
+def table_of(profile: Profile, refit: int | None, wanted: Wanted) -> Table | SizedTable:
     """The table along the batch size, and along the size where one is named. Raises InputError."""
-    lines = _lines(profile, refit, at, wanted)
+    lines = _lines(profile, refit, wanted)
     levels, base = np.array(profile.fit.jitter.levels), profile.fit.base
     most = max(wanted.batch, *(rows[-1].at["batch"] for rows in lines.values()))
     if wanted.size is None:
@@ -113,13 +115,13 @@ def table_of(profile: Profile, refit: int | None, at: Mapping[str, int], wanted:
     )
 
 
-def _lines(profile: Profile, refit: int | None, at: Mapping[str, int], wanted: Wanted) -> dict[int, list[_Row]]:
+def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, list[_Row]]:
     """By size, the rows along the batch; by 0 where no size is named."""
     if profile.kind != "batch":
         problem = f"{profile.name!r} describes steps of an LLM engine, not batches"
         raise InputError(problem, path="profile", fix="name a profile of batches")
     others = [axis for axis in profile.axes if axis != "batch"]
-    if unknown := [axis for axis in at if axis not in others]:
+    if unknown := [axis for axis in wanted.at if axis not in others]:
         problem = f"{profile.name!r} does not vary along {unknown[0]}"
         raise InputError(problem, path=unknown[0], fix=f"known: {', '.join(others) or 'none besides batch'}")
     if wanted.size is not None and SIZE not in others:
@@ -128,7 +130,7 @@ def _lines(profile: Profile, refit: int | None, at: Mapping[str, int], wanted: W
     rows = _rows(profile, refit)
     for axis in others:
         if axis != SIZE or wanted.size is None:
-            rows = _cut(rows, axis, _chosen(profile.name, rows, axis, at.get(axis)))
+            rows = _cut(rows, axis, _chosen(profile.name, rows, axis, wanted.at.get(axis)))
     if wanted.size is None:
         return {0: rows}
     sizes = sorted({row.at[SIZE] for row in rows})
@@ -157,10 +159,9 @@ def _chosen(name: str, rows: list[_Row], axis: AxisName, value: int | None) -> i
         raise InputError(f"{name!r} varies along {axis}, and nothing says where", path="size", fix=fix)
     if value is None:
         raise InputError(f"{name!r} varies along {axis}, and nothing says where", path=axis, fix=listed)
-    if axis == "threads" and value not in known:  # what lies between is nobody's guess
+    inside = value in known if axis == "threads" else known[0] <= value <= known[-1]  # threads are no continuum
+    if not inside:
         raise InputError(f"{name!r} was not measured at {value} {UNITS[axis]}", path=axis, fix=listed)
-    if not known[0] <= value <= known[-1]:
-        raise InputError(f"{value} is outside of what {name!r} was measured at", path=axis, fix=listed)
     return value
 
 

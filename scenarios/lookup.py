@@ -98,15 +98,15 @@ class AskedFiles:
         """Service times of a profile, a little beyond what was measured where need be. Raises InputError."""
         profile = self.files.opened(wanted.profile)
         self._check_status(profile, wanted)
-        at = {} if wanted.threads is None else {"threads": wanted.threads}
         asks = Wanted(
+            at={} if wanted.threads is None else {"threads": wanted.threads},
             size=wanted.size,
             batch=self.asked.batch,
             largest=self.asked.sizes.get(wanted.size or "", 0),
             total=self.asked.totals.get(wanted.size or ""),
         )
         marks = ["rejected"] * (profile.status == "rejected")
-        for item in beyond(profile, at, asks):
+        for item in beyond(profile, asks):
             if item.ratio <= FREE or wanted.extrapolate:
                 self._remark(f"profile {profile.name}: {item.words}: beyond, its law is taken to go on")
                 marks += [f"extrapolated {item.ratio:.1f}x"] * (item.ratio > FREE)
@@ -114,7 +114,7 @@ class AskedFiles:
                 asks = replace(asks, batch=1)  # whoever wants larger batches is told where they are asked for
             else:
                 raise _too_far(profile, item)
-        table = profile.table(self._refit(profile), at, asks)
+        table = profile.table(self._refit(profile), asks)
         return table.model_copy(update={"level": ", ".join([table.level, *marks])}) if marks else table
 
     def _check_status(self, profile: Profile, wanted: service.Profile) -> None:
