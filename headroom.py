@@ -9,6 +9,7 @@
     explain(result)             the constraint that binds: the one whose relief by 20 % improves most
     Scenario, Loaded, Case      what people write; where it came from; the same by value
     Result, Comparison, Option, Explanation, Estimate    what comes back
+    Uncertainty                 what the inputs of a result leave open, where that was asked: result.uncertainty
     InputError, HeadroomError   what goes wrong
 
 >>> loaded = load("one-big-or-many-small", ["run.replications=2", "pools.encoders.replicas=2"])
@@ -31,6 +32,7 @@ from simulator.figures.explain import Explanation, explain
 from simulator.figures.replications import Progress, run_case
 from simulator.figures.results import Result
 from simulator.figures.statistics import Estimate
+from simulator.figures.uncertainty import Uncertainty
 from simulator.scenario import Scenario
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Option",
     "Result",
     "Scenario",
+    "Uncertainty",
     "compare",
     "explain",
     "library",

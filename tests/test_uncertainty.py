@@ -132,6 +132,7 @@ def test_the_profile_dominates_where_nothing_waits_by_hand(tmp_path: Path) -> No
     # All three refits meet 12 ms, but the interval reaches 14.3: it is not settled.
     assert found.held("profile", 0) == (3, 3)
     assert (headroom.run(loaded).met, result.met) == (True, None)
+    assert [item.met for item in result.simulated] == [True]
 
 
 def test_the_luck_of_the_tape_dominates_short_runs(tmp_path: Path) -> None:

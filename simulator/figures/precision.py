@@ -77,10 +77,10 @@ def can_grow(result: Result) -> bool:
 
 def _figures(result: Result) -> dict[str, tuple[Estimate, float]]:
     """By name: each figure that is asked for, and against what its half-width counts."""
-    if not result.verdicts:
+    if not result.simulated:
         tail = result.percentile(0.99)
         return {"p99(latency)": (tail, tail.value or 0.0)}
-    return {_figure(item.slo): (item.estimate, _against(item.slo, item.estimate.value)) for item in result.verdicts}
+    return {_figure(item.slo): (item.estimate, _against(item.slo, item.estimate.value)) for item in result.simulated}
 
 
 def _against(slo: Slo, value: float | None) -> float:

@@ -41,7 +41,6 @@ class Result:
         """The same with what its inputs leave open: objectives are then judged by all of it."""
         found = copy(self)
         found.uncertainty = uncertainty
-        found.__dict__.pop("verdicts", None)
         return found
 
     @property
@@ -270,12 +269,14 @@ class Result:
     # Objectives.
 
     @cached_property
+    def simulated(self) -> tuple[Verdict, ...]:
+        """Every objective of the case, in order, as the simulation alone leaves it."""
+        return tuple(judge(self, slo) for slo in self.case.slos)
+
+    @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Every objective of the case, in order."""
-        found = tuple(judge(self, slo) for slo in self.case.slos)
-        if self.uncertainty is None:
-            return found
-        return tuple(self.uncertainty.settle(place, verdict) for place, verdict in enumerate(found))
+        """Every objective of the case, in order, by all that is known to be open."""
+        return self.simulated if self.uncertainty is None else tuple(map(self.uncertainty.settle, self.simulated))
 
     @property
     def met(self) -> bool | None:

@@ -77,7 +77,7 @@ class Uncertainty:
         rows = self.draws[source]
         return sum(row.met[place] for row in rows), len(rows)
 
-    def settle(self, place: int, verdict: Verdict) -> Verdict:
+    def settle(self, verdict: Verdict) -> Verdict:
         """An objective judged by the interval of all parts."""
         most = inf if verdict.slo.measure in ("percentile", "mean") else 1.0
         estimate = self.total(str(verdict.slo), verdict.estimate, most)

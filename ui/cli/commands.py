@@ -55,6 +55,7 @@ def run(
     loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
     case = resolve(loaded, quiet)
     doubt = doubt_of(input_uncertainty, _share(load_uncertainty))
+    _talk_of_work(input_uncertainty, quiet)
     if out is not None:
         make_folder(out)  # before the work, not after it
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
@@ -109,6 +110,7 @@ def compare(
     resolve(loaded, quiet)
     share, said = _share(load_uncertainty), len(loaded.files.remarks)
     doubt_of(input_uncertainty, share)
+    _talk_of_work(input_uncertainty, quiet)
     if out is not None:
         make_folder(out)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
@@ -215,6 +217,13 @@ def resolve(loaded: Loaded, quiet: bool) -> Case:
         counted = f"about {say(case.requests())} requests a replication are counted, their records are not kept"
         talk(f"{counted} (run.records): latencies are to within 0.1 %", quiet)
     return case
+
+
+def _talk_of_work(draws: int | None, quiet: bool) -> None:
+    if draws is not None:
+        talk(
+            f"up to {draws} refits of the profiles and as many draws of the load: {1 + 2 * draws} times the work", quiet
+        )
 
 
 def _share(text: str | None) -> float | None:

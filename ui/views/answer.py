@@ -159,10 +159,11 @@ def _origin(comparison: Comparison) -> str:
     levels = {_result(option).level for option in comparison.simulated}
     machines = [pool.machine for option in comparison.simulated for pool in _result(option).case.pools]
     prices = sorted({_priced(machine) for machine in machines})
+    remarks = "".join(f" {headed(remark)}." for remark in comparison.remarks)
     return (
         f"Below each figure: its 95 % interval. {headed(result.window)}; "
         f"replications of each option: {len(result.runs)}. "
-        f"Service times: {' and '.join(sorted(levels, key=weakness))}. Prices: {'; '.join(prices)}."
+        f"Service times: {' and '.join(sorted(levels, key=weakness))}. Prices: {'; '.join(prices)}.{remarks}"
     )
 
 
