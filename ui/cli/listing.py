@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from calibration.profile import load_profile, shipped_profiles
+from calibration.profile import Profile, load_profile, shipped_profiles
 from scenarios.load import catalogue, library, load
 from scenarios.sheet import Sheet
 from scenarios.wording import in_seconds, say
@@ -17,6 +17,7 @@ from simulator.plugins import load_plugins
 from simulator.quantities import SECOND, format_memory
 from simulator.scenario import Scenario
 from ui.cli import options
+from ui.cli.calibrate.writing import place
 from ui.cli.output import print_sheets
 
 
@@ -54,18 +55,21 @@ def _profiles() -> Sheet:
     rows = []
     for name, path in shipped_profiles().items():
         profile = load_profile(path)
+        graded = profile.status if profile.grade is None else f"{profile.status}, {profile.grade}"
+        rows.append((name, profile.level, graded, *_ends(profile)))
+    return Sheet("Profiles", ("name", "level", "status, grade", "smallest", "largest"), tuple(rows))
+
+
+def _ends(profile: Profile) -> tuple[str, str]:
+    """The mean time of the smallest and of the largest batch; of a step, the base at the first and at the last cell."""
+    if profile.kind == "batch":
         table = profile.table()
-        largest = table.largest_batch()
-        rows.append(
-            (
-                name,
-                profile.level,
-                profile.status if profile.grade is None else f"{profile.status}, {profile.grade}",
-                say(table.mean(1) / SECOND, in_seconds),
-                f"{say(table.mean(largest) / SECOND, in_seconds)} at {largest}",
-            )
-        )
-    return Sheet("Profiles", ("name", "level", "status, grade", "mean, batch of 1", "mean, largest batch"), tuple(rows))
+        sizes = (1, table.largest_batch())
+        one, most = (f"{say(table.mean(size) / SECOND, in_seconds)} at batch {size}" for size in sizes)
+    else:
+        ends = (profile.cells[0], profile.cells[-1])
+        one, most = (f"{say(cell.base_ns / SECOND, in_seconds)} at {place(cell.at)}" for cell in ends)
+    return one, most
 
 
 def _instances() -> Sheet:
