@@ -81,21 +81,23 @@ class Causes(Record):
         return max(0, round(self.forward - self.hand_over(setup)))
 
 
-def calibrate(log: Log, setup: Setup, alone: Alone) -> Causes:
-    """The causes, from a run of `schedule.probing`. Raises MeasurementError where it shows too little."""
-    found = Executions.of(log)
+def calibrate(bursts: Log, setup: Setup, alone: Alone, saturated: Log | None = None) -> Causes:
+    """The causes, from a run of `schedule.probing` and, for the gaps, from a saturated run as well.
+
+    Raises MeasurementError where they show too little.
+    """
+    found = Executions.of(bursts)
     if not len(found.size):
         raise MeasurementError("the server answered none of the requests that it was calibrated with")
     forward, late = _forward(found, setup)
-    pure = pure_gaps(found, setup, forward)
-    gaps = (found.start[1:] - found.end[:-1])[pure]
+    logs = [bursts, *([saturated] if saturated else [])]
+    gaps, previous, following = np.hstack([_gaps(Executions.of(log), setup, forward) for log in logs])
     if not len(gaps):
         raise MeasurementError("the server never ran two batches without a pause, so its gaps are not known")
-    previous, following = found.size[:-1][pure], found.size[1:][pure]
     columns = [previous, following] if setup.server == "triton" else [previous]
     gap, per_previous, *per_next = _line(gaps.astype(float), *columns)
-    answered = (log["status"] == OK) & (log["batch"] >= 0)
-    back, per_request = _line((log["done"] - log["end"])[answered].astype(float), log["size"][answered])
+    answered = (bursts["status"] == OK) & (bursts["batch"] >= 0)
+    back, per_request = _line((bursts["done"] - bursts["end"])[answered].astype(float), bursts["size"][answered])
     return Causes(
         forward=forward,
         late=late,
@@ -112,19 +114,26 @@ def calibrate(log: Log, setup: Setup, alone: Alone) -> Causes:
 def _forward(found: Executions, setup: Setup) -> tuple[float, float]:
     """The way to an idle server, and how late its timer is."""
     idle = np.concatenate([[True], ~found.followed() | (found.first_sent[1:] > found.end[:-1] + IDLE)])
-    full = idle & (found.size == setup.max_batch)
     waits = setup.max_delay > 0 and setup.max_batch > 1
-    if not (full if waits else idle).any():
-        raise MeasurementError("no request came to an idle server, so the way to it is not known")
-    if not waits:
-        return float(np.median((found.start - found.first_sent)[idle])), 0.0
-    due = idle & (found.size < setup.max_batch)
+    due = idle & (found.size < setup.max_batch) if waits else idle
     if not due.any():
-        raise MeasurementError("no batch waited for more on an idle server, so its timer is not known")
-    alone = float(np.median((found.start - found.first_sent)[due])) - setup.max_delay
+        raise MeasurementError("no request came to an idle server, so the way to it is not known")
+    waited = float(np.median((found.start - found.first_sent)[due]))
+    if not waits:
+        return waited, 0.0
+    alone = max(0.0, waited - setup.max_delay)
+    full = idle & (found.size == setup.max_batch)
+    if not full.any():
+        return alone, 0.0
     # The last request of a burst waits for the others' handling; a timer is never early.
     forward = min(alone, float(np.median((found.start - found.last_sent)[full])))
     return forward, alone - forward
+
+
+def _gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np.int64]:
+    """Of pairs of batches without a pause: the gaps, the sizes before and after them."""
+    pure = pure_gaps(found, setup, forward)
+    return np.stack([found.start[1:] - found.end[:-1], found.size[:-1], found.size[1:]])[:, pure]
 
 
 def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np.bool_]:
@@ -140,11 +149,15 @@ def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np
 
 
 def _line(times: Floats, *sizes: npt.NDArray[np.int64]) -> list[float]:
-    """Constant and slopes, none below zero, through the medians of equal sizes: stalls of the host do not move them."""
-    cells, which = np.unique(np.stack(sizes, axis=1), axis=0, return_inverse=True)
+    """Constant and slopes, none below zero, through the medians of equal sizes: stalls of the host do not move them.
+
+    A median counts by the root of how many it is of, as its error falls.
+    """
+    cells, which, counts = np.unique(np.stack(sizes, axis=1), axis=0, return_inverse=True, return_counts=True)
     medians = np.array([np.median(times[which == cell]) for cell in range(len(cells))])
+    weights = np.sqrt(counts)
     terms = np.column_stack([np.ones(len(cells)), cells])
-    coefficients, _ = nnls(terms, medians)
+    coefficients, _ = nnls(terms * weights[:, None], medians * weights)
     return [float(value) for value in coefficients]
 
 

@@ -184,6 +184,7 @@ class _Work:
         course = measured(log, SECOND, round(SATURATED_SECONDS * SECOND))
         if not course.throughput():
             raise MeasurementError("the saturated server answered nothing, so its capacity is not known")
+        causes = calibrate(probed, setup, alone, log)
         model = prediction.Model(setup, causes, alone.table(causes.service_ratio, setup.max_batch))
         simulated = model.simulate(course.arrived, course.since, course.until)
         return Calibrated(
