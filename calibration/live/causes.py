@@ -20,9 +20,9 @@ from simulator.component import Record
 from simulator.errors import MeasurementError
 
 TICK = 1_000_000
-"""mosec's timers end at a tick of a millisecond, and its sleep is rounded up to one more: together this late on average.
+"""mosec's timers end at a tick of a millisecond, and its sleep is rounded up to one more: so late they are on average.
 
-The simulator's mosec knows the ticks, half a millisecond on average."""
+The simulator's mosec knows of the ticks, which are half of it."""
 HAND_OVER = 300_000
 """Of mosec, from the closing of a batch until it starts: as documented, for it is not seen from outside."""
 WAKE = 50_000
