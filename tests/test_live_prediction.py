@@ -60,7 +60,7 @@ def log_of(course: Course) -> Log:
     ids=["mosec", "triton"],
 )
 def test_causes_are_found_again(setup: Setup, known: Causes) -> None:
-    found = calibrate(*(seen(setup, known, arrived) for arrived in (BURSTS, LIGHT)), setup, ALONE)
+    found = calibrate(seen(setup, known, BURSTS), seen(setup, known, LIGHT), setup, ALONE)
     assert found.back == pytest.approx(known.back, rel=0.01)
     assert found.back_per_request == pytest.approx(known.back_per_request, rel=0.02)
     assert found.gap == pytest.approx(known.gap, rel=0.02)
@@ -84,7 +84,8 @@ def test_causes_that_were_not_seen_are_named() -> None:
 
 def test_a_device_that_is_slower_in_the_server_says_so() -> None:
     slower = Deterministic.model_validate({"setup": "13.2ms", "per_request": "2.2ms"})
-    found = calibrate(*(seen(MOSEC, causes(), arrived, slower) for arrived in (BURSTS, LIGHT)), MOSEC, ALONE)
+    bursts, light = (seen(MOSEC, causes(), arrived, slower) for arrived in (BURSTS, LIGHT))
+    found = calibrate(bursts, light, MOSEC, ALONE)
     assert found.service_ratio == pytest.approx(1.1, rel=0.001)
 
 
