@@ -189,6 +189,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Plan:
         "PROFILE_SECONDS": 1.0,
         "CANARY_SECONDS": 0.2,
         "PROBING_ROUNDS": 2,
+        "LIGHT_SECONDS": 3.0,
         "SATURATED_SECONDS": 3.0,
     }.items():
         monkeypatch.setattr(validation, name, value)

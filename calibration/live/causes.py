@@ -1,7 +1,7 @@
 """What a server adds to its device: the ways there and back, the gaps between batches, and a slower device.
 
-Each is calibrated as a cause of its own, from bursts on an idle server (`schedule.probing`) that bring about batches
-of every size, never from the runs that are predicted.
+Each is calibrated as a cause of its own: from bursts on an idle server (`schedule.probing`) that bring about batches
+of every size, from a light load and from a saturated server; never from the runs that are predicted.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from calibration.live.servers import Setup
 from simulator.batching import Mosec, Scheduler, Triton
 from simulator.component import Record
 from simulator.errors import MeasurementError
-from simulator.streams import Floats
 
 TICK = 1_000_000
-"""The simulator's mosec keeps its delay in ticks of a millisecond, so that it lasts half of one longer on average."""
+"""mosec's timers end at a tick of a millisecond, and its sleep is rounded up to one more: so late they are on average.
+
+The simulator's mosec knows of the ticks, which are half of it."""
 HAND_OVER = 300_000
 """Of mosec, from the closing of a batch until it starts: as documented, for it is not seen from outside."""
 WAKE = 50_000
@@ -81,21 +82,24 @@ class Causes(Record):
         return max(0, round(self.forward - self.hand_over(setup)))
 
 
-def calibrate(log: Log, setup: Setup, alone: Alone) -> Causes:
-    """The causes, from a run of `schedule.probing`. Raises MeasurementError where it shows too little."""
-    found = Executions.of(log)
+def calibrate(bursts: Log, light: Log, setup: Setup, alone: Alone, saturated: Log | None = None) -> Causes:
+    """The causes: the ways from a run at light load, the gaps from one of `schedule.probing`.
+
+    Where there is a saturated run too, it tells of gaps between full batches and of their ways back. Raises
+    MeasurementError where the runs show too little.
+    """
+    found = Executions.of(bursts)
     if not len(found.size):
         raise MeasurementError("the server answered none of the requests that it was calibrated with")
-    forward, late = _forward(found, setup)
-    pure = pure_gaps(found, setup, forward)
-    gaps = (found.start[1:] - found.end[:-1])[pure]
+    late = float(TICK) if setup.server == "mosec" and _waits(setup) else 0.0
+    forward = _forward(Executions.of(light), setup, late)
+    more = [saturated] if saturated else []
+    gaps, previous, following = np.hstack([_gaps(Executions.of(log), setup, forward) for log in (bursts, *more)])
     if not len(gaps):
         raise MeasurementError("the server never ran two batches without a pause, so its gaps are not known")
-    previous, following = found.size[:-1][pure], found.size[1:][pure]
     columns = [previous, following] if setup.server == "triton" else [previous]
-    gap, per_previous, *per_next = _line(gaps.astype(float), *columns)
-    answered = (log["status"] == OK) & (log["batch"] >= 0)
-    back, per_request = _line((log["done"] - log["end"])[answered].astype(float), log["size"][answered])
+    gap, per_previous, *per_next = _line(gaps, *columns)
+    back, per_request = _line(*np.hstack([_back(log) for log in (light, *more)]))
     return Causes(
         forward=forward,
         late=late,
@@ -109,22 +113,32 @@ def calibrate(log: Log, setup: Setup, alone: Alone) -> Causes:
     )
 
 
-def _forward(found: Executions, setup: Setup) -> tuple[float, float]:
-    """The way to an idle server, and how late its timer is."""
-    idle = np.concatenate([[True], ~found.followed() | (found.first_sent[1:] > found.end[:-1] + IDLE)])
-    full = idle & (found.size == setup.max_batch)
-    waits = setup.max_delay > 0 and setup.max_batch > 1
-    if not (full if waits else idle).any():
-        raise MeasurementError("no request came to an idle server, so the way to it is not known")
-    if not waits:
-        return float(np.median((found.start - found.first_sent)[idle])), 0.0
-    due = idle & (found.size < setup.max_batch)
+def _waits(setup: Setup) -> bool:
+    return setup.max_delay > 0 and setup.max_batch > 1
+
+
+def _forward(found: Executions, setup: Setup, late: float) -> float:
+    """The way of a request that was alone to an idle server, without the wait for more."""
+    idle = np.concatenate([[True], ~found.followed() | (found.first_sent[1:] > found.end[:-1] + IDLE)])[
+        : len(found.size)
+    ]
+    due = idle & (found.size == 1)
     if not due.any():
-        raise MeasurementError("no batch waited for more on an idle server, so its timer is not known")
-    alone = float(np.median((found.start - found.first_sent)[due])) - setup.max_delay
-    # The last request of a burst waits for the others' handling; a timer is never early.
-    forward = min(alone, float(np.median((found.start - found.last_sent)[full])))
-    return forward, alone - forward
+        raise MeasurementError("no request was alone on an idle server, so the way to it is not known")
+    waited = float(np.median((found.start - found.first_sent)[due]))
+    return max(0.0, waited - (setup.max_delay + late if _waits(setup) else 0))
+
+
+def _back(log: Log) -> npt.NDArray[np.int64]:
+    """Of the answered requests: the ways back, and the sizes of their batches."""
+    answered = (log["status"] == OK) & (log["batch"] >= 0)
+    return np.stack([(log["done"] - log["end"])[answered], log["size"][answered]])
+
+
+def _gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np.int64]:
+    """Of pairs of batches without a pause: the gaps, the sizes before and after them."""
+    pure = pure_gaps(found, setup, forward)
+    return np.stack([found.start[1:] - found.end[:-1], found.size[:-1], found.size[1:]])[:, pure]
 
 
 def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np.bool_]:
@@ -139,12 +153,16 @@ def pure_gaps(found: Executions, setup: Setup, forward: float) -> npt.NDArray[np
     return pure
 
 
-def _line(times: Floats, *sizes: npt.NDArray[np.int64]) -> list[float]:
-    """Constant and slopes, none below zero, through the medians of equal sizes: stalls of the host do not move them."""
-    cells, which = np.unique(np.stack(sizes, axis=1), axis=0, return_inverse=True)
+def _line(times: npt.NDArray[np.int64], *sizes: npt.NDArray[np.int64]) -> list[float]:
+    """Constant and slopes, none below zero, through the medians of equal sizes: stalls of the host do not move them.
+
+    A median counts by the root of how many it is of, as its error falls.
+    """
+    cells, which, counts = np.unique(np.stack(sizes, axis=1), axis=0, return_inverse=True, return_counts=True)
     medians = np.array([np.median(times[which == cell]) for cell in range(len(cells))])
+    weights = np.sqrt(counts)
     terms = np.column_stack([np.ones(len(cells)), cells])
-    coefficients, _ = nnls(terms, medians)
+    coefficients, _ = nnls(terms * weights[:, None], medians * weights)
     return [float(value) for value in coefficients]
 
 

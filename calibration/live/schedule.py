@@ -7,8 +7,8 @@ import numpy as np
 from simulator.quantities import SECOND
 from simulator.streams import Integers
 
-BURST = 50_000
-"""Nanoseconds between the requests of a burst: the client sends them one by one, and in this order."""
+BURST = 200_000
+"""Nanoseconds between the requests of a burst: the client sleeps in between, and leaves the host to the server."""
 
 
 def poisson(rate: float, seconds: float, seed: int) -> Integers:

@@ -26,8 +26,10 @@ from simulator.streams import Integers
 PROFILE_SECONDS = 6.0
 CANARY_SECONDS = 1.0
 PROBING_ROUNDS = 4
+LIGHT, LIGHT_SECONDS = 0.15, 8.0
+"""Of the capacity that the device alone suggests..."""
 SATURATION = 1.5
-"""Of the capacity that the calibration suggests."""
+"""...and of it too."""
 SATURATED_SECONDS = 8.0
 VARIANT_LOAD = 0.5
 Progress = Callable[[str, int, int], None]
@@ -176,14 +178,14 @@ class _Work:
         slowest = round(alone.median(setup.max_batch))
         bursts = schedule.probing(setup.max_batch, setup.max_delay, slowest, PROBING_ROUNDS, setup.replicas)
         probed = drive(endpoint, bursts)
-        causes = calibrate(probed, setup, alone)
-        full = slowest * causes.service_ratio + causes.gap + causes.gap_per_previous * setup.max_batch
-        guess = setup.replicas * setup.max_batch / full * SECOND
+        guess = setup.replicas * setup.max_batch / slowest * SECOND
+        light = drive(endpoint, schedule.poisson(LIGHT * guess, LIGHT_SECONDS, plan.seed))
         self._step("saturating the server")
         log = drive(endpoint, schedule.poisson(SATURATION * guess, SATURATED_SECONDS, plan.seed))
         course = measured(log, SECOND, round(SATURATED_SECONDS * SECOND))
         if not course.throughput():
             raise MeasurementError("the saturated server answered nothing, so its capacity is not known")
+        causes = calibrate(probed, light, setup, alone, log)
         model = prediction.Model(setup, causes, alone.table(causes.service_ratio, setup.max_batch))
         simulated = model.simulate(course.arrived, course.since, course.until)
         return Calibrated(

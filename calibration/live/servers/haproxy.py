@@ -24,7 +24,6 @@ def command(balancer: str, port: int, servers: Sequence[int], folder: Path) -> l
     lines = [
         "global",
         "  nbthread 1",  # turns and counts are kept by each group of threads
-        "  maxconn 20000",
         "defaults",
         "  mode http",
         "  timeout connect 5s",
