@@ -94,10 +94,18 @@ def test_an_error_that_depends_on_the_block_has_an_interval() -> None:
 
 
 def test_repeats_that_differ_widen_the_band() -> None:
-    real = [course(), course(1.3)]
+    real = [course(), course(1.09)]
     rows = {row.figure: row for row in compare("V2", 0.5, real, [[course(1.1)], [course(1.1)]], "A")}
-    assert rows["p50"].band == pytest.approx(0.3)
+    assert rows["p50"].band == pytest.approx(0.09)
     assert rows["p50"].verdict == "PASS"
+
+
+def test_repeats_that_differ_by_more_than_twice_the_band_prove_nothing() -> None:
+    real = [course(), course(1.3)]
+    for scale, found in ((1.1, "INCONCLUSIVE"), (2.0, "FAIL")):
+        rows = {row.figure: row for row in compare("V2", 0.5, real, [[course(scale)], [course(scale)]], "A")}
+        assert rows["p50"].band == pytest.approx(0.3)
+        assert rows["p50"].verdict == found
 
 
 def test_a_stalled_client_makes_a_run_void() -> None:

@@ -28,6 +28,8 @@ SPEED_REPLAY = 0.03
 """The band of level V1, at every figure: with the measured speed only the queue and the batcher can be wrong."""
 OVERLOADED = 1.0
 """From this share of the capacity on latency grows as long as the run lasts: only throughput and batches are judged."""
+BLURRED = 2.0
+"""A floor of more than so many times the tier's own band proves nothing: there no error passes."""
 BLOCKS = 16
 """Of each run, by time of arrival."""
 RESAMPLES = 400
@@ -81,12 +83,12 @@ def band(level: Level, figure: str, load: float, host: Grade, floor: float) -> f
     return None if tier is None else max(tier, floor)
 
 
-def verdict(low: float, high: float, allowed: float | None) -> Verdict:
-    """By equivalence: an interval of the error against the band."""
+def verdict(low: float, high: float, allowed: float | None, blurred: bool = False) -> Verdict:
+    """By equivalence: an interval of the error against the band; on a `blurred` host none passes."""
     if allowed is None:
         return "not judged"
     if -allowed <= low and high <= allowed:
-        return "PASS"
+        return "INCONCLUSIVE" if blurred else "PASS"
     return "FAIL" if low > allowed or high < -allowed else "INCONCLUSIVE"
 
 
@@ -102,7 +104,8 @@ def compare(
     for name in FIGURES:
         errors = found[name] / measured[name] - 1
         low, high = np.quantile(errors[1:], [0.025, 0.975]).tolist()
-        allowed = band(level, name, load, host, floor[name])
+        tier, allowed = (band(level, name, load, host, least) for least in (0.0, floor[name]))
+        blurred = tier is not None and floor[name] > BLURRED * tier
         rows.append(
             Comparison(
                 level=level,
@@ -115,7 +118,7 @@ def compare(
                 high=high,
                 floor=floor[name],
                 band=allowed,
-                verdict=verdict(low, high, allowed),
+                verdict=verdict(low, high, allowed, blurred),
             )
         )
     return rows
