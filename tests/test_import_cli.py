@@ -117,6 +117,7 @@ def test_a_plug_in_brings_an_importer(
     )
     (tmp_path / "result").write_text("mine\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("simulator.plugins._loaded", {})  # or parallel runs of later tests would look for it
     with temporary_choices():
         code, said, _ = run(capsys, "loadtest", tmp_path / "result", "--plugin", "my_importer")
     assert code == 0

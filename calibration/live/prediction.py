@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +35,11 @@ _MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "
 
 
 class Courses(SpeedLaw):
-    """The speed of each replica as it was measured, at true time; elsewhere the one that times were measured at."""
+    """The speed of each replica as it was measured, at true time; elsewhere the one that times were measured at.
 
-    kind: Literal["courses"] = "courses"
-    by_value: ClassVar[bool] = True
+    It has no kind: it speaks of the replicas of one measured run, so nobody can choose it.
+    """
+
     rows: tuple[Array, ...] = Field(min_length=1)
     """By replica: (from, until, parts per million), ascending, in nanoseconds from the first arrival."""
 
