@@ -8,29 +8,29 @@ import traceback
 import typer
 
 from simulator.errors import HeadroomError
-from ui.cli import calibrate, commands, explain, importing, listing
+from ui.cli.lazily import lazy_app
 from ui.cli.output import complain
-from ui.cli.schema import schema
 
 INTERRUPTED = 130
 
-app = typer.Typer(
+app = lazy_app(
+    {
+        "run": "ui.cli.commands:run",
+        "compare": "ui.cli.commands:compare",
+        "validate": "ui.cli.commands:validate",
+        "list": "ui.cli.listing:list_names",
+        "schema": "ui.cli.schema:schema",
+        "ui": "ui.cli.commands:ui",
+        "calibrate": "ui.cli.calibrate:app",
+        "explain": "ui.cli.explain:app",
+        "import": "ui.cli.importing:app",
+    },
     name="headroom",
     help="How should we scale this AI inference service? Simulate it before you pay for it.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(commands.run)
-app.command()(commands.compare)
-app.command()(commands.validate)
-app.command("list")(listing.list_names)
-app.command()(schema)
-app.command()(commands.ui)
-app.add_typer(calibrate.app, name="calibrate")
-app.add_typer(explain.app, name="explain")
-app.add_typer(importing.app, name="import")
 
 
 def main(arguments: list[str] | None = None) -> None:

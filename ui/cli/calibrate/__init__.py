@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import typer
+from ui.cli.lazily import lazy_app
 
-from ui.cli.calibrate.checking import check, diff, verify
-from ui.cli.calibrate.deriving import derive
-from ui.cli.calibrate.fitting import fit
-from ui.cli.calibrate.gathering import gather
-from ui.cli.calibrate.measuring import measure
-from ui.cli.calibrate.probing import plan, probe
-from ui.cli.calibrate.reporting import report
-from ui.cli.calibrate.validating import validate
-
-app = typer.Typer(help="Measure how long a model's batches take here, and make a profile of it.", no_args_is_help=True)
-for command in (probe, plan, measure, gather, fit, check, validate, report, diff, verify, derive):
-    app.command()(command)
+app = lazy_app(
+    {
+        "probe": "ui.cli.calibrate.probing:probe",
+        "plan": "ui.cli.calibrate.probing:plan",
+        "measure": "ui.cli.calibrate.measuring:measure",
+        "gather": "ui.cli.calibrate.gathering:gather",
+        "fit": "ui.cli.calibrate.fitting:fit",
+        "check": "ui.cli.calibrate.checking:check",
+        "validate": "ui.cli.calibrate.validating:validate",
+        "report": "ui.cli.calibrate.reporting:report",
+        "diff": "ui.cli.calibrate.checking:diff",
+        "verify": "ui.cli.calibrate.checking:verify",
+        "derive": "ui.cli.calibrate.deriving:derive",
+    },
+    help="Measure how long a model's batches take here, make a profile of it, and prove it against a real server.",
+)
