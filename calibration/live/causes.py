@@ -15,6 +15,7 @@ from calibration.live.canary import Alone
 from calibration.live.client import Log
 from calibration.live.course import OK, Executions
 from calibration.live.servers import Setup
+from calibration.live.servers.mosec import CAPACITY, TIMEOUT_MS
 from simulator.batching import Mosec, Scheduler, Triton
 from simulator.component import Record
 from simulator.errors import MeasurementError
@@ -59,17 +60,20 @@ class Causes(Record):
         """The server's own rule, with these times in it."""
         after = {"gap_per_previous": self.gap_per_previous, "gap_per_next": self.gap_per_next}
         fields: dict[str, float]
+        limits: dict[str, int | str]
+        kind: type[Scheduler]
         if setup.server == "triton":
+            kind, known, limits = Triton, WAKE, {}
             fields = {"gap": self.gap, **after, "batcher_wake": WAKE, "instance_wake": WAKE}
         else:
+            kind, known = Mosec, TICK // 2
+            limits = {"capacity": CAPACITY, "queue_timeout": f"{TIMEOUT_MS}ms"}
             hand_over = self.hand_over(setup)
             fields = {"hand_over": hand_over, "turn_around": self.gap - hand_over}
             fields["turn_around_per_request"] = self.gap_per_previous
-        kind = Triton if setup.server == "triton" else Mosec
-        known = WAKE if setup.server == "triton" else TICK // 2
         fields["max_delay"] = setup.max_delay and setup.max_delay + max(0, self.late - known)
         written = {name: f"{round(value)}ns" for name, value in fields.items()}
-        return kind.model_validate({"max_batch": setup.max_batch, **written})
+        return kind.model_validate({"max_batch": setup.max_batch, **limits, **written})
 
     def hand_over(self, setup: Setup) -> float:
         """What of the way to the device comes after the batch is closed."""

@@ -9,6 +9,8 @@ from calibration.live.client import Endpoint
 from calibration.live.servers.setup import Setup
 from simulator.errors import MeasurementError
 
+TIMEOUT_MS, CAPACITY = 600_000, 100_000
+"""So patient and so large that an overload is one, not a storm of requests that expire while they are served."""
 BATCH, WAIT = "HEADROOM_MAX_BATCH", "HEADROOM_MAX_WAIT_MS"
 
 
@@ -24,6 +26,7 @@ def command(setup: Setup, port: int) -> tuple[list[str], dict[str, str]]:
     words = [sys.executable, "-m", "calibration.live.servers.mosec_model", "--address", "127.0.0.1"]
     # Without --wait a max_wait_time of 0 would become 10 ms.
     words += ["--port", str(port), "--wait", wait, "--log-level", "warning"]
+    words += ["--timeout", str(TIMEOUT_MS), "--capacity", str(CAPACITY)]
     return words, {BATCH: str(setup.max_batch), WAIT: wait}
 
 
