@@ -21,7 +21,8 @@ from calibration.profile import load_profile, shipped_profiles
 from calibration.terms import fit_sum
 from simulator.streams import Floats
 
-MEASURED = {name: path for name, path in shipped_profiles().items() if load_profile(path).level == "measured"}
+SHIPPED = {name: (path, load_profile(path)) for name, path in shipped_profiles().items()}
+MEASURED = {name: path for name, (path, one) in SHIPPED.items() if (one.level, one.kind) == ("measured", "batch")}
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, str]]:
