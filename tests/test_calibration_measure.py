@@ -309,7 +309,7 @@ def test_fewer_rounds_end_a_measurement_with_what_is_there(
     assert _run("measure", "mine:with_inputs", "--batches", "1", "--rounds", "20", "-o", str(path)) == 0
     assert mine.calls == calls
     protocol = read_samples(path).samples.session.protocol
-    assert protocol.rounds >= 25
+    assert protocol.rounds >= 75 - 50 - 1  # calls, less the longest warm-up and the one that was cut off
     assert protocol.rounds_asked == 20
 
 

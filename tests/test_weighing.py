@@ -418,7 +418,7 @@ def test_a_trace_tells_the_sizes_of_its_requests(tmp_path: Path) -> None:
         ),
         (written(items=0), "workloads.chat.items: some requests would bring nothing; give at least 1"),
         (
-            written(service="{kind: profile, profile: encoder-epyc-1t, per_request: null}", items=40),
+            written(service="{kind: profile, profile: encoder-epyc-1t, per_request: null}", items=60),
             "items",
         ),
         (
