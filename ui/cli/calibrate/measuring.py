@@ -113,7 +113,7 @@ def _graded(seconds: float, quiet: bool) -> Grade:
     seen = probe_host(seconds)
     talk(f"grade {seen.grade}: {seen.reason}", quiet)
     if seen.grade == "D":
-        talk("this host is not fit to measure on now: unless it calms down, fit will reject what comes of it", quiet)
+        talk("this host is not fit to measure on now: fit will reject what comes of it, so better wait", quiet)
     return seen.grade
 
 
