@@ -21,9 +21,9 @@ from typing import Any, Literal
 from calibration.bottleneck import BatchTimes, Bottleneck, TraceFile
 from calibration.breakdown import BATCH, batches_of
 from calibration.environment import environment, now, provenance
-from calibration.subjects import Model, load_subject, load_torch
+from calibration.subjects import Model, load_subject, load_torch, need_cuda
 from calibration.traces import parse_trace, trace_document
-from simulator.errors import InputError, MeasurementError
+from simulator.errors import InputError, MeasurementError, first_line
 
 BATCHES = (1, 8)
 CALLS = 5
@@ -60,7 +60,9 @@ def profile_model(
     for variable, level in _QUIET.items():
         os.environ.setdefault(variable, level)
     torch = load_torch()
-    where = _device(torch, device)
+    if device == "cuda":
+        need_cuda(torch)
+    where: Literal["cpu", "cuda"] = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     called = name or subject.replace(":", ".")
     record = provenance(command)
     with _using(torch, threads), torch.inference_mode():
@@ -95,13 +97,6 @@ def _check(batches: Sequence[int], calls: int, threads: int) -> None:
     for option, value, largest in (("--calls", calls, 1000), ("--threads", threads, 1024)):
         if not 1 <= value <= largest:
             raise InputError(f"{value} is out of range", path=option, fix=f"choose 1 to {largest}")
-
-
-def _device(torch: Any, wanted: str) -> Literal["cpu", "cuda"]:
-    usable = wanted != "cpu" and torch.cuda.is_available()
-    if wanted == "cuda" and not usable:
-        raise MeasurementError("torch finds no CUDA GPU here; use --device cpu, or a machine with one")
-    return "cuda" if usable else "cpu"
 
 
 @contextmanager
@@ -164,7 +159,7 @@ def _warm(call: Callable[[int], None], model: Model, batch: int) -> int:
         except InputError:
             raise
         except Exception as error:
-            said = str(error).split("\n", maxsplit=1)[0]
+            said = first_line(error)
             raise MeasurementError(
                 f"{model.facts.name} failed on a batch of {batch}: {type(error).__name__}: {said}"
             ) from error

@@ -80,6 +80,11 @@ def _rebuild(problem: str, file: str | None, path: str | None, fix: str | None) 
 _MOST_LISTED = 100
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of others says, as far as it fits into a line."""
+    return str(error).partition("\n")[0]
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The fix for a wrong name: the closest match, then what is known, if that fits into a line."""
     names = sorted(known)

@@ -23,7 +23,7 @@ from calibration.measuring.plan import OPTIONS, Plan
 from calibration.measuring.probes import Prober, load
 from calibration.samples import FreshStart, Protocol, Samples, Session
 from calibration.subjects import Stage, Target, import_for, open_subject, taken_import
-from simulator.errors import InputError, MeasurementError
+from simulator.errors import InputError, MeasurementError, first_line
 from simulator.streams import Integers
 
 Progress = Callable[[int, int], None]
@@ -211,7 +211,7 @@ class Rounds:
         except Exception as error:
             at = zip(self._plan.axes, self._plan.points[point], strict=True)
             where = ", ".join(f"{axis} {value}" for axis, value in at)
-            said = str(error).split("\n", maxsplit=1)[0]
+            said = first_line(error)
             what = said if isinstance(error, MeasurementError) else f"{type(error).__name__}: {said}"
             raise MeasurementError(f"{self._target.facts.name} failed at {where}: {what}") from error
 

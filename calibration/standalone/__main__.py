@@ -65,7 +65,8 @@ def main(words: list[str] | None = None) -> int:
         done = work.run()
     except (ValueError, RuntimeError, OSError) as error:
         work.close("failed")
-        return _failed(f"{type(error).__name__}: {str(error).splitlines()[0]}", 1)
+        said = str(error).partition("\n")[0]
+        return _failed(f"{type(error).__name__}: {said}", 1)
     if work.interrupted:
         work.close("interrupted")
         return _failed(f"interrupted: {done} complete rounds are kept", 130)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from calibration.standalone.plan import ALL_NETWORKS, Planned
+from calibration.standalone.weights import weights_sha256
 
 Call = Callable[[], Any]
 _SHAPES = 10_000
@@ -46,7 +46,7 @@ class Bench:
             "description": ALL_NETWORKS[subject.network].description,
             "parameters": sum(item.numel() for item in module.parameters()),
             "weights": f"random, seed {self._seed}",
-            "weights_sha256": _sha256(torch, module),
+            "weights_sha256": weights_sha256(torch, module),
             "inputs": ", ".join(shapes) if batched else "tokens to prefill, tokens to decode, and the cache of both",
         }
         return {**self._facts[key], "build_ns": took}
@@ -87,16 +87,6 @@ def _allow_shapes(torch: Any) -> None:
     config = torch._dynamo.config
     # The second is what older versions call the first.
     setattr(config, "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit", _SHAPES)
-
-
-def _sha256(torch: Any, module: Any) -> str:
-    """Digest of every parameter and buffer by name, type, shape and bytes."""
-    whole = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        plain = tensor.detach().cpu().contiguous()
-        whole.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
-        whole.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return f"sha256:{whole.hexdigest()}"
 
 
 class Stopwatch:

@@ -31,7 +31,7 @@ from calibration.subjects.endpoint import Endpoint
 from calibration.subjects.estimator import Estimator
 from calibration.subjects.factory import find_factory, made_by
 from calibration.subjects.onnx_file import OnnxFile, load_onnxruntime
-from calibration.subjects.torch_models import BUILT_IN, Model, load_subject, load_torch
+from calibration.subjects.torch_models import BUILT_IN, Model, load_subject, load_torch, need_cuda
 from calibration.subjects.torch_target import TorchModel
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "import_for",
     "load_subject",
     "load_torch",
+    "need_cuda",
     "open_subject",
     "parse_shape",
     "taken_import",

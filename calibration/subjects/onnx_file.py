@@ -10,7 +10,7 @@ import numpy as np
 
 from calibration.files import read_whole, sha256
 from calibration.subjects.base import At, Setting, Subject, Target, Work, refuse
-from simulator.errors import InputError, MeasurementError
+from simulator.errors import InputError, MeasurementError, first_line
 
 _FLOATS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _WHOLE: dict[str, Any] = {
@@ -59,7 +59,7 @@ class OnnxFile(Target):
                     self._content, options, providers=["CPUExecutionProvider"]
                 )
             except Exception as error:
-                problem = f"onnxruntime cannot load it: {str(error).splitlines()[0]}"
+                problem = f"onnxruntime cannot load it: {first_line(error)}"
                 raise InputError(problem, file=self._path, fix="check the file with the onnx package") from None
         self._session = self._sessions[count]
 

@@ -8,7 +8,6 @@ shape. One that does the steps of a decoder says so by an attribute `axes`, ("pr
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, get_args
 
 from calibration.axes import AxisName
 from calibration.networks import LARGE_NETWORKS, NETWORKS, Network
+from calibration.standalone.weights import weights_sha256
 from calibration.subjects.base import At, Subject
 from calibration.subjects.factory import example, find_factory, made_by
 from simulator.errors import InputError, MeasurementError, suggestion
@@ -46,6 +46,12 @@ def load_torch() -> Any:
         raise MeasurementError(
             "torch is not installed, so no model can be timed; pip install 'inference-headroom[calibration]'"
         ) from None
+
+
+def need_cuda(torch: Any) -> None:
+    """Raises MeasurementError where torch finds no CUDA GPU."""
+    if not torch.cuda.is_available():
+        raise MeasurementError("torch finds no CUDA GPU here; use --device cpu, or a machine with one")
 
 
 def load_subject(
@@ -93,7 +99,7 @@ def load_subject(
         description=network.description if network else f"{type(module).__name__} of {name}",
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         weights=f"random, seed {seed}" if network else f"from the factory, after torch.manual_seed({seed})",
-        weights_sha256=_weights_sha256(torch, module),
+        weights_sha256=weights_sha256(torch, module),
         inputs=", ".join("x".join(["n", *(str(size) for size in item.shape[1:])]) for item in first)
         if batched
         else "tokens to prefill, tokens to decode, and the cache of both",
@@ -158,13 +164,3 @@ class _Own:
             problem = f"example_inputs({', '.join(map(str, at.values()))}) returned {type(result).__name__}"
             raise InputError(problem, path=self.name, fix="return a tensor, or a tuple of tensors")
         return items
-
-
-def _weights_sha256(torch: Any, module: Any) -> str:
-    """Digest of every parameter and buffer by name, type, shape and bytes."""
-    whole = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        plain = tensor.detach().cpu().contiguous()
-        whole.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
-        whole.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return f"sha256:{whole.hexdigest()}"

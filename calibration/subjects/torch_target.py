@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from calibration.subjects.base import At, Setting, Stage, Step, Target, Work, refuse
-from calibration.subjects.torch_models import load_subject, load_torch
-from simulator.errors import InputError, MeasurementError
+from calibration.subjects.torch_models import load_subject, load_torch, need_cuda
+from simulator.errors import InputError, MeasurementError, first_line
 
 _SHAPES = 10_000
 """That a compiled model may be compiled for."""
@@ -22,8 +22,8 @@ class TorchModel(Target):
         super().__init__(setting)
         refuse(setting, "a torch model", "device", "mode", "dtype", "input_shape", "stages")
         self.torch = torch = load_torch()
-        if setting.device == "cuda" and not torch.cuda.is_available():
-            raise MeasurementError("torch finds no CUDA GPU here; use --device cpu, or a machine with one")
+        if setting.device == "cuda":
+            need_cuda(torch)
         if setting.mode == "cudagraph" and setting.device != "cuda":
             fix = "use --device cuda, or --mode eager or compile"
             raise InputError("a CUDA graph needs a CUDA GPU", path="--mode", fix=fix)
@@ -89,7 +89,7 @@ class TorchModel(Target):
             with torch.cuda.graph(graph):
                 output = self._run(*inputs)
         except RuntimeError as error:
-            said = str(error).split("\n", maxsplit=1)[0]
+            said = first_line(error)
             raise MeasurementError(f"{self.facts.name} cannot be captured as a CUDA graph: {said}") from error
 
         def replay(_: tuple[Any, ...]) -> Any:

@@ -159,8 +159,6 @@ def validate(
     sys.stdout.write(format_scenario(loaded.scenario) if yaml else f"{source}: valid; case {case.key()}\n")
     return 0
 
-    return 0
-
 
 def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where the app listens.")] = 8501,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from scenarios.explanation import (
@@ -13,14 +11,13 @@ from scenarios.explanation import (
     headroom_sentence,
     relief_records,
 )
-from scenarios.plain import to_csv, to_json
 from simulator.figures.explain import explain
 from simulator.figures.headroom import headroom
 from simulator.figures.replications import run_case
 from ui.cli import options
 from ui.cli.commands import bar_shown, load_scenario, resolve
 from ui.cli.explain_profile import profile
-from ui.cli.output import Format, print_line, print_sheets, progress_bar
+from ui.cli.output import Format, print_answer, progress_bar
 
 app = typer.Typer(help="Say why a service, or a model, is as fast as it is.", no_args_is_help=True)
 
@@ -52,16 +49,7 @@ def run(
         found = explain(result, jobs, bar)
         room = headroom(case, jobs, bar)
     sheets, answers = explanation_sheets(found), [binding_sentence(found), headroom_sentence(room)]
-    if form is Format.TABLE:
-        print_sheets(sheets)
-        for answer in answers:
-            print_line(answer)
-    elif form is Format.MD:
-        sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
-    elif form is Format.CSV:
-        sys.stdout.write(to_csv(relief_records(found)))
-    else:
-        sys.stdout.write(to_json(explanation_data(found, room)))
+    print_answer(form, sheets, answers, relief_records(found), explanation_data(found, room))
 
 
 app.command()(profile)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +18,10 @@ from calibration.scalars import load_tensorboard, save_scalars
 from calibration.subjects import parse_shape
 from calibration.traces import read_trace
 from scenarios.bottleneck import bottleneck_data, bottleneck_sentences, bottleneck_sheets, operator_records
-from scenarios.plain import to_csv, to_json
 from simulator.errors import InputError
 from ui.cli import options
 from ui.cli.calibrate.asking import Device
-from ui.cli.output import Format, print_line, print_sheets, talk
+from ui.cli.output import Format, print_answer, talk
 
 
 @dataclass(frozen=True)
@@ -151,16 +149,7 @@ def _run(subject: str, asked: _Pass, name: str | None = None, threads: int = 1) 
 
 def _show(found: Bottleneck, form: Format) -> None:
     sheets, answers = bottleneck_sheets(found), bottleneck_sentences(found)
-    if form is Format.TABLE:
-        print_sheets(sheets)
-        for answer in answers:
-            print_line(answer)
-    elif form is Format.MD:
-        sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
-    elif form is Format.CSV:
-        sys.stdout.write(to_csv(operator_records(found)))
-    else:
-        sys.stdout.write(to_json(bottleneck_data(found)))
+    print_answer(form, sheets, answers, operator_records(found), bottleneck_data(found))
 
 
 def _write(found: Bottleneck, raw: bytes | None, folder: Path, tensorboard: bool, quiet: bool) -> None:

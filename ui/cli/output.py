@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from scenarios.plain import to_csv, to_json
 from scenarios.sheet import Sheet
 
 PLAIN_WIDTH = 150
@@ -50,6 +52,22 @@ def print_sheets(sheets: Sequence[Sheet]) -> None:
         for row in sheet.rows:
             table.add_row(*(cell.replace("[", r"\[") for cell in row))
         console.print(table)
+
+
+def print_answer(
+    form: Format, sheets: Sequence[Sheet], answers: Sequence[str], records: Sequence[dict[str, Any]], data: Any
+) -> None:
+    """Sentences and their tables on stdout: as a table or Markdown both, as CSV the records, as JSON the data."""
+    if form is Format.TABLE:
+        print_sheets(sheets)
+        for answer in answers:
+            print_line(answer)
+    elif form is Format.MD:
+        sys.stdout.write("\n\n".join([*answers, *(sheet.markdown() for sheet in sheets)]) + "\n")
+    elif form is Format.CSV:
+        sys.stdout.write(to_csv(records))
+    else:
+        sys.stdout.write(to_json(data))
 
 
 def print_line(text: str) -> None:
