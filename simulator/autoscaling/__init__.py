@@ -1,8 +1,20 @@
 """Autoscalers: pure functions of what they have seen, one file for each real-world autoscaler."""
 
-from simulator.autoscaling.base import Autoscaler, Decision, Observation
+from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
+from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.target_tracking import TargetTracking
 
-__all__ = ["Autoscaler", "Decision", "Fixed", "Observation", "PerRequest", "TargetTracking"]
+__all__ = [
+    "Autoscaler",
+    "Decision",
+    "Fixed",
+    "Limit",
+    "Metric",
+    "Observation",
+    "PerRequest",
+    "Pod",
+    "Sample",
+    "TargetTracking",
+]

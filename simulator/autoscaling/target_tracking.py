@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from simulator.autoscaling.base import Autoscaler, Decision, Observation
+from simulator.autoscaling.metric import Metric, Signal
 from simulator.quantities import SECOND, Duration, PositiveDuration
 
 
@@ -66,6 +67,11 @@ class TargetTracking(Autoscaler):
         """The metric period."""
         return self.interval
 
+    def metrics(self) -> dict[str, Metric]:
+        """One value a period."""
+        signal: Signal = "utilisation" if self.metric == "utilisation" else "arrival_rate"
+        return {self.metric: Metric(signal=signal, over="mean", scrape=self.interval)}
+
     def initial(self) -> State:
         """No alarm, no cooldown."""
         return State()
@@ -79,7 +85,7 @@ class TargetTracking(Autoscaler):
         desired = min(max(observation.desired, self.min_replicas), self.max_replicas)
         if desired != observation.desired:
             return Decision(state, desired, "brought inside min_replicas and max_replicas")
-        value = self._value(observation)
+        value = observation.signals.get(self.metric)
         if value is None:
             return Decision(replace(state, above=0, below=0), desired, "no data: no change")
         above = state.above + 1 if value > self.target else 0
@@ -91,13 +97,6 @@ class TargetTracking(Autoscaler):
         if below >= self.in_after:
             return self._in(counted, observation, value, now, shown)
         return Decision(counted, desired, f"{shown}: no alarm")
-
-    def _value(self, observation: Observation) -> float | None:
-        if observation.ready == 0:
-            return None
-        if self.metric == "utilisation":
-            return observation.utilisation
-        return observation.arrival_rate / observation.ready
 
     def _out(self, state: State, seen: Observation, value: float, now: int, shown: str) -> Decision:
         # The metric speaks of the ready replicas; those still starting count as already added.

@@ -7,10 +7,11 @@ from typing import Any
 
 import simpy
 
-from simulator.autoscaling import Observation
-from simulator.quantities import SECOND
-from simulator.run.pool import PoolRun
-from simulator.run.recording import END, ScalingRecord, busy_time
+from simulator.autoscaling import Observation, Pod, Sample
+from simulator.run.pool import LONG_AGO, PoolRun
+from simulator.run.recording import ScalingRecord
+from simulator.run.replica import Replica
+from simulator.run.sensors import Meter, Sensor
 
 
 def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, Any, Any]:
@@ -27,55 +28,87 @@ class Control:
     """The autoscaler of one pool during one replication."""
 
     def __init__(self, pool: PoolRun) -> None:
-        self.pool = pool
-        self._last = 0
-        self._read = 0
-        """Number of the first batch that must be read again: those before had ended."""
-        self._worked = 0
-        """Nanoseconds in which devices that instances share had something to do, until the last look."""
-        self._arrivals = 0
-        self._serving = 0.0
-        pool.log.since = 0
+        self.pool, self.policy = pool, pool.case.autoscaler
+        self.state = self.policy.initial()
+        meter = Meter(pool)
+        self.sensors = {name: Sensor(meter, metric) for name, metric in self.policy.metrics().items()}
 
-    def process(self, period: int) -> Generator[simpy.Event, Any, Any]:
-        """A SimPy process."""
-        pool, policy = self.pool, self.pool.case.autoscaler
-        state = policy.initial()
+    def begin(self, period: int) -> None:
+        """Starts the sensors, then the autoscaler: at the same moment it sees what they have just read."""
+        clock = self.pool.clock
+        for sensor in self.sensors.values():
+            clock.process(sensor.process())
+        clock.process(self._process(period))
+        if self.policy.knocked:
+            self.pool.knock = self._knock
+
+    def restart(self) -> None:
+        """The controller forgets what it kept in memory."""
+        self.state = self.policy.initial()
+
+    def _process(self, period: int) -> Generator[simpy.Event, Any, Any]:
         while True:
-            yield pool.clock.timeout(period)
-            now = int(pool.clock.now)
-            seen = self._observe(now)
-            decision = policy.decide(state, seen, now)
-            state = decision.state
-            pool.log.scaling.append(ScalingRecord(now, decision.desired, seen.ready, decision.reason))
-            if decision.desired != pool.fleet.desired:
-                pool.fleet.scale(decision.desired, now)
+            yield self.pool.clock.timeout(period)
+            self._decide(int(self.pool.clock.now))
+
+    def _knock(self, now: int) -> None:
+        """A request is the first to find no replica ready: what it is seen by tells so at once."""
+        event = self.pool.clock.at(now).timeout(0)
+        event.callbacks.append(lambda _: self._answer())
+
+    def _answer(self) -> None:
+        now = int(self.pool.clock.now)
+        for sensor in self.sensors.values():
+            sensor.scrape(now, now)
+        self._decide(now)
+
+    def _decide(self, now: int) -> None:
+        fleet, records = self.pool.fleet, self.pool.log.scaling
+        seen = self._observe(now)
+        found = self.policy.decide(self.state, seen, now)
+        self.state = found.state
+        record = ScalingRecord(
+            now, found.desired, seen.ready, found.reason, seen.desired, seen.current, found.proposal, found.limits
+        )
+        if not records or records[-1][1:] != record[1:]:  # each stands until the next
+            records.append(record)
+        if found.desired != fleet.desired:
+            fleet.scale(found.desired, now)
 
     def _observe(self, now: int) -> Observation:
-        pool = self.pool
-        present = pool.present()
-        arrivals = pool.log.ended() + pool.waiting()
-        serving = pool.fleet.ready_time(now) * pool.tape.case.devices(pool.number)
-        busy, offered = self._busy(now), serving - self._serving
-        rate = (arrivals - self._arrivals) * SECOND / (now - self._last)
-        self._last, self._arrivals, self._serving = now, arrivals, serving
+        fleet = self.pool.fleet
+        series = {name: tuple(sensor.look(now)) for name, sensor in self.sensors.items()}
+        latest = {name: sensor.latest for name, sensor in self.sensors.items()}
         return Observation(
-            desired=pool.fleet.desired,
-            ready=len(pool.view.ready),
-            utilisation=busy / offered if offered else None,
-            arrival_rate=rate,
-            outstanding=present,
+            desired=fleet.desired,
+            current=max(fleet.staying, fleet.desired),
+            ready=len(self.pool.view.ready),
+            signals={name: one.value for name, one in latest.items() if one is not None and one.value is not None},
+            series=series,
+            pods=tuple(self._pods(now)) if self.policy.sees_pods else (),
         )
 
-    def _busy(self, now: int) -> int:
-        """Nanoseconds of service since the last look, over all replicas."""
-        pool = self.pool
-        if pool.case.sharing.common:
-            worked = sum(replica.device.worked(now) for replica in pool.replicas if replica.device is not None)
-            busy, self._worked = worked - self._worked, worked
-            return busy
-        rows = pool.log.batch_rows(self._read)
-        running = rows[:, END] > now
-        self._read = self._read + int(running.argmax()) if running.any() else pool.log.batch_count()
-        pool.log.since = now
-        return busy_time(rows, self._last, now)
+    def _pods(self, now: int) -> list[Pod]:
+        """The replicas that are there, then those that wait for a machine."""
+        fleet = self.pool.fleet
+        found = [self._pod(one, now) for one in fleet.replicas if one.record.stopped is None]
+        missing = fleet.desired - fleet.staying
+        return found + [Pod(f"{self.pool.case.name}-pending-{number}", "Pending") for number in range(missing)]
+
+    def _pod(self, replica: Replica, now: int) -> Pod:
+        record, life = replica.record, (replica.slot, replica.life)
+        name = f"{self.pool.case.name}-{replica.slot}-{replica.life}"
+        started = max(record.launched, replica.machine.up)
+        if started > now:
+            return Pod(name, "Pending")
+        if record.ready is None:
+            return Pod(name, started=started, ready=False, ready_changed=started)
+        samples = {
+            metric: Sample(known.time, known.replicas[life])
+            for metric, sensor in self.sensors.items()
+            if (known := sensor.latest) is not None and life in known.replicas
+        }
+        since = record.ready
+        if not record.launched:  # those of the beginning have been there for long
+            started = since = LONG_AGO
+        return Pod(name, "Running", started, True, since, record.drained is not None, samples)

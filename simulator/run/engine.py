@@ -46,7 +46,7 @@ class Run:
         for pool in pools:
             pool.join(flow)
             if (period := pool.case.autoscaler.period()) is not None:
-                clock.process(Control(pool).process(period))
+                Control(pool).begin(period)
             if (reading := pool.case.balancer.scraping()) is not None:
                 clock.process(scraping(pool, *reading))
 

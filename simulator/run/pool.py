@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulator.run.flow import Flow
 
 
-_LONG_AGO = -(10**18)
+LONG_AGO = -(10**18)
 
 
 class PoolRun:
@@ -43,6 +43,7 @@ class PoolRun:
         "gathered",
         "held",
         "instances",
+        "knock",
         "left",
         "log",
         "number",
@@ -77,6 +78,8 @@ class PoolRun:
         """Who must hear of refusals, if anybody."""
         self.flow: Flow | None = None
         """Who must hear of visits that have ended, if anybody."""
+        self.knock: Callable[[int], None] | None = None
+        """Who must hear when a request is the first to find no replica ready."""
         self.told = True
         """Whether anybody must hear of a finished batch: a balancer, the flow, limits."""
         self.held: deque[int] = deque()
@@ -127,7 +130,7 @@ class PoolRun:
 
         def send(request: int, now: int) -> None:
             if not ready:
-                self.held.append(request)
+                self.hold(request, now)
                 return
             seen.now = now
             slot, routed[request] = pick(request)
@@ -153,7 +156,7 @@ class PoolRun:
         view, line, admission = self.view, self.shared, self.admission
         if not view.ready:
             if admission is None or admission.may_wait(request, len(self.held)):
-                self.held.append(request)
+                self.hold(request, now)
             else:
                 self._turn_away(request, now)
             return
@@ -174,6 +177,12 @@ class PoolRun:
             line.waiting.append(request)
         if line.idle:
             line.consider(now)
+
+    def hold(self, request: int, now: int) -> None:
+        """A request waits until a replica is ready."""
+        self.held.append(request)
+        if self.knock is not None and len(self.held) == 1:
+            self.knock(now)
 
     def welcome(self, slot: int, now: int) -> None:
         """A replica is ready: those who found none are sent on."""
@@ -272,7 +281,7 @@ class PoolRun:
 
     def _since(self, slot: int) -> int:
         record = self.replicas[slot].record
-        return record.ready if record.launched and record.ready is not None else _LONG_AGO
+        return record.ready if record.launched and record.ready is not None else LONG_AGO
 
     def work_alone(self, request: int) -> int:
         """Nanoseconds that a request takes if it is served by itself."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from simulator.autoscaling import Limit
 from simulator.quantities import NEVER
 from simulator.streams import Integers
 
@@ -68,14 +69,23 @@ class MachineRecord:
     stopped: int | None = None
 
 
-@dataclass(frozen=True)
-class ScalingRecord:
-    """One decision of an autoscaler."""
+class ScalingRecord(NamedTuple):
+    """One decision of an autoscaler; the next ones that were the same are left out."""
 
     time: int
     desired: int
+    """What it wants from now on."""
     ready: int
+    """Replicas that took requests."""
     reason: str
+    before: int = 0
+    """What was wanted until now."""
+    current: int = 0
+    """Replicas that were starting or ready."""
+    proposal: int | None = None
+    """What the metrics asked for before anything limited it."""
+    limits: tuple[Limit, ...] = ()
+    """What did."""
 
 
 class Entries(NamedTuple):
@@ -192,12 +202,6 @@ class Log:
 
 def _together(name: str, blocks: list[Integers]) -> Integers:
     return np.concatenate(blocks) if blocks else np.empty((0, 2) if name in _PAIRS else 0, np.int64)
-
-
-def busy_time(rows: Integers, since: int, until: int) -> int:
-    """Nanoseconds of service between two times, from rows of batches."""
-    spent = np.minimum(rows[:, END], until) - np.maximum(rows[:, START], since)
-    return int(np.maximum(spent, 0).sum())  # a batch may start a little after it was taken
 
 
 @dataclass(frozen=True)

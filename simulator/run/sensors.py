@@ -1,0 +1,217 @@
+"""What is measured of a pool while the clock runs, and when it becomes known."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import simpy
+
+from simulator.autoscaling import Metric, Sample
+from simulator.quantities import SECOND
+from simulator.run.pool import PoolRun
+from simulator.run.recording import END, SIZE, SLOT, START
+from simulator.streams import Integers
+
+Life = tuple[int, int]
+"""A slot, and how many replicas had it before."""
+
+
+class Told(NamedTuple):
+    """What a ready replica tells of itself; the first three since it is ready."""
+
+    ready: int
+    """Nanoseconds for which it has been."""
+    busy: int
+    """Nanoseconds of service, of all that can run at a time."""
+    finished: int
+    """Visits served."""
+    waiting: int
+    running: int
+
+
+class Reading(NamedTuple):
+    """A pool at one moment; what is counted is counted since the beginning."""
+
+    time: int
+    arrived: int
+    serving: int
+    """Nanoseconds for which replicas were ready, times what each can run at a time."""
+    busy: int
+    queue: int
+    outstanding: int
+    replicas: dict[Life, Told]
+    """Those that are ready."""
+
+
+class Meter:
+    """Reads a pool; what batches have done is added up from one reading to the next."""
+
+    def __init__(self, pool: PoolRun) -> None:
+        self.pool, self.devices = pool, pool.tape.case.devices(pool.number)
+        self._last: Reading | None = None
+        self._first = 0
+        """Number of the first batch that must be read again: those before had ended."""
+        self._busy: dict[Life, int] = {}
+        self._finished: dict[Life, int] = {}
+        pool.log.since = 0
+
+    def read(self, now: int) -> Reading:
+        """The pool now; the same reading again for whoever asks at the same moment."""
+        if self._last is None or self._last.time != now:
+            self._last = self._read(now)
+        return self._last
+
+    def _read(self, now: int) -> Reading:
+        pool, since = self.pool, self._last.time if self._last else 0
+        queue = pool.waiting()
+        ready = [pool.replicas[slot] for slot in pool.view.ready]
+        lives = [(one.slot, one.life) for one in ready]
+        busy, finished = self._served(since, now)
+        self._busy = {life: self._busy.get(life, 0) + int(busy[life[0]]) for life in lives}
+        self._finished = {life: self._finished.get(life, 0) + int(finished[life[0]]) for life in lives}
+        shared = pool.shared is not None
+        told = {
+            life: Told(
+                now - (one.record.ready or 0),
+                self._busy[life],
+                self._finished[life],
+                0 if shared else one.line.present(),
+                one.serving(),
+            )
+            for life, one in zip(lives, ready, strict=True)
+        }
+        return Reading(
+            now,
+            pool.log.ended() + queue,
+            pool.fleet.ready_time(now) * self.devices,
+            self._worked(now) if pool.case.sharing.common else (self._last.busy if self._last else 0) + int(busy.sum()),
+            queue,
+            queue + sum(replica.serving() for replica in pool.replicas),
+            told,
+        )
+
+    def _worked(self, now: int) -> int:
+        devices = [replica.device for replica in self.pool.replicas]
+        return sum(device.worked(now) for device in devices if device is not None)
+
+    def _served(self, since: int, now: int) -> tuple[Integers, Integers]:
+        """By slot: nanoseconds of service since the last reading, and visits that have ended since."""
+        pool = self.pool
+        rows = pool.log.batch_rows(self._first)
+        running = rows[:, END] > now
+        self._first = self._first + int(running.argmax()) if running.any() else pool.log.batch_count()
+        pool.log.since = now
+        busy, finished = np.zeros((2, len(pool.replicas)), dtype=np.int64)
+        # A batch may start a little after it was taken.
+        spent = np.maximum(np.minimum(rows[:, END], now) - np.maximum(rows[:, START], since), 0)
+        np.add.at(busy, rows[:, SLOT], spent)
+        ended = (rows[:, END] > since) & ~running
+        np.add.at(finished, rows[ended, SLOT], rows[ended, SIZE])
+        return busy, finished
+
+
+class Known(NamedTuple):
+    """A value of a metric; None where no replica told any."""
+
+    since: int
+    """When it becomes known."""
+    time: int
+    value: float | None
+    replicas: dict[Life, float]
+
+
+class Sensor:
+    """One metric of a pool."""
+
+    def __init__(self, meter: Meter, metric: Metric) -> None:
+        self.meter, self.metric = meter, metric
+        self.latest: Known | None = None
+        """What is known now."""
+        self._readings: deque[Reading] = deque([Reading(0, 0, 0, 0, 0, 0, {})])
+        """Those of the window, and the one before it."""
+        self._coming: deque[Known] = deque()
+
+    def process(self) -> Generator[simpy.Event, Any, Any]:
+        """A SimPy process: reads once in a while."""
+        clock = self.meter.pool.clock
+        while True:
+            yield clock.timeout(self.metric.scrape)
+            now, push = int(clock.now), self.metric.push
+            self.scrape(now, (-(-now // push) * push if push else now) + self.metric.delay)
+
+    def scrape(self, now: int, known: int) -> None:
+        """Reads the pool; the value is known from then on."""
+        reading = self.meter.read(now)
+        if self._readings[-1].time < now:
+            self._readings.append(reading)
+        while len(self._readings) > 2 and self._readings[1].time <= now - self.metric.window:
+            self._readings.popleft()
+        self._coming.append(self._evaluate(known))
+
+    def look(self, now: int) -> list[Sample]:
+        """What has become known since the last look."""
+        found = []
+        while self._coming and self._coming[0].since <= now:
+            self.latest = self._coming.popleft()
+            if self.latest.value is not None:
+                found.append(Sample(self.latest.time, self.latest.value))
+        return found
+
+    def _evaluate(self, known: int) -> Known:
+        metric, reading = self.metric, self._readings[-1]
+        if metric.of_replicas:
+            replicas = {life: value * metric.scale for life, value in self._by_replica()}
+            value = self._over(replicas)
+        else:
+            replicas, value = {}, self._of_pool() * metric.scale
+            if metric.over == "mean":
+                value = value / len(reading.replicas) if reading.replicas else None
+        return Known(known, reading.time, value, replicas)
+
+    def _over(self, replicas: dict[Life, float]) -> float | None:
+        if not replicas:
+            return None
+        if self.metric.over == "max":
+            return max(replicas.values())
+        if self.metric.over == "sum":
+            return sum(replicas.values())
+        if self.metric.signal == "utilisation":
+            first, last = self._readings[0], self._readings[-1]
+            serving = last.serving - first.serving
+            return (last.busy - first.busy) / serving * self.metric.scale if serving else None
+        return sum(replicas.values()) / len(replicas)
+
+    def _of_pool(self) -> float:
+        first, last = self._readings[0], self._readings[-1]
+        if self.metric.signal == "arrival_rate":
+            return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
+        values = [one.queue if self.metric.signal == "queue" else one.outstanding for one in self._latest()]
+        return sum(values) / len(values)
+
+    def _latest(self) -> list[Reading]:
+        """The readings of the window, or the last."""
+        return list(self._readings)[1:] if self.metric.window else [self._readings[-1]]
+
+    def _by_replica(self) -> Iterator[tuple[Life, float]]:
+        """Of those that are ready now: over the window, or since they are ready if that is shorter."""
+        first, last = self._readings[0], self._readings[-1]
+        for life, told in last.replicas.items():
+            before = first.replicas.get(life, Told(0, 0, 0, 0, 0))
+            if self.metric.signal in ("utilisation", "request_rate"):
+                lasted = told.ready - before.ready
+                if lasted > 0 and self.metric.signal == "utilisation":
+                    yield life, (told.busy - before.busy) / lasted / self.meter.devices
+                elif lasted > 0:
+                    yield life, (told.finished - before.finished) * SECOND / lasted
+            else:
+                values = [self._gauge(one.replicas[life]) for one in self._latest() if life in one.replicas]
+                yield life, sum(values) / len(values)
+
+    def _gauge(self, told: Told) -> float:
+        signal = self.metric.signal
+        if signal == "one":
+            return 1.0
+        return told.waiting * (signal != "running") + told.running * (signal != "waiting")
