@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from simulator.autoscaling.base import Autoscaler, Decision, Observation
 from simulator.autoscaling.metric import Metric, Signal
-from simulator.quantities import SECOND, Duration, PositiveDuration
+from simulator.quantities import SECOND, Duration, PositiveDuration, format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class TargetTracking(Autoscaler):
     def metrics(self) -> dict[str, Metric]:
         """One value a period."""
         signal: Signal = "utilisation" if self.metric == "utilisation" else "arrival_rate"
-        return {self.metric: Metric(signal=signal, over="mean", scrape=self.interval)}
+        fields = {"signal": signal, "over": "mean", "scrape": format_duration(self.interval)}
+        return {self.metric: Metric.model_validate(fields)}
 
     def initial(self) -> State:
         """No alarm, no cooldown."""

@@ -52,7 +52,7 @@ def judge(result: Result, slo: Slo) -> Verdict:
 def by_replication(result: Result, slo: Slo) -> tuple[float, ...]:
     """The measure of an objective in each replication with requests, in the unit of its target."""
     if slo.window is None:
-        return tuple(_value(slo, part) for part in result.samples(slo.workload) if len(part))
+        return tuple(value_of(slo, part) for part in result.samples(slo.workload) if len(part))
     alone = [type(result)(result.case, [run]) for run in result.runs]
     found = [_worst_window(one, slo, slo.window).value for one in alone]
     return tuple(value for value in found if value is not None)
@@ -92,7 +92,8 @@ def _hits(slo: Slo, sample: Sample) -> int:
     return sample.missed if slo.measure == "errors" else sample.below(slo.bound or 0)
 
 
-def _value(slo: Slo, sample: Sample) -> float:
+def value_of(slo: Slo, sample: Sample) -> float:
+    """What the measure of an objective comes to in a sample, in the unit of its target."""
     if slo.measure == "percentile":
         return sample.quantile(slo.quantile or 0.0) * SECOND
     if slo.measure == "mean":
@@ -102,7 +103,7 @@ def _value(slo: Slo, sample: Sample) -> float:
 
 def _least(slo: Slo, sample: Sample) -> float:
     """The value, or the least that it may be where it is not exact."""
-    return _value(slo, sample) * (1 - sample.error if slo.measure == "percentile" else 1)
+    return value_of(slo, sample) * (1 - sample.error if slo.measure == "percentile" else 1)
 
 
 def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
@@ -117,7 +118,7 @@ def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
             return Estimate(None, reason=reason or "no requests")
         if slo.measure == "percentile" and (fewest := min(map(len, windows))) * (1 - (slo.quantile or 0)) < 10:
             return Estimate(None, reason=f"insufficient: a window holds only {fewest} requests")
-        values = [_value(slo, window) for window in windows]
+        values = [value_of(slo, window) for window in windows]
         worst.append(min(values) if slo.measure == "attainment" else max(values))
         doubts.append(windows[0].error * worst[-1] if slo.measure == "percentile" and isfinite(worst[-1]) else 0.0)
     doubt = sum(doubts) / len(doubts)

@@ -1,0 +1,81 @@
+"""How long an autoscaler took to answer an overload, and what that time went on.
+
+A reaction is measured from when a pool is overloaded (`simulator.figures.stability`, to within a sixtieth of the
+measured time) until the first replica is ready of the first scale-up that helps: one whose replicas become ready after
+the overload began. It is split at what the run wrote down:
+
+- *metric and sync*: until a decision was the first to ask for more. In it are the scrape, window and delay of the metric
+  and the wait for the next decision; nothing where more was asked for before the overload began.
+- *held back*: while decisions kept asking for more and were not followed: stabilisation, delays, rates, alarm counts.
+- *no machine*: from the decision until a replica was launched; more than nothing only at a quota or an outage.
+- *machine*: until the machine had started.
+- *load*: until the replica took requests.
+"""
+
+from __future__ import annotations
+
+from simulator.case import Case
+from simulator.figures.stability import window_load
+from simulator.figures.tally import Tally
+from simulator.quantities import SECOND
+from simulator.run.recording import Lives, ReplicaRecord
+
+REACTION = ("metric and sync", "held back", "no machine", "machine", "load")
+
+
+def reactions(case: Case, number: int, run: Tally, begin: int) -> list[dict[str, float] | None]:
+    """Seconds by stage for each time of overload of a pool; None where none of its scale-ups helped in it."""
+    pool, lives = case.pools[number], run.lives[number]
+    spells = [spell for spell in window_load(case, [run], begin).spells if spell.pool == pool.name]
+    answers = helping(lives)
+    return [
+        _reaction(lives, answers, round(spell.start * SECOND), round(spell.end * SECOND), pool.load_time)
+        for spell in spells
+    ]
+
+
+def helping(lives: Lives) -> list[tuple[int, ReplicaRecord]]:
+    """The scale-ups that gave a ready replica: the position of the decision, and the first of its replicas."""
+    ups = [place for place, one in enumerate(lives.scaling) if one.desired > one.before]
+    found = []
+    for place, following in zip(ups, [*ups[1:], None], strict=True):
+        since = lives.scaling[place].time
+        until = lives.scaling[following].time if following is not None else None
+        own = [
+            one
+            for one in lives.replicas
+            if one.ready is not None and one.launched >= since and (until is None or one.launched < until)
+        ]
+        if own:
+            found.append((place, min(own, key=lambda one: one.ready or 0)))
+    return found
+
+
+def _reaction(
+    lives: Lives, answers: list[tuple[int, ReplicaRecord]], start: int, end: int, load_time: int
+) -> dict[str, float] | None:
+    for place, first in answers:
+        decided = lives.scaling[place].time
+        if decided >= end:
+            return None
+        ready = first.ready
+        if ready is None or ready <= start:
+            continue
+        asked = max(start, _asked(lives, place))
+        up = max(first.launched, ready - load_time)
+        marks = [start, asked, max(start, decided), max(start, first.launched), max(start, up), ready]
+        return {
+            stage: (after - before) / SECOND
+            for stage, before, after in zip(REACTION, marks, marks[1:], strict=False)
+        }
+    return None
+
+
+def _asked(lives: Lives, place: int) -> int:
+    """When the decisions up to this scale-up began to ask for more than was wanted."""
+    while place and (proposal := lives.scaling[place - 1].proposal) is not None:
+        before = lives.scaling[place - 1]
+        if proposal <= before.before or before.desired != before.before:
+            break
+        place -= 1
+    return lives.scaling[place].time
