@@ -46,3 +46,31 @@ def pool_timeline(run: Tally, case: Case) -> list[Row]:
                 rows.append({"time": time / SECOND, "pool": pool.name, "ready": ready})
         rows.append({"time": case.duration / SECOND, "pool": pool.name, "ready": ready})
     return rows
+
+
+def scaling_timeline(run: Tally, case: Case, number: int) -> list[Row]:
+    """The replicas of a pool, whenever one of these numbers changes: time (s), wanted, ready, starting."""
+    lives, end = run.lives[number], case.duration
+    wanted = {0: case.pools[number].replicas, **{one.time: one.desired for one in lives.scaling}}
+    ready, starting = lives.changes(), dict[int, int]()
+    for one in lives.replicas:
+        begun = (one.launched, 1), (one.stopped if one.ready is None else one.ready, -1)
+        for time, change in begun:
+            if time is not None:
+                starting[time] = starting.get(time, 0) + change
+    rows: list[Row] = []
+    counts = [0, 0, 0]
+    for time in sorted({0, *wanted, *ready, *starting}):
+        if time <= end:
+            changes = wanted.get(time, counts[0]) - counts[0], ready.get(time, 0), starting.get(time, 0)
+            counts = [count + change for count, change in zip(counts, changes, strict=True)]
+            rows.append(dict(zip(("time", "wanted", "ready", "starting"), (time / SECOND, *counts), strict=True)))
+    return [*rows, {**rows[-1], "time": end / SECOND}]
+
+
+def held_timeline(run: Tally, case: Case, number: int) -> list[Row]:
+    """Requests that a pool holds, waiting or in service, at the end of each slice: rows of time (s), held."""
+    stages = [run.stages[stage] for stage in case.stages_of(number)]
+    inside = sum((one.came - one.left).cumsum() for one in stages)
+    ends = run.grid.edges[1:] / SECOND
+    return [{"time": time, "held": held} for time, held in zip(ends.tolist(), inside.tolist(), strict=True)]

@@ -67,9 +67,8 @@ class Control:
         seen = self._observe(now)
         found = self.policy.decide(self.state, seen, now)
         self.state = found.state
-        record = ScalingRecord(
-            now, found.desired, seen.ready, found.reason, seen.desired, seen.current, found.proposal, found.limits
-        )
+        told = (found.reason, seen.desired, seen.current, found.proposal, found.limits)
+        record = ScalingRecord(now, found.desired, seen.ready, *told, tuple(seen.signals.items()))
         if not records or records[-1][1:] != record[1:]:  # each stands until the next
             records.append(record)
         if found.desired != fleet.desired:

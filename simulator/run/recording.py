@@ -86,6 +86,8 @@ class ScalingRecord(NamedTuple):
     """What the metrics asked for before anything limited it."""
     limits: tuple[Limit, ...] = ()
     """What did."""
+    seen: tuple[tuple[str, float], ...] = ()
+    """The latest known values of the metrics of the whole pool, by name."""
 
 
 class Entries(NamedTuple):
