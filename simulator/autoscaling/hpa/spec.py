@@ -136,7 +136,7 @@ class Behavior(Record):
 
 
 class HpaController(Record):
-    """Flags and feature gates of kube-controller-manager, the same for all its HPAs; clouds seldom let users set them."""
+    """Flags and feature gates of kube-controller-manager; managed clouds seldom let users set them."""
 
     sync: PositiveDuration = 15 * SECOND
     """Between two decisions."""
