@@ -2,6 +2,7 @@
 
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
+from simulator.autoscaling.hpa import Hpa
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.target_tracking import TargetTracking
@@ -10,6 +11,7 @@ __all__ = [
     "Autoscaler",
     "Decision",
     "Fixed",
+    "Hpa",
     "Limit",
     "Metric",
     "Observation",

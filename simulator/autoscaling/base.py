@@ -90,13 +90,17 @@ class Autoscaler(Component):
         """Nanoseconds between two decisions; None when there is nothing to decide."""
         return None
 
-    def metrics(self) -> Mapping[str, Metric]:
+    def reads(self) -> Mapping[str, Metric]:
         """What it reads, by the names under which `Observation` has it."""
         return {}
 
     def initial(self) -> Any:
         """The state before the first decision."""
         return None
+
+    def restarted(self, state: Any) -> Any:
+        """What is left of the state when the controller restarts: nothing, unless it is kept elsewhere."""
+        return self.initial()
 
     def memory(self) -> int:
         """Nanoseconds for which it remembers the load, if there is nothing to decide once in a while."""

@@ -67,7 +67,7 @@ class TargetTracking(Autoscaler):
         """The metric period."""
         return self.interval
 
-    def metrics(self) -> dict[str, Metric]:
+    def reads(self) -> dict[str, Metric]:
         """One value a period."""
         signal: Signal = "utilisation" if self.metric == "utilisation" else "arrival_rate"
         fields = {"signal": signal, "over": "mean", "scrape": format_duration(self.interval)}

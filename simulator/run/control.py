@@ -31,7 +31,7 @@ class Control:
         self.pool, self.policy = pool, pool.case.autoscaler
         self.state = self.policy.initial()
         meter = Meter(pool)
-        self.sensors = {name: Sensor(meter, metric) for name, metric in self.policy.metrics().items()}
+        self.sensors = {name: Sensor(meter, metric) for name, metric in self.policy.reads().items()}
 
     def begin(self, period: int) -> None:
         """Starts the sensors, then the autoscaler: at the same moment it sees what they have just read."""
@@ -44,7 +44,7 @@ class Control:
 
     def restart(self) -> None:
         """The controller forgets what it kept in memory."""
-        self.state = self.policy.initial()
+        self.state = self.policy.restarted(self.state)
 
     def _process(self, period: int) -> Generator[simpy.Event, Any, Any]:
         while True:
