@@ -10,11 +10,10 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from simulator.autoscaling.hpa.spec import Behavior, HpaController, RatePolicy, Rules
-from simulator.quantities import SECOND
 
 Reason = Literal["DesiredWithinRange", "ScaleUpLimit", "TooManyReplicas", "ScaleDownLimit", "TooFewReplicas"]
-_DOUBLE = RatePolicy(type="Percent", value=100, period=15 * SECOND)
-_FOUR = RatePolicy(type="Pods", value=4, period=15 * SECOND)
+_DOUBLE = RatePolicy.model_validate({"type": "Percent", "value": 100, "period": "15s"})
+_FOUR = RatePolicy.model_validate({"type": "Pods", "value": 4, "period": "15s"})
 
 
 class Direction(NamedTuple):
