@@ -21,6 +21,7 @@ app = lazy_app(
         "list": "ui.cli.listing:list_names",
         "schema": "ui.cli.schema:schema",
         "ui": "ui.cli.commands:ui",
+        "autoscaler": "ui.cli.autoscaler:app",
         "calibrate": "ui.cli.calibrate:app",
         "explain": "ui.cli.explain:app",
         "import": "ui.cli.importing:app",
