@@ -20,7 +20,10 @@ from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
 from simulator.arrivals import Process, Replay, calendar
-from simulator.autoscaling import Autoscaler, PerRequest
+from simulator.autoscaling import Autoscaler, Metric, PerRequest
+from simulator.autoscaling.amount import Amount as Thousandths
+from simulator.autoscaling.hpa.spec import TARGETS
+from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.case import Case
 from simulator.component import Component, Record
@@ -61,6 +64,7 @@ QUANTITIES: dict[Any, st.SearchStrategy[Any]] = {
     parser(calendar.TimeOfDay): st.integers(0, 1439).map(lambda n: f"{n // 60:02}:{n % 60:02}"),
     parser(calendar.Zone): st.sampled_from(["+00:00", "-08:00", "Europe/Berlin", "Asia/Kolkata"]),
     parser(Amount): st.sampled_from(["0%", "25%", "30%", "100%", 0, 1, 2]),
+    parser(Thousandths): st.sampled_from(["100m", "0.05", "0.7", "2", 3, "1e1"]),
     parser(quantities.Bandwidth): st.integers(1, 40).map(lambda n: f"{n}Gbit/s"),
     parser(quantities.Duration): DURATION,
     parser(quantities.Memory): st.integers(1, 64).map(lambda n: f"{n}GiB"),
@@ -251,6 +255,25 @@ def _speeds(lasts: str) -> st.SearchStrategy[Any]:
     return stays.map(lambda found: [{"speed": speed, lasts: stay} for speed, stay in [(1, "10ms"), *found]])
 
 
+@st.composite
+def _hpa_metrics(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """One or two metrics of any source and target, by names of their own."""
+    found = []
+    for name in draw(st.sampled_from([("cpu",), ("queue",), ("cpu", "queue")])):
+        source, target = draw(st.sampled_from([(source, one) for source, given in TARGETS.items() for one in given]))
+        signals = REPLICA_SIGNALS if source not in ("object", "external") else REPLICA_SIGNALS | POOL_SIGNALS
+        reads = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted(signals)))}
+        metric: dict[str, Any] = {"source": source, "name": name, "reads": reads}
+        if source == "container_resource":
+            metric["container"] = "server"
+        if target == "utilization":
+            metric |= {"utilization": draw(st.integers(1, 200)), "request": draw(st.sampled_from(["1", "300m"]))}
+        else:
+            metric[target] = draw(QUANTITIES[parser(Thousandths)])
+        found.append(metric)
+    return found
+
+
 def _choice(family: str, kind: str) -> type[Component]:
     return Component.families[family].choices[kind]
 
@@ -297,6 +320,10 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "until": st.sampled_from([None, "10m"]),
         "format": st.just("csv"),
         "column": st.sampled_from([None, "timestamp_s"]),
+    },
+    _choice("autoscaler", "hpa"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "metrics": _hpa_metrics(),
     },
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {

@@ -148,7 +148,7 @@ def _normalised(hpa: Hpa, state: State, proposal: int, current: int, now: int) -
     stable = highest(state.recommendations, proposal, now, window)
     state = replace(state, recommendations=remember(state.recommendations, proposal, now, window))
     desired, limited = within_legacy_cap(stable, current, (hpa.min_replicas, hpa.max_replicas))
-    return _limited(state, proposal, stable, "ScaleDownStabilized", desired, limited)
+    return _limited(state, proposal, stable, "ScaleDownStabilized", current, desired, limited)
 
 
 def _normalised_with_behavior(hpa: Hpa, state: State, proposal: int, current: int, now: int) -> Decision:
@@ -162,13 +162,15 @@ def _normalised_with_behavior(hpa: Hpa, state: State, proposal: int, current: in
     )
     desired, limited = within_rates(stable, current, (hpa.min_replicas, hpa.max_replicas), rates)
     held = "ScaleUpStabilized" if proposal >= current else "ScaleDownStabilized"
-    return _limited(state, proposal, stable, held, desired, limited)
+    return _limited(state, proposal, stable, held, current, desired, limited)
 
 
-def _limited(state: State, proposal: int, stable: int, held: str, desired: int, limited: Reason) -> Decision:
+def _limited(
+    state: State, proposal: int, stable: int, held: str, current: int, desired: int, limited: Reason
+) -> Decision:
     """The decision in the words of the conditions AbleToScale and ScalingLimited."""
     able = "ReadyForNewScale" if stable == proposal else f"{held}: {stable}"
-    scaled = limited if desired == stable else f"{limited}: {desired}"
+    scaled = limited if desired == stable else f"{limited}: {desired} from {current}"
     limits: tuple[Limit, ...] = () if stable == proposal else ("stabilisation",)
     return Decision(state, desired, f"{able}; {scaled}", proposal, limits + LIMITS[limited])
 

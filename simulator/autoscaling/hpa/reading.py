@@ -101,5 +101,6 @@ def _filled(found: Proposal, groups: Groups) -> str:
 
 def _told(said: str, found: Proposal) -> Reading:
     if found.held:
-        return Reading(found.replicas, f"{said}: {found.replicas}, inside tolerance", ("tolerance",))
+        limits: tuple[Limit, ...] = () if found.ratio == 1 else ("tolerance",)
+        return Reading(found.replicas, f"{said}: {found.replicas}, inside tolerance", limits)
     return Reading(found.replicas, f"{said}: {found.replicas}")
