@@ -24,6 +24,12 @@ from ui.cli.commands import TARGET_MISSED, bar_shown
 from ui.cli.output import print_line, print_sheets, progress_bar, talk
 
 Parsed = TypeVar("Parsed")
+MaxFlaps = Annotated[
+    str | None, typer.Option("--max-flaps", metavar="RATE", help="At most so many flaps, such as 2/h.")
+]
+MaxCost = Annotated[
+    str | None, typer.Option("--max-cost", metavar="COST", help="At most so many dollars, such as 120/day.")
+]
 FlapWindow = Annotated[
     str | None,
     typer.Option("--flap-window", metavar="TIME", help="A change the other way within so long is a flap: 10m."),
@@ -39,12 +45,8 @@ def validate(
     trace: asking.Trace = None,
     settings: options.Settings = None,
     slo: options.Objectives = None,
-    max_flaps: Annotated[
-        str | None, typer.Option("--max-flaps", metavar="RATE", help="At most so many flaps, such as 2/h.")
-    ] = None,
-    max_cost: Annotated[
-        str | None, typer.Option("--max-cost", metavar="COST", help="At most so many dollars, such as 120/day.")
-    ] = None,
+    max_flaps: MaxFlaps = None,
+    max_cost: MaxCost = None,
     flap_window: FlapWindow = None,
     replications: options.Replications = None,
     precision: options.Precision = None,
