@@ -70,7 +70,7 @@ class TargetTracking(Autoscaler):
     def reads(self) -> dict[str, Metric]:
         """One value a period."""
         signal: Signal = "utilisation" if self.metric == "utilisation" else "arrival_rate"
-        return {self.metric: Metric(signal=signal, over="mean", scrape=self.interval)}
+        return {self.metric: Metric.model_construct(signal=signal, over="mean", scrape=self.interval)}
 
     def initial(self) -> State:
         """No alarm, no cooldown."""
