@@ -10,7 +10,7 @@ from laws_of import lawful
 from simulator.autoscaling import Hpa
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
-from simulator.run.recording import ScalingRecord
+from simulator.run.lives import ScalingRecord
 
 QUEUE = {"source": "external", "name": "queue", "average_value": 2, "reads": {"signal": "queue", "scrape": "15s"}}
 
