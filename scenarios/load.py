@@ -14,13 +14,14 @@ from scenarios.amounts import amounts, asked, check
 from scenarios.lookup import Files
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, read_yaml
+from simulator.autoscaling import Autoscaler
 from simulator.case import Case
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.model import Stage
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import format_duration, format_memory
-from simulator.scenario import InstanceType, Scenario
+from simulator.scenario import InstanceType, Pool, Scenario
 from simulator.service import Law
 
 HERE = Path(__file__).parent
@@ -202,7 +203,7 @@ def _pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         replicas=pool.replicas,
         balancer=pool.balancer,
         batching=pool.batching,
-        autoscaler=pool.autoscaler,
+        autoscaler=_autoscaler(pool, files, f"pools.{name}"),
         cold_start=pool.cold_start,
         limits=pool.limits,
         instances=pool.instances,
@@ -218,6 +219,19 @@ def _pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         faults=pool.faults,
         discipline=pool.discipline,
     )
+
+
+def _autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
+    """That of a pool by value. Raises InputError."""
+    try:
+        found = pool.autoscaler.resolve(files)
+    except InputError as error:
+        raise error.at(path=f"{path}.autoscaler") from None
+    low, high = found.bounds(pool.replicas)
+    if not low <= pool.replicas <= high:
+        wrong = f"{pool.replicas} is outside the autoscaler's bounds"
+        raise InputError(wrong, path=f"{path}.replicas", fix=f"begin with {low} to {high}")
+    return found
 
 
 def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from calibration.profile import Profile, find_profile, in_words, load_profile
 from calibration.tables import FREE, Beyond, Wanted, beyond
 from scenarios.amounts import Asked
+from scenarios.manifests import bind, read
 from scenarios.traces import read_trace
 from simulator import service
+from simulator.autoscaling import Autoscaler, Manifest
 from simulator.errors import InputError
 from simulator.service import Law
 from simulator.sources import Recorded
@@ -63,6 +65,13 @@ class Files:
                 raise InputError(problem, path="form", fix="write form: trace")
             return Markov(states=tuple(State.model_construct(mean=s.lasts, speed=s.speed) for s in found.states))
 
+    def autoscaler(self, manifest: Manifest) -> Autoscaler:
+        """The autoscaler of a manifest."""
+        bound = bind(read([self._find(manifest.file)]), manifest.bind, manifest.name)
+        for remark in bound.remarks:
+            self.remarks[f"{bound.source}: {remark}"] = None
+        return bound.autoscaler
+
     def asked(self, asked: Asked) -> AskedFiles:
         """The same files, for a stage of which this is asked."""
         return AskedFiles(self, asked)
@@ -76,7 +85,7 @@ class Files:
 
     def _find(self, file: str) -> Path:
         beside = self.folder / file
-        return beside if beside.is_file() else Path(file)
+        return beside if beside.exists() else Path(file)
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,10 @@ class AskedFiles:
     def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
         """The requests of a trace file."""
         return self.files.trace(file, format, column)
+
+    def autoscaler(self, manifest: Manifest) -> Autoscaler:
+        """The autoscaler of a manifest."""
+        return self.files.autoscaler(manifest)
 
     def interference(self, speed: Profiled) -> SpeedLaw:
         """The speed of the host that a profile was measured on."""

@@ -11,7 +11,7 @@ from scenarios.drawing import INK, LINES, Chart, data_of, scale_of, unit_of
 from simulator.figures.results import Result
 from simulator.figures.timeline import held_timeline, latency_timeline, scaling_timeline
 from simulator.quantities import SECOND
-from simulator.run.recording import ScalingRecord
+from simulator.run.lives import ScalingRecord
 
 WIDTH, HEIGHT = 640, 110
 FREE = "followed the metric"
@@ -24,12 +24,13 @@ _WIDE = 50  # the same for every panel, so that their times stand above each oth
 def scaling_timeline_chart(result: Result, number: int) -> Chart:
     """Load and capacity, replicas with decisions, requests held, latency: the first replication on one time axis."""
     panels = [
-        _panel(_load(result, number), "Load, and what the replicas can serve at their best batch size (requests per second)"),
+        _panel(_load(result, number), "Load, and what replicas can serve at their best batch size (requests/s)"),
         _panel(_replicas(result, number), "Replicas, and decisions that changed them or were limited"),
         _panel(_held(result, number), "Requests in the pool, waiting or in service (at the end of each slice of time)"),
         _panel(*_latency(result)),
     ]  # fmt: skip
-    return alt.vconcat(*panels).resolve_scale(x="shared", color="independent", strokeDash="independent")
+    chart: Chart = alt.vconcat(*panels).resolve_scale(x="shared", color="independent", strokeDash="independent")
+    return chart
 
 
 def _panel(chart: Any, title: str) -> Any:
@@ -48,7 +49,9 @@ def _y(field: str, step: float = 0.0) -> alt.Y:
     return alt.Y(f"{field}:Q", title="", axis=axis, scale=alt.Scale(zero=True, nice=False, padding=6))
 
 
-def _lines(result: Result, rows: list[dict[str, Any]], names: dict[str, tuple[str, list[int]]], least: float = 0.0) -> Any:
+def _lines(
+    result: Result, rows: list[dict[str, Any]], names: dict[str, tuple[str, list[int]]], least: float = 0.0
+) -> Any:
     """Lines by `what`, each with its colour and dash."""
     domain = list(names)
     dashes = alt.Scale(domain=domain, range=[dash for _, dash in names.values()])
@@ -75,9 +78,11 @@ def _load(result: Result, number: int) -> Any:
         if end > start
     ]
     rows.append({**rows[-1], "time": case.duration / SECOND})
-    for row in scaling_timeline(run, case, number):
-        for what in ("wanted", "ready"):
-            rows.append({"time": row["time"], "what": f"capacity {what}", "value": float(row[what] or 0) * each})
+    rows += [
+        {"time": row["time"], "what": f"capacity {what}", "value": float(row[what] or 0) * each}
+        for row in scaling_timeline(run, case, number)
+        for what in ("wanted", "ready")
+    ]
     names = {"arrivals": (GREEN, [1, 0]), "capacity ready": (BLUE, [1, 0]), "capacity wanted": (INK, [4, 3])}
     return _lines(result, rows, names)
 
@@ -101,7 +106,9 @@ def _replicas(result: Result, number: int) -> Any:
         .encode(
             x=_x(result),
             y=_y("value", 1.0),
-            color=alt.Color("limit:N", scale=_limit_colours(kinds), legend=alt.Legend(title="decision", orient="right")),
+            color=alt.Color(
+                "limit:N", scale=_limit_colours(kinds), legend=alt.Legend(title="decision", orient="right")
+            ),
             shape=alt.Shape("limit:N", scale=alt.Scale(domain=kinds, range=_SHAPES[: len(kinds)])),
             tooltip=[
                 alt.Tooltip("time:Q", title="time (s)", format=".3~f"),

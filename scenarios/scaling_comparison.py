@@ -103,9 +103,9 @@ def comparison_sentence(old: Side, new: Side, found: Sequence[Change]) -> str:
     by_key = {one.key: one for one in found}
     cost = by_key["usd_per_day"]
     return (
-        f"{new.name} {_holds(new)} and costs {say(cost.after.value or 0.0, in_dollars)} a day; {old.name} {_holds(old)} "
-        f"and costs {say(cost.before.value or 0.0, in_dollars)}. {_told(by_key['latency_s'])}; "
-        f"{_told(by_key['missed_share'])}; {_told(cost)}; {_told(by_key['flaps_per_hour'])}."
+        f"{new.name} {_holds(new)} and costs {say(cost.after.value or 0.0, in_dollars)} a day; "
+        f"{old.name} {_holds(old)} and costs {say(cost.before.value or 0.0, in_dollars)}. "
+        f"{'; '.join(_told(by_key[key]) for key in ('latency_s', 'missed_share', 'usd_per_day', 'flaps_per_hour'))}."
     )
 
 

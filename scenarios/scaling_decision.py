@@ -14,7 +14,7 @@ from simulator.errors import InputError
 from simulator.figures.results import Result
 from simulator.figures.timeline import Row, held_timeline, latency_timeline, scaling_timeline
 from simulator.quantities import SECOND, format_duration, parse_duration
-from simulator.run.recording import ScalingRecord
+from simulator.run.lives import ScalingRecord
 
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d(?:\.\d{1,9})?)")
 
@@ -96,7 +96,10 @@ def decision_sheets(found: Explained) -> list[Sheet]:
     seen += [("replicas ready", str(one.ready))]
     slice_ = found.slice
     now = [
-        ("replicas wanted, ready, starting", ", ".join(str(found.state[key]) for key in ("wanted", "ready", "starting"))),
+        (
+            "replicas wanted, ready, starting",
+            ", ".join(str(found.state[key]) for key in ("wanted", "ready", "starting")),
+        ),
         ("arrivals", f"{say(float(slice_['arrivals'] or 0))}/s"),
         ("latency p50, p90 of those that came", ", ".join(_ms(slice_[key]) for key in ("p50", "p90"))),
         ("requests in the pool", say(found.held)),

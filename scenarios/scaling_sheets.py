@@ -42,7 +42,7 @@ LIMITS = {
 
 def answer(name: str, result: Result, found: PoolScaling, asked: Sequence[Target]) -> str:
     """Whether the autoscaler holds what is asked, why not, and what it costs."""
-    return " ".join([_verdict(name, asked), *_why(result, found, asked), _costs(result)])
+    return " ".join([_verdict(name, asked), *_why(found, asked), _costs(result)])
 
 
 def _verdict(name: str, asked: Sequence[Target]) -> str:
@@ -58,7 +58,7 @@ def _verdict(name: str, asked: Sequence[Target]) -> str:
     return f"{name}: not settled is {told}; simulate more replications."
 
 
-def _why(result: Result, found: PoolScaling, asked: Sequence[Target]) -> list[str]:
+def _why(found: PoolScaling, asked: Sequence[Target]) -> list[str]:
     """Only where something is missed, and only what the figures show."""
     if all_met(asked) is not False:
         return []
@@ -140,7 +140,9 @@ def _told(estimate: Estimate, text: str) -> str:
 
 def _reaction(found: PoolScaling) -> Sheet:
     rows = tuple((stage, in_minutes(part), STAGES[stage]) for stage, part in found.reaction.items())
-    return Sheet("From overload to the first replica that helped", ("stage", "time (95 % interval)", "what it is"), rows)
+    return Sheet(
+        "From overload to the first replica that helped", ("stage", "time (95 % interval)", "what it is"), rows
+    )
 
 
 def _limits(found: PoolScaling) -> Sheet:
@@ -154,7 +156,9 @@ def _limits(found: PoolScaling) -> Sheet:
 # Plain data.
 
 
-def data(name: str, result: Result, found: PoolScaling, asked: Sequence[Target], remarks: Sequence[str]) -> dict[str, Any]:
+def data(
+    name: str, result: Result, found: PoolScaling, asked: Sequence[Target], remarks: Sequence[str]
+) -> dict[str, Any]:
     """The same as plain data in SI units."""
     return {
         "answer": answer(name, result, found, asked),

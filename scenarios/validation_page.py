@@ -9,6 +9,7 @@ from calibration.live.record import LEVELS, Validation
 from scenarios.page import STYLE, table
 from scenarios.validation_sheets import sentence, sheets
 
+
 def page(found: Validation, pictures: Mapping[str, bytes]) -> str:
     """`pictures` are the charts as SVG, by name."""
     title = escape(f"{found.device.name} behind {found.setup.label}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,39 @@ MOST_DEPTH = 60
 
 def read_yaml(path: Path) -> Any:
     """The data of a YAML 1.2 (or JSON) file. Raises InputError."""
+    return parse_yaml(read_text(path), file=path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a small file. Raises InputError."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"larger than {MOST_BYTES >> 20} MiB", file=path, fix="a scenario is a small file")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(error.strerror or str(error), file=path, fix="check the path") from None
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text", file=path, fix="write it as plain text") from None
-    return parse_yaml(text, file=path)
 
 
 def parse_yaml(text: str, *, file: str | Path | None = None, path: str | None = None) -> Any:
     """The data of a YAML 1.2 text. Raises InputError, which names `file` and `path`."""
+    data = _parse(lambda: YAML(typ="safe", pure=True).load(text), file, path)
+    _check(data, file, path)
+    return data
+
+
+def parse_documents(text: str, *, file: str | Path | None = None) -> list[Any]:
+    """The data of each document of a YAML 1.2 text. Raises InputError, which names `file`."""
+    found: list[Any] = _parse(lambda: list(YAML(typ="safe", pure=True).load_all(text)), file, None)
+    for data in found:
+        _check(data, file, None)
+    return found
+
+
+def _parse(load: Callable[[], Any], file: str | Path | None, path: str | None) -> Any:
     try:
-        data = YAML(typ="safe", pure=True).load(text)
+        return load()
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -42,11 +61,13 @@ def parse_yaml(text: str, *, file: str | Path | None = None, path: str | None = 
     except (YAMLError, RecursionError, ValueError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]
         raise InputError(what, file=file, path=path, fix="the text must be YAML") from None
+
+
+def _check(data: Any, file: str | Path | None, path: str | None) -> None:
     try:
         _weigh(data, 0, {}, set())
     except ValueError as error:
         raise InputError(str(error), file=file, path=path, fix="write the values out") from None
-    return data
 
 
 class _Representer(SafeRepresenter):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from simulator.streams import Integers
 
 if TYPE_CHECKING:
+    from simulator.autoscaling import Autoscaler, Manifest
     from simulator.service import Law, Profile
     from simulator.speed import Profiled, SpeedLaw
 
@@ -32,6 +33,9 @@ class Sources(Protocol):
 
     def profile(self, service: Profile) -> Law:
         """Service times of a calibrated profile, for what the batches and requests at hand ask of it."""
+
+    def autoscaler(self, manifest: Manifest) -> Autoscaler:
+        """The autoscaler of a manifest."""
 
     def interference(self, speed: Profiled) -> SpeedLaw:
         """The speed of the host that a profile was measured on."""

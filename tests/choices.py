@@ -20,7 +20,7 @@ from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
 from simulator.arrivals import Process, Replay, calendar
-from simulator.autoscaling import Autoscaler, Metric, PerRequest
+from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.hpa.spec import TARGETS
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
@@ -82,7 +82,7 @@ def choices(family: type[Component]) -> list[type[Component]]:
     """Every registered choice of a family that runs by value."""
     by_value = {"arrivals": Process, "service": Law, "sizes": SizeLaw, "speed": SpeedLaw}
     base = by_value.get(family.family, family)
-    return [choice for choice in family.choices.values() if issubclass(choice, base)]
+    return [choice for choice in family.choices.values() if issubclass(choice, base) and choice is not Manifest]
 
 
 def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
@@ -285,9 +285,10 @@ SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,
     _choice("speed", "profile"): st.nothing,
+    _choice("autoscaler", "manifest"): st.nothing,
 }
-"""Choices by value, which nobody writes, one that asks for a trace which tells the sizes of its requests, and one that
-asks for a profile which tells of its host."""
+"""Choices by value, which nobody writes, and those that ask for a file: a trace which tells the sizes of its requests,
+a profile which tells of its host, a manifest."""
 NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),

@@ -21,6 +21,7 @@ from simulator.faults import RollingUpdate
 from simulator.faults.rolling import bounds
 from simulator.figures.cost import HOUR, bill, machine_time
 from simulator.run.engine import simulate
+from simulator.run.lives import MachineRecord, ReplicaRecord
 from simulator.run.recording import (
     COMPLETED,
     END,
@@ -34,8 +35,6 @@ from simulator.run.recording import (
     SLOT,
     STAGE_CAUSES,
     START,
-    MachineRecord,
-    ReplicaRecord,
     Replication,
 )
 

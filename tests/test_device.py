@@ -14,7 +14,7 @@ import simpy
 from cases import Serving, case, dynamic, poisson, pool, replay, takes
 from pydantic import ValidationError
 
-from simulator.autoscaling import Autoscaler, Decision, Observation
+from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Batching, Greedy, Mosec, NoBatching, Scheduler, Triton
 from simulator.component import problems, temporary_choices
 from simulator.dispatch import Balancer, LeastWorkLeft, Picker, PowerOfTwo, RoundRobin, View
@@ -242,8 +242,11 @@ def test_the_autoscaler_sees_a_device_busy_while_anything_runs() -> None:
             def period(self) -> int:
                 return 8 * MS
 
+            def reads(self) -> dict[str, Metric]:
+                return {"busy": Metric.model_validate({"signal": "utilisation", "over": "mean", "scrape": "8ms"})}
+
             def decide(self, state: Any, observation: Observation, now: int) -> Decision:
-                seen.append(observation.utilisation)
+                seen.append(observation.signals["busy"])
                 return Decision(state, 1, "")
 
         one = pool(LAW, autoscaler=Looking(), instances=2, sharing=EVEN)

@@ -19,7 +19,7 @@ from test_machines import lives, machines
 
 from scenarios.reports import result_data, result_sheets
 from simulator.arrivals import Process
-from simulator.autoscaling import Decision, Observation
+from simulator.autoscaling import Decision, Metric, Observation
 from simulator.batching import Batching, Triton
 from simulator.case import Case
 from simulator.dispatch import CentralQueue, LeastWorkLeft, RoundRobin
@@ -173,15 +173,20 @@ def test_an_autoscaler_sees_no_work_of_the_dead() -> None:
     seen: list[Observation] = []
 
     class Watcher(Script):
+        def reads(self) -> dict[str, Metric]:
+            wanted = {"busy": "utilisation", "rate": "arrival_rate", "inside": "outstanding"}
+            common = {"over": "mean", "scrape": "100ms"}
+            return {name: Metric.model_validate({"signal": signal, **common}) for name, signal in wanted.items()}
+
         def decide(self, state: int, observation: Observation, now: int) -> Decision:
             seen.append(observation)
             return super().decide(state, observation, now)
 
     one = pool(takes("0s", "500ms"), 1, RoundRobin(), autoscaler=Watcher(plan=(1,)))
     ran(replay(0, 0.001, 0.9), one, loss("30ms"))
-    assert seen[0].utilisation == pytest.approx(30 / 80)
-    assert seen[0].arrival_rate == pytest.approx(20)
-    assert (seen[0].outstanding, seen[0].ready) == (0, 1)
+    assert seen[0].signals["busy"] == pytest.approx(30 / 80)
+    assert seen[0].signals["rate"] == pytest.approx(20)
+    assert (seen[0].signals["inside"], seen[0].ready) == (0, 1)
 
 
 # Machines.

@@ -8,7 +8,7 @@ import pytest
 
 from simulator.autoscaling import Pod, Sample
 from simulator.autoscaling.hpa import HpaController
-from simulator.autoscaling.hpa.pods import group, running_and_ready
+from simulator.autoscaling.hpa.pods import Groups, group, running_and_ready
 from simulator.quantities import SECOND
 
 NOW = 100_000 * SECOND
@@ -88,8 +88,10 @@ def test_several_pods() -> None:
         Pod("niccolo", "Succeeded", NOW - 180 * SECOND, True, NOW - 180 * SECOND, samples={"cpu": Sample(0, 1)}),
         Pod("epicurus", "Succeeded", NOW - 180 * SECOND),
     ]
-    assert group(pods, "cpu", RULES, NOW, 60 * SECOND) == (1, {"lucretius"}, {"epicurus"}, set())
-    assert group([], "cpu", RULES, NOW, 60 * SECOND) == (0, set(), set(), set())
+    assert group(pods, "cpu", RULES, NOW, 60 * SECOND) == Groups(
+        1, frozenset({"lucretius"}), frozenset({"epicurus"}), frozenset()
+    )
+    assert group([], "cpu", RULES, NOW, 60 * SECOND) == Groups(0, frozenset(), frozenset(), frozenset())
 
 
 def test_a_target_of_type_value_counts_who_runs_and_says_it_is_ready() -> None:

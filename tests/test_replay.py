@@ -34,6 +34,9 @@ class Files:
     def interference(self, speed: Any) -> Any:
         raise NotImplementedError
 
+    def autoscaler(self, manifest: Any) -> Any:
+        raise NotImplementedError
+
 
 def replay(times: np.ndarray = TIMES, **fields: Any) -> Replay:
     return Replay.model_validate({"times": times, **fields})

@@ -27,7 +27,7 @@ class Story:
     def tick(self, utilisation: float | None, rate: float = 0.0) -> tuple[int, str]:
         self.minute += 1
         self.ready = max([n for when, n in self.coming if when <= self.minute], default=self.ready)
-        seen = Observation(self.desired, self.ready, utilisation, rate, 0)
+        seen = Observation(self.desired, self.desired, self.ready, self._signals(utilisation, rate))
         decision = self.policy.decide(self.state, seen, self.minute * MINUTE)
         self.state = decision.state
         if decision.desired > self.desired:
@@ -36,6 +36,11 @@ class Story:
             self.coming, self.ready = [], decision.desired
         self.desired = decision.desired
         return decision.desired, decision.reason
+
+    def _signals(self, utilisation: float | None, rate: float) -> dict[str, float]:
+        if self.policy.metric == "requests_per_replica":
+            return {"requests_per_replica": rate / self.ready}
+        return {} if utilisation is None else {"utilisation": utilisation}
 
 
 def test_three_minutes_above_the_target_add_in_proportion() -> None:
@@ -73,7 +78,7 @@ def test_scale_in_waits_for_its_cooldown_and_scale_out_ends_it() -> None:
     found = story.tick(0.2)
     assert found == (4, "utilisation 0.2 against 0.5: low, but cooling down")
     assert story.tick(0.9)[0] == 8
-    assert story.policy.decide(story.state, Observation(8, 8, 0.2, 0, 0), 30 * MINUTE).desired == 4
+    assert story.policy.decide(story.state, Observation(8, 8, 8, {"utilisation": 0.2}), 30 * MINUTE).desired == 4
 
 
 def test_the_bounds_hold() -> None:

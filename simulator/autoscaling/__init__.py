@@ -3,6 +3,7 @@
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
+from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.target_tracking import TargetTracking
@@ -13,6 +14,7 @@ __all__ = [
     "Fixed",
     "Hpa",
     "Limit",
+    "Manifest",
     "Metric",
     "Observation",
     "PerRequest",

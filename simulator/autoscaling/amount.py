@@ -17,9 +17,8 @@ MOST = 2**63 - 1
 
 def parse_amount(text: object) -> int:
     """Thousandths of a quantity, rounded up as the controllers do it. Raises ValueError."""
-    if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise ValueError(f"{text!r} is not a quantity; write it such as 500m, 1.5 or 2Gi")
-    match = _FORM.fullmatch(str(text))
+    written = isinstance(text, str | int | float) and not isinstance(text, bool)
+    match = _FORM.fullmatch(str(text)) if written else None
     if match is None:
         raise ValueError(f"{text!r} is not a quantity; write it such as 500m, 1.5 or 2Gi")
     number, exponent, suffix = match.groups()
@@ -38,7 +37,7 @@ def format_amount(thousandths: int) -> str:
 Amount = Annotated[
     int,
     BeforeValidator(parse_amount),
-    PlainSerializer(format_amount, return_type=str, when_used="json"),
+    PlainSerializer(format_amount, return_type=str),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
 ]
 """Thousandths; written as a quantity of Kubernetes."""

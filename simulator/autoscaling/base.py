@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from simulator.autoscaling.metric import Metric
 from simulator.component import Component
+from simulator.sources import Sources
 
 Limit = Literal[
     "tolerance", "stabilisation", "rate", "max", "min", "missing metrics", "cooldown", "delay", "bounds", "paused"
@@ -85,6 +86,10 @@ class Autoscaler(Component):
     """Whether it looks at replicas one by one."""
     knocked: ClassVar[bool] = False
     """Whether it decides at once when a request finds no replica ready, beside its period."""
+
+    def resolve(self, sources: Sources) -> Autoscaler:
+        """The autoscaler by value, with no name of a file left in it. Raises InputError."""
+        return self
 
     def period(self) -> int | None:
         """Nanoseconds between two decisions; None when there is nothing to decide."""

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from simulator.autoscaling.base import Autoscaler, Decision, Observation
 from simulator.autoscaling.metric import Metric, Signal
-from simulator.quantities import SECOND, Duration, PositiveDuration, format_duration
+from simulator.quantities import SECOND, Duration, PositiveDuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ class TargetTracking(Autoscaler):
     def reads(self) -> dict[str, Metric]:
         """One value a period."""
         signal: Signal = "utilisation" if self.metric == "utilisation" else "arrival_rate"
-        fields = {"signal": signal, "over": "mean", "scrape": format_duration(self.interval)}
-        return {self.metric: Metric.model_validate(fields)}
+        return {self.metric: Metric.model_construct(signal=signal, over="mean", scrape=self.interval)}
 
     def initial(self) -> State:
         """No alarm, no cooldown."""

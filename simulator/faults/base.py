@@ -18,9 +18,9 @@ from simulator.component import Component
 
 if TYPE_CHECKING:
     from simulator.parts import CasePool
+    from simulator.run.lives import ReplicaRecord
     from simulator.run.machines import Machine
     from simulator.run.pool import PoolRun
-    from simulator.run.recording import ReplicaRecord
     from simulator.run.replica import Replica
 
 Process = Generator[simpy.Event, Any, Any]

@@ -12,7 +12,7 @@ from simulator.quantities import Duration
 
 if TYPE_CHECKING:
     from simulator.run.fleet import Fleet
-    from simulator.run.recording import ReplicaRecord
+    from simulator.run.lives import ReplicaRecord
     from simulator.run.replica import Replica
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from simulator.run.recording import MachineRecord, ReplicaRecord
+from simulator.run.lives import MachineRecord, ReplicaRecord
 
 HOUR = 3600 * 10**9
 

@@ -18,7 +18,7 @@ from simulator.run.closing import attempts, over
 from simulator.run.columns import by_request, chosen, joined
 from simulator.run.engine import Run
 from simulator.run.extents import Extent, Extents
-from simulator.run.recording import RUNNING, SIZE, Lives, Replication
+from simulator.run.recording import RUNNING, SIZE, Replication
 from simulator.run.stamps import Stamps
 from simulator.streams import Integers
 
@@ -77,7 +77,7 @@ class Ledger:
         if self.carried is not None:
             self.tally.note(self.carried.run_of(np.arange(len(self.carried.number))))
         self.tape.clear()
-        self.tally.lives = tuple(Lives.of(pool.log) for pool in self.pools)
+        self.tally.lives = tuple(pool.log.lives() for pool in self.pools)
         return self.tally
 
     def _grow(self, rows: int) -> int:

@@ -4,8 +4,8 @@ A reaction is measured from when a pool is overloaded (`simulator.figures.stabil
 measured time) until the first replica is ready of the first scale-up that helps: one whose replicas become ready after
 the overload began. It is split at what the run wrote down:
 
-- *metric and sync*: until a decision was the first to ask for more. In it are the scrape, window and delay of the metric
-  and the wait for the next decision; nothing where more was asked for before the overload began.
+- *metric and sync*: until a decision was the first to ask for more. In it are the scrape, window and delay of the
+  metric and the wait for the next decision; nothing where more was asked for before the overload began.
 - *held back*: while decisions kept asking for more and were not followed: stabilisation, delays, rates, alarm counts.
 - *no machine*: from the decision until a replica was launched; more than nothing only at a quota or an outage.
 - *machine*: until the machine had started.
@@ -14,11 +14,13 @@ the overload began. It is split at what the run wrote down:
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from simulator.case import Case
 from simulator.figures.stability import window_load
 from simulator.figures.tally import Tally
 from simulator.quantities import SECOND
-from simulator.run.recording import Lives, ReplicaRecord
+from simulator.run.lives import Lives, ReplicaRecord
 
 REACTION = ("metric and sync", "held back", "no machine", "machine", "load")
 
@@ -38,7 +40,7 @@ def helping(lives: Lives) -> list[tuple[int, ReplicaRecord]]:
     """The scale-ups that gave a ready replica: the position of the decision, and the first of its replicas."""
     ups = [place for place, one in enumerate(lives.scaling) if one.desired > one.before]
     found = []
-    for place, following in zip(ups, [*ups[1:], None], strict=True):
+    for place, following in zip_longest(ups, ups[1:]):
         since = lives.scaling[place].time
         until = lives.scaling[following].time if following is not None else None
         own = [
@@ -65,8 +67,7 @@ def _reaction(
         up = max(first.launched, ready - load_time)
         marks = [start, asked, max(start, decided), max(start, first.launched), max(start, up), ready]
         return {
-            stage: (after - before) / SECOND
-            for stage, before, after in zip(REACTION, marks, marks[1:], strict=False)
+            stage: (after - before) / SECOND for stage, before, after in zip(REACTION, marks, marks[1:], strict=False)
         }
     return None
 

@@ -27,7 +27,7 @@ from simulator.figures.stability import window_load
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
 from simulator.quantities import SECOND
-from simulator.run.recording import Lives, ScalingRecord
+from simulator.run.lives import Lives, ScalingRecord
 
 FLAP_WINDOW = 600 * SECOND
 DAY = 24 * HOUR
@@ -140,7 +140,9 @@ def turns(records: Iterable[ScalingRecord], since: int, until: int) -> list[tupl
 
 def flaps(changes: Sequence[tuple[int, int]], window: int = FLAP_WINDOW) -> int:
     """Changes that undo the direction of the one before within so many nanoseconds."""
-    return sum((first > 0) != (second > 0) and after - at <= window for (at, first), (after, second) in pairwise(changes))
+    return sum(
+        (first > 0) != (second > 0) and after - at <= window for (at, first), (after, second) in pairwise(changes)
+    )
 
 
 def _changed(record: ScalingRecord) -> bool:

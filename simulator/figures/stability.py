@@ -17,7 +17,7 @@ from simulator.figures.grid import SLICES
 from simulator.figures.statistics import p_value
 from simulator.figures.tally import Tally
 from simulator.quantities import SECOND
-from simulator.run.recording import ReplicaRecord
+from simulator.run.lives import ReplicaRecord
 from simulator.streams import Floats, Integers
 
 Stability = Literal["stable", "near saturation", "overloaded"]

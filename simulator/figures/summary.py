@@ -12,7 +12,7 @@ from simulator.figures.cost import machine_time, serving_time
 from simulator.figures.grid import BINS
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
-from simulator.run.recording import Lives
+from simulator.run.lives import Lives
 from simulator.service import weakness
 
 

@@ -16,7 +16,8 @@ from simulator.figures.grid import Grid
 from simulator.figures.samples import Binned, Cell, Sample, count, exact
 from simulator.figures.usage import PoolTally, StageTally
 from simulator.quantities import format_duration
-from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Lives, Replication
+from simulator.run.lives import Lives
+from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Replication
 from simulator.streams import Floats, Integers
 
 MOST_WINDOWS = 1000

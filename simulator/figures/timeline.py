@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+
 from simulator.case import Case
 from simulator.figures.samples import Sample
 from simulator.figures.tally import Tally
@@ -71,6 +73,6 @@ def scaling_timeline(run: Tally, case: Case, number: int) -> list[Row]:
 def held_timeline(run: Tally, case: Case, number: int) -> list[Row]:
     """Requests that a pool holds, waiting or in service, at the end of each slice: rows of time (s), held."""
     stages = [run.stages[stage] for stage in case.stages_of(number)]
-    inside = sum((one.came - one.left).cumsum() for one in stages)
+    inside = np.sum([(one.came - one.left).cumsum() for one in stages], axis=0)
     ends = run.grid.edges[1:] / SECOND
     return [{"time": time, "held": held} for time, held in zip(ends.tolist(), inside.tolist(), strict=True)]

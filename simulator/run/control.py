@@ -8,8 +8,8 @@ from typing import Any
 import simpy
 
 from simulator.autoscaling import Observation, Pod, Sample
+from simulator.run.lives import ScalingRecord
 from simulator.run.pool import LONG_AGO, PoolRun
-from simulator.run.recording import ScalingRecord
 from simulator.run.replica import Replica
 from simulator.run.sensors import Meter, Sensor
 
@@ -21,7 +21,15 @@ def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, A
         outstanding = list(pool.view.outstanding)
         waiting = [pool.view.waiting(slot) for slot in range(len(outstanding))]
         arrival = pool.clock.timeout(delay, (outstanding, waiting))
-        arrival.callbacks.append(lambda event: pool.learn(*event.value))
+        arrival.callbacks.append(lambda event: _learn(pool, *event.value))
+
+
+def _learn(pool: PoolRun, outstanding: list[int], waiting: list[int]) -> None:
+    """The balancer comes to know loads that were read by slot; slots that came since are not among them."""
+    pool.seen.outstanding[: len(outstanding)] = outstanding
+    known = dict(enumerate(waiting))
+    pool.seen.waiting = lambda slot: known.get(slot, 0)
+    pool.picker.regrouped()
 
 
 class Control:
@@ -34,7 +42,7 @@ class Control:
         self.sensors = {name: Sensor(meter, metric) for name, metric in self.policy.reads().items()}
 
     def begin(self, period: int) -> None:
-        """Starts the sensors, then the autoscaler: at the same moment it sees what they have just read."""
+        """Starts the sensors and the autoscaler, which sees what they read at the same moment."""
         clock = self.pool.clock
         for sensor in self.sensors.values():
             clock.process(sensor.process())
@@ -49,6 +57,7 @@ class Control:
     def _process(self, period: int) -> Generator[simpy.Event, Any, Any]:
         while True:
             yield self.pool.clock.timeout(period)
+            yield self.pool.clock.timeout(0)  # after what sensors read at this moment, whenever they were set
             self._decide(int(self.pool.clock.now))
 
     def _knock(self, now: int) -> None:

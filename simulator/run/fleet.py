@@ -9,8 +9,8 @@ import simpy
 
 from simulator.faults import Process, Site
 from simulator.run.line import Line
+from simulator.run.lives import MachineRecord, ReplicaRecord
 from simulator.run.machines import Machine, Machines
-from simulator.run.recording import MachineRecord, ReplicaRecord
 from simulator.run.replica import Replica
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from simulator.model import spread_out
-from simulator.run.recording import MachineRecord
+from simulator.run.lives import MachineRecord
 
 if TYPE_CHECKING:
     from simulator.parts import CasePool

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulator.dispatch import Picker, View
 from simulator.limits import Admission
+from simulator.quantities import SECOND
 from simulator.run.clients import Clients
 from simulator.run.clock import Clock
 from simulator.run.fleet import Fleet
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 LONG_AGO = -(10**18)
+_LONG = 3600 * SECOND  # longer than what autoscalers remember
 
 
 class PoolRun:
@@ -266,13 +268,6 @@ class PoolRun:
         if self.changed is not None:
             self.changed(slot)
 
-    def learn(self, outstanding: list[int], waiting: list[int]) -> None:
-        """The balancer comes to know loads that were read by slot; slots that came since are not among them."""
-        self.seen.outstanding[: len(outstanding)] = outstanding
-        known = dict(enumerate(waiting))
-        self.seen.waiting = lambda slot: known.get(slot, 0)
-        self.picker.regrouped()
-
     def _waiting_at(self, slot: int) -> int:
         return self.replicas[slot].line.present()
 
@@ -298,6 +293,8 @@ class PoolRun:
         return self.waiting() + sum(replica.serving() for replica in self.replicas)
 
     def stranded(self) -> int:
-        """Requests that will wait for ever unless more come: the batching policy wants a full batch."""
+        """Requests that will wait for ever unless more come: for a full batch, or for a replica that nobody wants."""
+        if not self.fleet.staying + self.fleet.desired and self.clock.now > self.tape.case.duration + _LONG:
+            return self.present()
         lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
         return sum(line.present() for line in lines if line.stranded)

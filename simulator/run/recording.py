@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simulator.autoscaling import Limit
 from simulator.quantities import NEVER
+from simulator.run.lives import Lives, MachineRecord, ReplicaRecord, ScalingRecord
 from simulator.streams import Integers
 
 BATCH_COLUMNS = 7
@@ -36,58 +36,6 @@ WAY = slice(CAUSES.index("cold start"))
 """Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
 """Those that a visit to a stage can have."""
-
-
-@dataclass
-class ReplicaRecord:
-    """The life of one replica, in nanoseconds; None while it has not come to that."""
-
-    slot: int
-    launched: int
-    machine: int
-    """The number of its machine in the pool."""
-    ready: int | None = None
-    drained: int | None = None
-    """When it stopped taking requests."""
-    stopped: int | None = None
-
-    @property
-    def left(self) -> int | None:
-        """When it took requests no more."""
-        return self.stopped if self.drained is None else self.drained
-
-
-@dataclass
-class MachineRecord:
-    """The life of one machine, in nanoseconds; not stopped while it has not come to that."""
-
-    number: int
-    """Its place among all machines that the pool has had."""
-    zone: int
-    """Position among the pool's zones."""
-    launched: int
-    stopped: int | None = None
-
-
-class ScalingRecord(NamedTuple):
-    """One decision of an autoscaler; the next ones that were the same are left out."""
-
-    time: int
-    desired: int
-    """What it wants from now on."""
-    ready: int
-    """Replicas that took requests."""
-    reason: str
-    before: int = 0
-    """What was wanted until now."""
-    current: int = 0
-    """Replicas that were starting or ready."""
-    proposal: int | None = None
-    """What the metrics asked for before anything limited it."""
-    limits: tuple[Limit, ...] = ()
-    """What did."""
-    seen: tuple[tuple[str, float], ...] = ()
-    """The latest known values of the metrics of the whole pool, by name."""
 
 
 class Entries(NamedTuple):
@@ -135,6 +83,10 @@ class Log:
     _early: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """The numbers of the batches that stayed when others were taken out; `_next` is that of the batch after them."""
     _next: int = 0
+
+    def lives(self) -> Lives:
+        """The replicas, the machines and the decisions."""
+        return Lives(tuple(self.replicas), tuple(self.machines), tuple(self.scaling))
 
     def ended(self) -> int:
         """Visits that have been taken into batches, rejected or dropped so far."""
@@ -204,30 +156,6 @@ class Log:
 
 def _together(name: str, blocks: list[Integers]) -> Integers:
     return np.concatenate(blocks) if blocks else np.empty((0, 2) if name in _PAIRS else 0, np.int64)
-
-
-@dataclass(frozen=True)
-class Lives:
-    """The replicas and machines that a pool had during a replication, and what its autoscaler decided."""
-
-    replicas: tuple[ReplicaRecord, ...]
-    machines: tuple[MachineRecord, ...]
-    scaling: tuple[ScalingRecord, ...]
-
-    @classmethod
-    def of(cls, log: Log) -> Lives:
-        """Those that a log tells."""
-        return cls(tuple(log.replicas), tuple(log.machines), tuple(log.scaling))
-
-    def changes(self) -> dict[int, int]:
-        """By time: how many more replicas take requests from then on, or fewer."""
-        found: dict[int, int] = {}
-        for one in self.replicas:
-            if one.ready is not None:
-                found[one.ready] = found.get(one.ready, 0) + 1
-                if one.left is not None:
-                    found[one.left] = found.get(one.left, 0) - 1
-        return found
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from simulator.run.weighing import Weigher
 from simulator.speed import Constant, Pace
 
 if TYPE_CHECKING:
+    from simulator.run.lives import ReplicaRecord
     from simulator.run.machines import Machine
     from simulator.run.pool import PoolRun
-    from simulator.run.recording import ReplicaRecord
 
 
 def line_of(pool: PoolRun, slot: int) -> Line:

@@ -54,6 +54,9 @@ class Meter:
         self._last: Reading | None = None
         self._first = 0
         """Number of the first batch that must be read again: those before had ended."""
+        self._whole = 0
+        self._devices: Integers = np.empty(0, dtype=np.int64)
+        """By slot: as far as what instances share has been read."""
         self._busy: dict[Life, int] = {}
         self._finished: dict[Life, int] = {}
         pool.log.since = 0
@@ -65,11 +68,14 @@ class Meter:
         return self._last
 
     def _read(self, now: int) -> Reading:
-        pool, since = self.pool, self._last.time if self._last else 0
+        pool = self.pool
         queue = pool.waiting()
         ready = [pool.replicas[slot] for slot in pool.view.ready]
         lives = [(one.slot, one.life) for one in ready]
-        busy, finished = self._served(since, now)
+        whole, busy, finished = self._served(now)
+        if pool.case.sharing.common:
+            busy, whole = self._worked(now)
+        self._whole += whole
         self._busy = {life: self._busy.get(life, 0) + int(busy[life[0]]) for life in lives}
         self._finished = {life: self._finished.get(life, 0) + int(finished[life[0]]) for life in lives}
         shared = pool.shared is not None
@@ -87,30 +93,39 @@ class Meter:
             now,
             pool.log.ended() + queue,
             pool.fleet.ready_time(now) * self.devices,
-            self._worked(now) if pool.case.sharing.common else (self._last.busy if self._last else 0) + int(busy.sum()),
+            self._whole,
             queue,
             queue + sum(replica.serving() for replica in pool.replicas),
             told,
         )
 
-    def _worked(self, now: int) -> int:
+    def _worked(self, now: int) -> tuple[Integers, int]:
+        """Since the last reading: nanoseconds in which shared devices had something to do, by slot and in all."""
         devices = [replica.device for replica in self.pool.replicas]
-        return sum(device.worked(now) for device in devices if device is not None)
+        worked = np.array([0 if device is None else device.worked(now) for device in devices], dtype=np.int64)
+        before = np.concatenate([self._devices, np.zeros(len(worked) - len(self._devices), dtype=np.int64)])
+        self._devices = worked
+        return worked - before, int((worked - before).sum())
 
-    def _served(self, since: int, now: int) -> tuple[Integers, Integers]:
-        """By slot: nanoseconds of service since the last reading, and visits that have ended since."""
-        pool = self.pool
+    def _served(self, now: int) -> tuple[int, Integers, Integers]:
+        """Since the last reading: nanoseconds of service of all, of the replicas that are ready by slot; visits that
+        these have served.
+        """
+        pool, since = self.pool, self._last.time if self._last else 0
         rows = pool.log.batch_rows(self._first)
         running = rows[:, END] > now
         self._first = self._first + int(running.argmax()) if running.any() else pool.log.batch_count()
         pool.log.since = now
-        busy, finished = np.zeros((2, len(pool.replicas)), dtype=np.int64)
+        busy, finished, ready = np.zeros((3, len(pool.replicas)), dtype=np.int64)
+        for slot in pool.view.ready:
+            ready[slot] = pool.replicas[slot].record.ready or 0
         # A batch may start a little after it was taken.
         spent = np.maximum(np.minimum(rows[:, END], now) - np.maximum(rows[:, START], since), 0)
-        np.add.at(busy, rows[:, SLOT], spent)
-        ended = (rows[:, END] > since) & ~running
+        own = rows[:, START] >= ready[rows[:, SLOT]]  # who had the slot before does not count
+        np.add.at(busy, rows[own, SLOT], spent[own])
+        ended = own & (rows[:, END] > since) & ~running
         np.add.at(finished, rows[ended, SLOT], rows[ended, SIZE])
-        return busy, finished
+        return int(spent.sum()), busy, finished
 
 
 class Known(NamedTuple):

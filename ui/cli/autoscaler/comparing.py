@@ -32,7 +32,10 @@ def compare(
     file: Annotated[
         list[str] | None,
         typer.Option(
-            "-f", "--file", metavar="FILE", help="The manifest of the new autoscaler; twice: of the old, then of the new."
+            "-f",
+            "--file",
+            metavar="FILE",
+            help="The manifest of the new autoscaler; twice: of the old, then of the new.",
         ),
     ] = None,
     pool: asking.Pool = None,
@@ -76,6 +79,10 @@ def compare(
     found = changes(old, new, FLAP_WINDOW)
     sentence = comparison_sentence(old, new, found)
     print_answer(
-        form, comparison_sheets(old, new, found), [sentence], comparison_records(found), comparison_data(old, new, found)
+        form,
+        comparison_sheets(old, new, found),
+        [sentence],
+        comparison_records(found),
+        comparison_data(old, new, found),
     )
     return 0 if new.met else TARGET_MISSED

@@ -17,9 +17,7 @@ from ui.cli.output import Format, print_answer
 
 def explain(
     source: options.Source,
-    at: Annotated[
-        str, typer.Option("--at", metavar="TIME", help="Since the beginning of the run: 125s, or 0:02:05.")
-    ],
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="Since the beginning of the run: 125s, or 0:02:05.")],
     file: asking.Manifests = None,
     pool: asking.Pool = None,
     name: asking.Name = None,

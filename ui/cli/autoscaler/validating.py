@@ -80,7 +80,9 @@ def validate(
     elif form is Form.JSON:
         sys.stdout.write(to_json(told))
     elif form is Form.JUNIT:
-        sys.stdout.write(junit(f"headroom autoscaler: {subject.name}", f"{subject.pool}.{found.kind}", wanted, sentence))
+        sys.stdout.write(
+            junit(f"headroom autoscaler: {subject.name}", f"{subject.pool}.{found.kind}", wanted, sentence)
+        )
     elif form is Form.MD:
         sys.stdout.write("\n\n".join([sentence, *(sheet.markdown() for sheet in tables)]) + "\n")
     if form is Form.HTML or out is not None:

@@ -1,0 +1,87 @@
+"""Manifests as they lie about: YAML or JSON, several documents, lists as kubectl prints them, folders, stdin."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenarios.yamlfile import MOST_BYTES, parse_documents, read_text
+from simulator.errors import InputError
+
+ENDINGS = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One object of a manifest."""
+
+    kind: str
+    """Of Kubernetes; files that have none are known by what is in them (`identified`)."""
+    name: str
+    namespace: str
+    file: str
+    data: dict[str, Any]
+
+    @property
+    def source(self) -> str:
+        """What users call it, such as `HorizontalPodAutoscaler default/llm`."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def read(sources: Sequence[str | Path]) -> tuple[Document, ...]:
+    """The objects of files, of the files in folders, and of stdin (`-`). Raises InputError."""
+    found = [document for source in sources for document in _of(source)]
+    if not found:
+        named = ", ".join(map(str, sources))
+        raise InputError("no manifest is in it", file=named, fix="give YAML or JSON with a kind, such as hpa.yaml")
+    return tuple(found)
+
+
+def _of(source: str | Path) -> Iterator[Document]:
+    if str(source) == "-":
+        text = sys.stdin.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise InputError(f"larger than {MOST_BYTES >> 20} MiB", file="-", fix="give the autoscalers alone")
+        yield from _objects(text, "-")
+        return
+    path = Path(source)
+    if path.is_dir():
+        for each in sorted(one for one in path.rglob("*") if one.suffix in ENDINGS and one.is_file()):
+            yield from _objects(read_text(each), str(each))
+        return
+    if not path.exists():
+        raise InputError("no such file", file=path, fix="give a file, a folder, or - for stdin")
+    yield from _objects(read_text(path), str(path))
+
+
+def _objects(text: str, file: str) -> Iterator[Document]:
+    for number, data in enumerate(parse_documents(text, file=file)):
+        if data is not None:
+            yield from _unfold(data, file, f"document {number + 1}")
+
+
+def _unfold(data: Any, file: str, where: str) -> Iterator[Document]:
+    """An object, or those of a list of objects."""
+    if not isinstance(data, dict):
+        raise InputError("is not an object with a kind", file=file, path=where, fix="give whole manifests")
+    kind = data.get("kind", _identified(data))
+    if not isinstance(kind, str) or not kind:
+        raise InputError("has no kind", file=file, path=where, fix="give whole manifests, with apiVersion and kind")
+    if kind.endswith("List") and isinstance(data.get("items"), list):
+        for number, item in enumerate(data["items"]):
+            yield from _unfold(item, file, f"{where}, item {number + 1}")
+        return
+    about = data.get("metadata")
+    about = about if isinstance(about, dict) else {}
+    name, namespace = about.get("name", data.get("PolicyName")), about.get("namespace")
+    yield Document(kind, str(name or "unnamed"), str(namespace or "default"), file, data)
+
+
+def _identified(data: dict[str, Any]) -> str | None:
+    """The kind of files that tell none: Ray Serve's config, and policies as the AWS command line takes them."""
+    if isinstance(data.get("applications"), list):
+        return "ServeConfig"
+    return "ScalingPolicy" if "PolicyType" in data else None

@@ -1,0 +1,308 @@
+"""Manifests as they are deployed: read, bound to signals, looked over, and refused in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenarios.load import load
+from scenarios.manifests import CONVERTERS, Document, bind, lint, read
+from scenarios.manifests.binding import ALIASES, SIGNALS, parse_binding, read_query
+from scenarios.yamlfile import format_yaml, parse_documents
+from simulator.autoscaling import Hpa, Metric
+from simulator.errors import InputError
+from simulator.quantities import SECOND
+
+HERE = Path(__file__).parent / "manifests"
+FILES = sorted(path for path in HERE.iterdir() if path.suffix != ".md")
+WRONG = InputError("here", file="f.yaml")
+
+
+def manifest(**spec: Any) -> dict[str, Any]:
+    """An HPA that scales on requests in service, with some fields of its own."""
+    metric = {"metric": {"name": "vllm:num_requests_running"}, "target": {"type": "AverageValue", "averageValue": "8"}}
+    base = {"scaleTargetRef": {"kind": "Deployment", "name": "llm"}, "minReplicas": 1, "maxReplicas": 10}
+    base |= {"metrics": [{"type": "Pods", "pods": metric}]}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "llm"},
+        "spec": base | spec,
+    }
+
+
+def document(data: dict[str, Any]) -> Document:
+    name = data.get("metadata", {}).get("name", "unnamed")
+    return Document(data["kind"], name, "default", "hpa.yaml", data)
+
+
+def hpa(data: dict[str, Any], **bindings: str) -> Hpa:
+    found = bind([document(data)], bindings).autoscaler
+    assert isinstance(found, Hpa)
+    return found
+
+
+def refusal(data: dict[str, Any], **bindings: str) -> str:
+    with pytest.raises(InputError) as caught:
+        bind([document(data)], bindings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_style_is_read_bound_and_looked_over(path: Path) -> None:
+    documents = read([path])
+    found = bind(documents)
+    assert found.file == str(path)
+    assert found.autoscaler.reads()
+    assert lint(documents) is not None
+
+
+def test_the_spec_becomes_the_autoscaler_field_by_field() -> None:
+    found = bind(read([HERE / "dcgm-hpa.yaml"]))
+    made = found.autoscaler
+    assert isinstance(made, Hpa)
+    assert found.source == "HorizontalPodAutoscaler search/embedder"
+    assert (made.min_replicas, made.max_replicas) == (2, 12)
+    (metric,) = made.metrics
+    assert (metric.source, metric.name, metric.average_value) == ("pods", "DCGM_FI_DEV_GPU_UTIL", 70_000)
+    assert (metric.reads.signal, metric.reads.scale) == ("utilisation", 100)
+    assert made.behavior is not None
+    assert made.behavior.scale_up is not None
+    assert made.behavior.scale_down is not None
+    assert made.behavior.scale_up.window == 30 * SECOND
+    assert made.behavior.scale_down.select == "Min"
+    (policy,) = made.behavior.scale_down.policies or ()
+    assert (policy.type, policy.value, policy.period) == ("Percent", 10, 60 * SECOND)
+
+
+def test_what_kubectl_prints_is_unfolded_and_the_deployment_tells_the_request() -> None:
+    """1500m and 500m are requested; a busy replica is taken to use these two cores."""
+    found = bind(read([HERE / "kubectl-list.yaml"]))
+    assert isinstance(found.autoscaler, Hpa)
+    (metric,) = found.autoscaler.metrics
+    assert (metric.utilization, metric.request, metric.reads.scale) == (60, 2000, 2.0)
+    assert not any("has no effect" in remark for remark in found.remarks)
+
+
+def test_quantities_are_read_as_kubernetes_reads_them() -> None:
+    found = bind(read([HERE / "object-value.json"])).autoscaler
+    assert isinstance(found, Hpa)
+    assert found.metrics[0].value == 2_000_000
+    assert found.metrics[0].reads.signal == "arrival_rate"
+
+
+def test_version_1_has_a_target_for_cpu() -> None:
+    found = bind(read([HERE / "v1.yaml"]))
+    assert isinstance(found.autoscaler, Hpa)
+    assert (found.autoscaler.metrics[0].utilization, found.autoscaler.min_replicas) == (75, 1)
+    assert "the pods' request of cpu is not in these manifests: 1 is assumed" in found.remarks
+
+
+def test_a_folder_and_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len({one.file for one in read([HERE])}) == len(FILES)
+    monkeypatch.setattr("sys.stdin", io.StringIO((HERE / "helm-output.yaml").read_text()))
+    assert [one.kind for one in read(["-"])] == ["Service", "HorizontalPodAutoscaler"]
+
+
+def test_fields_without_effect_are_told() -> None:
+    found = bind([document(manifest(behaviour={}, paused=True))])
+    assert "spec.behaviour has no effect here; did you mean behavior?" in found.remarks
+    assert "spec.paused has no effect here" in found.remarks
+
+
+def test_a_binding_says_what_a_metric_is() -> None:
+    data = manifest()
+    data["spec"]["metrics"][0]["pods"]["metric"]["name"] = "my_own"
+    assert refusal(data) == (
+        "hpa.yaml: HorizontalPodAutoscaler default/llm: spec.metrics[0]: metric my_own: 'my_own' is not a metric known "
+        "by name; bind it with --bind my_own=SIGNAL, such as --bind my_own=queue or "
+        "'my_own=utilisation*100 over 1m mean'"
+    )
+    reads = hpa(data, my_own="concurrency*2 over 1m every 5s delay 10s mean").metrics[0].reads
+    wanted = {"signal": "concurrency", "scale": 2, "over": "mean", "window": "1m", "scrape": "5s", "delay": "10s"}
+    assert reads == Metric.model_validate(wanted)
+
+
+def test_what_is_known_of_the_pool_is_asked_of_replicas_where_each_has_a_value() -> None:
+    assert hpa(manifest(), **{"vllm:num_requests_running": "queue"}).metrics[0].reads.signal == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "--bind m: names no signal"),
+        ("que", "'que' is not a signal; did you mean 'queue'?"),
+        ("queue*x", "'x' is not a number"),
+        ("queue*0", "scale: 0.0: input should be greater than 0"),
+        ("queue over", "window: '' is not a duration"),
+        ("queue men", "'men' is not understood; did you mean 'mean'?"),
+        ("queue every 0s", "scrape"),
+    ],
+)
+def test_bindings_that_say_nothing(text: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_binding("m", text)
+    assert said in str(caught.value)
+
+
+def test_a_binding_of_no_metric_is_refused() -> None:
+    assert "--bind other: 'other' is not a metric of HorizontalPodAutoscaler default/llm" in refusal(
+        manifest(), other="queue"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "signal", "over", "scale", "window"),
+    [
+        ("sum(vllm:num_requests_waiting)", "waiting", "sum", 1, 0),
+        ('sum(vllm:num_requests_waiting{model_name="m"}) or vector(0)', "waiting", "sum", 1, 0),
+        ("avg(DCGM_FI_DEV_GPU_UTIL)", "utilisation", "mean", 100, 0),
+        ("sum by (model) (vllm:num_requests_running)", "running", "sum", 1, 0),
+        ("sum(rate(http_requests_total{code=~'2..'}[2m]))", "arrival_rate", "sum", 1, 120 * SECOND),
+        ("sum(rate(http_requests_total[1m])) * 60", "arrival_rate", "sum", 60, 60 * SECOND),
+        ("max(nv_gpu_utilization)", "utilisation", "max", 1, 0),
+    ],
+)
+def test_queries_that_are_understood(query: str, signal: str, over: str, scale: float, window: int) -> None:
+    found = read_query("q", query, {}, WRONG).metric
+    assert (found.signal, found.over, found.scale, found.window) == (signal, over, scale, window)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "histogram_quantile(0.95, sum(rate(vllm:time_to_first_token_seconds_bucket[5m])) by (le))",
+        "avg(vllm:kv_cache_usage_perc)",
+        "sum(a) / sum(b)",
+        "increase(http_requests_total[5m])",
+        "sum(http_requests_total) * 0",
+        "",
+    ],
+)
+def test_other_queries_are_refused_and_may_be_bound(query: str) -> None:
+    with pytest.raises(InputError, match=r"f.yaml: here: .*bind it with --bind q=SIGNAL"):
+        read_query("q", query, {}, WRONG)
+    assert read_query("q", query, {"q": "queue"}, WRONG).metric.signal == "queue"
+
+
+def test_aliases_are_signals() -> None:
+    assert {signal for signal, _ in ALIASES.values()} <= set(SIGNALS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"maxReplicas": None}, "spec.maxReplicas: is required"),
+        ({"maxReplicas": "many"}, "spec.maxReplicas: 'many' is not a whole number"),
+        ({"metrics": {}}, "spec.metrics: {} is not a list"),
+        ({"metrics": [{"type": "Pod"}]}, "spec.metrics[0].type: 'Pod' is not a type of metric; did you mean 'Pods'?"),
+        ({"metrics": [{"type": "Pods"}]}, "spec.metrics[0].pods: is required with type Pods"),
+        ({"metrics": ["cpu"]}, "spec.metrics[0]: 'cpu' is not a mapping"),
+        ({"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 9999}]}}}, "30m"),
+        ({"maxReplicas": 0}, "max_replicas"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(change: dict[str, Any], said: str) -> None:
+    found = refusal(manifest(**change))
+    assert found.startswith("hpa.yaml: HorizontalPodAutoscaler default/llm")
+    assert said in found
+    assert "\n" not in found
+
+
+def test_what_holds_no_autoscaler_or_several(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"holds no autoscaler, but Service; read are {next(iter(CONVERTERS))}"):
+        bind([document({"kind": "Service", "metadata": {"name": "s"}})])
+    two = [document(manifest()), document(manifest() | {"metadata": {"name": "other"}})]
+    with pytest.raises(InputError, match="holds several autoscalers"):
+        bind(two)
+    assert bind(two, name="other").source.endswith("/other")
+    with pytest.raises(InputError, match="'othr' is not an autoscaler in it; did you mean 'other'"):
+        bind(two, name="othr")
+    with pytest.raises(InputError, match="no such file"):
+        read([tmp_path / "none.yaml"])
+    with pytest.raises(InputError, match="no manifest is in it"):
+        read([tmp_path])
+
+
+def test_a_scenario_names_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "hpa.yaml").write_text(format_yaml(manifest(minReplicas=1)))
+    chosen = "pools.gpus.autoscaler={kind: manifest, file: %s}" % (tmp_path / "hpa.yaml")
+    loaded = load("evening-rush", [chosen])
+    case = loaded.case()
+    assert isinstance(case.pools[0].autoscaler, Hpa)
+    assert any("is taken for the signal running" in remark for remark in loaded.files.remarks)
+    (tmp_path / "hpa.yaml").write_text(format_yaml(manifest(minReplicas=2)))
+    with pytest.raises(
+        InputError, match=r"pools.gpus.replicas: 1 is outside the autoscaler's bounds; begin with 2 to 10"
+    ):
+        load("evening-rush", [chosen]).case()
+    (tmp_path / "hpa.yaml").write_text("kind: [")
+    with pytest.raises(InputError, match=r"pools.gpus.autoscaler: .*hpa.yaml"):
+        load("evening-rush", [chosen]).case()
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "path"),
+    [
+        ({"maxReplicas": 1}, "warning", "spec.maxReplicas"),
+        ({"minReplicas": 0}, "error", "spec.minReplicas"),
+        ({"behavior": {"scaleUp": {"policies": [{"type": "Percent", "value": 50}]}}}, "warning", "policies"),
+        ({"behavior": {"scaleUp": {"stabilizationWindowSeconds": 120}}}, "warning", "stabilizationWindowSeconds"),
+        ({"behavior": {"scaleDown": {"selectPolicy": "Disabled", "policies": []}}}, "warning", "scaleDown"),
+        ({}, "note", "spec.behavior"),
+    ],
+)
+def test_what_lint_finds(change: dict[str, Any], level: str, path: str) -> None:
+    found = lint([document(manifest(**change))])
+    assert any(one.level == level and one.path.endswith(path) for one in found), found
+
+
+def test_lint_looks_at_metrics_and_at_all_documents_together() -> None:
+    targets = ({"type": "Value", "value": 5}, {"type": "AverageValue", "averageValue": 5})
+    both = [{"type": "External", "external": {"metric": {"name": "average_queue"}, "target": one}} for one in targets]
+    texts = [one.text for one in lint([document(manifest(metrics=both))])]
+    assert sum("while new ones load it asks for fewer" in text for text in texts) == 1
+    assert sum("is an average already" in text for text in texts) == 1
+    two = [document(manifest()), document(manifest() | {"metadata": {"name": "other"}})]
+    assert "error" in {one.level for one in lint(two) if one.path == "spec.scaleTargetRef"}
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "x", "5m", "Pods", "-1"]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "name", "a"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def _paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(found for key, child in children for found in _paths(child, (*path, key)))]
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_no_manifest_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Any part of any of the files becomes something else."""
+    path = data.draw(st.sampled_from(FILES))
+    objects = [one for one in parse_documents(path.read_text()) if one is not None]
+    changed = json.loads(json.dumps(objects, default=str))
+    where = data.draw(st.sampled_from([one for one in _paths(changed) if one]))
+    node: Any = changed
+    for key in where[:-1]:
+        node = node[key]
+    node[where[-1]] = data.draw(JUNK)
+    file = tmp_path_factory.mktemp("fuzz") / "m.json"
+    file.write_text("\n---\n".join(json.dumps(one) for one in changed))
+    with contextlib.suppress(InputError):
+        documents = read([file])
+        lint(documents)
+        bind(documents)

@@ -1,0 +1,169 @@
+"""What an autoscaler comes to know of a pool, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cases import case, pool, replay, takes
+
+from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
+from simulator.batching import Dynamic
+from simulator.dispatch import RoundRobin
+from simulator.quantities import SECOND
+from simulator.run.engine import simulate
+
+MS = 10**6
+
+
+class Watcher(Autoscaler):
+    """Keeps the number of replicas, or follows a plan, and remembers what it saw."""
+
+    wanted: dict[str, Metric]
+    plan: tuple[int, ...] = (2,)
+    saw: list[tuple[int, Observation]]
+
+    def period(self) -> int:
+        return 100 * MS
+
+    def reads(self) -> dict[str, Metric]:
+        return self.wanted
+
+    def initial(self) -> int:
+        return 0
+
+    def decide(self, state: int, observation: Observation, now: int) -> Decision:
+        self.saw.append((now, observation))
+        return Decision(state + 1, self.plan[min(state, len(self.plan) - 1)], "as planned")
+
+    def bounds(self, replicas: int) -> tuple[int, int]:
+        return 0, 9
+
+
+class PodWatcher(Watcher):
+    """One that looks at replicas one by one."""
+
+    sees_pods = True
+
+
+def metric(signal: str, **fields: Any) -> Metric:
+    return Metric.model_validate({"signal": signal, "scrape": "100ms", **fields})
+
+
+def watched(
+    wanted: dict[str, Metric], *arrivals: float, plan: tuple[int, ...] = (2,), **fields: Any
+) -> list[Observation]:
+    """What was seen at each look, of replicas that take 150 ms a request, one at a time."""
+    kind = PodWatcher if fields.pop("pods", False) else Watcher
+    policy = kind(wanted=wanted, plan=plan, saw=[])
+    one = pool(takes("0s", "150ms"), 2, RoundRobin(), autoscaler=policy, **fields)
+    simulate(case(replay(*arrivals), one, seconds=1), 0)
+    return [seen for _, seen in policy.saw]
+
+
+def test_gauges_are_the_state_at_the_reading() -> None:
+    """Three at 10 ms: slots 0, 1, 0. At 100 ms two are served and one waits."""
+    names = ("waiting", "running", "concurrency", "queue", "outstanding", "one")
+    seen = watched({name: metric(name) for name in names}, 0.01, 0.01, 0.01)
+    assert seen[0].signals == {"waiting": 1, "running": 2, "concurrency": 3, "queue": 1, "outstanding": 3, "one": 2}
+    assert seen[1].signals == {"waiting": 0, "running": 1, "concurrency": 1, "queue": 0, "outstanding": 1, "one": 2}
+    assert (seen[0].desired, seen[0].current, seen[0].ready) == (2, 2, 2)
+
+
+def test_replicas_are_summed_averaged_or_the_largest_counts() -> None:
+    wanted = {over: metric("concurrency", over=over, scale=10) for over in ("sum", "mean", "max")}
+    assert watched(wanted, 0.01, 0.01, 0.01)[0].signals == {"sum": 30, "mean": 15, "max": 20}
+
+
+def test_what_is_known_of_the_pool_may_be_shared_out_among_its_ready_replicas() -> None:
+    assert watched({"each": metric("arrival_rate", over="mean")}, 0.01, 0.01, 0.01)[0].signals == {"each": 15}
+
+
+def test_rates_are_over_the_window_and_no_longer_than_the_run() -> None:
+    """Arrivals at 10, 110, 120 and 210 ms; ends at 160, 260, 310 and 410 ms (slots 0, 1, 0, 1)."""
+    wanted = {
+        "last": metric("arrival_rate"),
+        "window": metric("arrival_rate", window="200ms"),
+        "done": metric("request_rate", window="200ms"),
+    }
+    seen = watched(wanted, 0.01, 0.11, 0.12, 0.21)
+    assert [one.signals["last"] for one in seen[:4]] == pytest.approx([10, 20, 10, 0])
+    assert [one.signals["window"] for one in seen[:4]] == pytest.approx([10, 15, 15, 5])
+    assert [one.signals["done"] for one in seen[:5]] == pytest.approx([0, 5, 10, 10, 10])
+
+
+def test_busy_shares_of_replicas_and_of_the_pool() -> None:
+    """Slot 0 is busy from 10 to 160 ms, slot 1 from 60 to 210 ms."""
+    wanted = {over: metric("utilisation", over=over) for over in ("mean", "max", "sum")}
+    seen = watched(wanted, 0.01, 0.06)
+    assert seen[0].signals == pytest.approx({"mean": 0.65, "max": 0.9, "sum": 1.3})
+    assert seen[1].signals == pytest.approx({"mean": 0.8, "max": 1.0, "sum": 1.6})
+    assert seen[2].signals == pytest.approx({"mean": 0.05, "max": 0.1, "sum": 0.1})
+
+
+def test_gauges_with_a_window_are_means_of_its_readings() -> None:
+    """Read each 50 ms: 3 in the pool until 160 ms, then 1 until 310, then none; the last four readings count."""
+    seen = watched({"mean": metric("outstanding", scrape="50ms", window="200ms")}, 0.01, 0.01, 0.01)
+    assert [one.signals["mean"] for one in seen[:3]] == pytest.approx([3, (3 + 3 + 3 + 1) / 4, (3 + 1 + 1 + 1) / 4])
+
+
+def test_a_delayed_metric_is_known_late_and_the_series_tells_each_once() -> None:
+    seen = watched({"slow": metric("outstanding", delay="150ms")}, 0.01, 0.01, 0.01)
+    assert seen[0].signals == {}
+    assert [one.signals.get("slow") for one in seen[:4]] == [None, None, 3, 1]
+    assert [[(sample.time // MS, sample.value) for sample in one.series["slow"]] for one in seen[:4]] == [
+        [],
+        [],
+        [(100, 3)],
+        [(200, 1)],
+    ]
+
+
+def test_pushed_readings_become_known_together() -> None:
+    seen = watched({"pushed": metric("outstanding", push="300ms")}, 0.01, 0.01, 0.01)
+    assert [len(one.series["pushed"]) for one in seen[:6]] == [0, 0, 3, 0, 0, 3]
+    assert seen[2].signals == {"pushed": 1} == seen[4].signals
+
+
+def test_without_a_ready_replica_only_the_pool_is_known() -> None:
+    """None is wanted from 100 ms on; a request at 400 ms waits and is counted in front of the pool."""
+    wanted = {name: metric(name) for name in ("waiting", "queue")}
+    seen = watched(wanted, 0.01, 0.4001, plan=(0,))
+    assert seen[1].signals == {"queue": 0}
+    assert seen[4].signals == {"queue": 1}
+
+
+def test_pods_are_pending_then_loading_then_ready_and_drain() -> None:
+    """A third is wanted at 100 ms: 100 ms for its machine, 150 to load; one is wanted from 400 ms on, others drain."""
+    seen = watched(
+        {"own": metric("concurrency")},
+        *(0.01, 0.02, 0.03, 0.36, 0.36, 0.36),
+        plan=(3, 3, 3, 1),
+        pods=True,
+        cold_start=0.1,
+        load_time=150 * MS,
+    )
+    states = [[(pod.phase, pod.ready, pod.deleted) for pod in one.pods] for one in seen[:5]]
+    there = ("Running", True, False)
+    assert states[0] == [there, there]
+    assert states[1] == [there, there, ("Running", False, False)]
+    assert states[3] == [there, there, there]
+    assert states[4] == [there, ("Running", True, True), ("Running", True, True)]
+    young = seen[3].pods[2]
+    assert (young.started, young.ready_changed) == (200 * MS, 350 * MS)
+    assert seen[0].pods[0].samples["own"] == (100 * MS, 2)
+    assert "own" not in seen[2].pods[2].samples
+    assert (seen[2].desired, seen[2].current, seen[2].ready) == (3, 3, 2)
+
+
+def test_a_replica_without_a_machine_is_pending() -> None:
+    seen = watched({}, 0.01, plan=(4,), pods=True, quota=3, cold_start=1.0)
+    assert [pod.phase for pod in seen[1].pods] == ["Running", "Running", "Pending", "Pending"]
+    assert (seen[1].desired, seen[1].current) == (4, 4)
+
+
+def test_batches_of_a_slots_former_replica_are_not_its_own() -> None:
+    """Slot 1 drains from 100 ms, ends its request at 160 and is used again from 200 ms on: idle from then."""
+    seen = watched({"own": metric("utilisation")}, 0.01, 0.01, plan=(1, 2), pods=True, batching=Dynamic(max_batch=1))
+    assert seen[2].pods[1].samples["own"].value == 0
+    assert seen[2].pods[1].samples["own"].time < SECOND
