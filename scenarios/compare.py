@@ -127,7 +127,7 @@ def compare(
     option with so many refits of its profiles and draws of its load, in which stated rates have a standard deviation
     of `load_uncertainty`, a share of them.
     """
-    chosen = choose(strategies)
+    chosen, loaded = choose(strategies), loaded.settled()
     bench = _Bench(loaded, jobs, progress, known, doubt_of(input_uncertainty, load_uncertainty))
     case = loaded.case()
     label = describe(loaded.scenario)

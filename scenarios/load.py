@@ -41,6 +41,14 @@ class Loaded:
         """Another scenario from the same place."""
         return Loaded(scenario, self.files, self.file)
 
+    def settled(self) -> Loaded:
+        """The same with the autoscalers of manifests in the place of their files. Raises InputError."""
+        pools = {
+            name: pool.model_copy(update={"autoscaler": _autoscaler(pool, self.files, f"pools.{name}")})
+            for name, pool in self.scenario.pools.items()
+        }
+        return self.changed(self.scenario.model_copy(update={"pools": pools}))
+
     def case(self) -> Case:
         """The scenario by value. Raises InputError."""
         try:

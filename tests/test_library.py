@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from scenarios.compare import compare
 from scenarios.decision import sentence, winner
-from scenarios.load import library, load
+from scenarios.load import LIBRARY, library, load
+from simulator.autoscaling import Manifest
+from ui.cli import main as headroom
 
 ANSWERS = {
     "evening-rush": (
@@ -22,10 +26,12 @@ ANSWERS = {
         "The cheapest vertical option that does, 1 x p3.2xlarge, costs 191% more ($3.06/h).",
     ),
 }
+FAILURES = {"slow-gpu-start": ("45m", "2"), "wrong-metric": ("20m", "2"), "percent-only": ("15m", "4")}
+"""Scenarios whose autoscaler fails, beside a manifest that does not; how much of them, and how often, shows it."""
 
 
 def test_every_shipped_scenario_has_its_answer_here() -> None:
-    assert set(library()) == set(ANSWERS)
+    assert set(library()) == {*ANSWERS, *FAILURES}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -35,3 +41,26 @@ def test_it_gives_the_expected_answer(name: str) -> None:
     for words in ANSWERS[name]:
         assert words in answer
     assert winner(found) is not None
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_the_failing_autoscaler_fails_and_the_fixed_one_holds(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    manifests = [str(LIBRARY / "manifests" / f"{file}.yaml") for file in (name, f"{name}-fixed")]
+    until, count = FAILURES[name]
+    words = ["-f", manifests[0], "-f", manifests[1], name, "--until", until, "-n", count, "-q"]
+    with pytest.raises(SystemExit) as ended:
+        headroom(["autoscaler", "compare", *words, "--format", "json"])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["old"]["met"], told["new"]["met"]) == (False, True)
+
+
+def test_the_manifests_of_the_scenarios_are_those_that_fail() -> None:
+    for name in FAILURES:
+        (pool,) = load(name).scenario.pools.values()
+        assert pool.autoscaler == Manifest(file=f"manifests/{name}.yaml")
+
+
+def test_a_scenario_with_a_manifest_is_compared_as_any_other() -> None:
+    found = compare(load("slow-gpu-start", ["run.replications=2", "run.duration=12m"]), ["horizontal"])
+    assert found.current.label == "2-20 x g4dn.xlarge, autoscaled"
