@@ -1,4 +1,4 @@
-"""How an autoscaler did: short of replicas, late, too many, to and fro, held back by what, and what it cost.
+"""How an autoscaler did: short of replicas, late, too many, up and down again, held back by what, and what it cost.
 
 All of it is read off what the runs kept: the decisions and lives of a pool, and requests by slice of time.
 
