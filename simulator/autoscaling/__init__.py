@@ -3,6 +3,7 @@
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
+from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.target_tracking import TargetTracking
@@ -12,6 +13,7 @@ __all__ = [
     "Decision",
     "Fixed",
     "Hpa",
+    "Keda",
     "Limit",
     "Metric",
     "Observation",
