@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from simulator.autoscaling.amount import Amount
+from simulator.autoscaling.amount import Amount, format_amount
 from simulator.autoscaling.hpa import HpaMetric
 from simulator.autoscaling.keda.formula import Formula
 from simulator.autoscaling.metric import Metric
@@ -62,8 +62,8 @@ class Trigger(Record):
         """The metric of the derived HPA."""
         source = "resource" if self.of_resource else "external"
         target = {"AverageValue": "average_value", "Value": "value", "Utilization": "utilization"}[self.target_type]
-        given = self.threshold // 1000 if target == "utilization" else self.threshold / 1000
-        request = None if self.request is None else self.request / 1000
+        given = self.threshold // 1000 if target == "utilization" else format_amount(self.threshold)
+        request = None if self.request is None else format_amount(self.request)
         return HpaMetric.model_validate(
             {"source": source, "name": self.key, target: given, "request": request, "reads": self.reads}
         )
@@ -121,7 +121,7 @@ class Modifiers(Record):
         """The metric of the derived HPA; how its parts are measured is told by the triggers."""
         target = "value" if self.metric_type == "Value" else "average_value"
         return HpaMetric.model_validate(
-            {"source": "external", "name": COMPOSITE, target: self.target / 1000, "reads": {"signal": "queue"}}
+            {"source": "external", "name": COMPOSITE, target: format_amount(self.target), "reads": {"signal": "queue"}}
         )
 
     @model_validator(mode="after")
