@@ -274,6 +274,23 @@ def _hpa_metrics(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
+@st.composite
+def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A queue or the like, perhaps with the memory of each replica beside it."""
+    reads = written(Metric)
+    queue = {"name": "queue", "threshold": draw(QUANTITIES[parser(Thousandths)]), "reads": draw(reads)}
+    queue |= {
+        "metric_type": draw(st.sampled_from([None, "Value"])),
+        "cached": draw(EITHER),
+        "ignore_null": draw(EITHER),
+    }
+    if draw(EITHER):
+        return [queue]
+    own = draw(reads) | {"signal": draw(st.sampled_from(sorted(REPLICA_SIGNALS)))}
+    memory = {"type": "memory", "name": "ram", "threshold": draw(st.integers(1, 200)), "request": "300m", "reads": own}
+    return [queue, memory]
+
+
 def _choice(family: str, kind: str) -> type[Component]:
     return Component.families[family].choices[kind]
 
@@ -325,6 +342,13 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     _choice("autoscaler", "hpa"): {
         "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
         "metrics": _hpa_metrics(),
+    },
+    _choice("autoscaler", "keda"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "idle_replicas": st.sampled_from([None, 1]),
+        "paused_replicas": st.sampled_from([None, 2]),
+        "triggers": _triggers(),
+        "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {

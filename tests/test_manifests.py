@@ -16,7 +16,8 @@ from scenarios.load import load
 from scenarios.manifests import CONVERTERS, Document, bind, lint, read
 from scenarios.manifests.binding import ALIASES, SIGNALS, parse_binding, read_query
 from scenarios.yamlfile import format_yaml, parse_documents
-from simulator.autoscaling import Hpa, Metric
+from simulator.autoscaling import Hpa, Keda, Metric
+from simulator.autoscaling.keda import Fallback
 from simulator.errors import InputError
 from simulator.quantities import SECOND
 
@@ -214,6 +215,51 @@ def test_mistakes_are_told_in_one_line(change: dict[str, Any], said: str) -> Non
     assert found.startswith("hpa.yaml: HorizontalPodAutoscaler default/llm")
     assert said in found
     assert "\n" not in found
+
+
+def test_a_scaled_object_becomes_keda_field_by_field() -> None:
+    found = bind(read([HERE / "keda-full.yaml"]))
+    made = found.autoscaler
+    assert isinstance(made, Keda)
+    assert (made.idle_replicas, made.min_replicas, made.max_replicas, made.paused_scale_in) == (0, 2, 30, True)
+    assert made.fallback == Fallback(failure_threshold=3, replicas=6, behavior="currentReplicasIfHigher")
+    jobs, cpu = made.triggers
+    assert (jobs.name, jobs.threshold, jobs.activation, jobs.cached) == ("jobs", 20_000, 2_000, True)
+    assert (jobs.reads.signal, cpu.target_type, cpu.threshold) == ("queue", "Utilization", 70_000)
+    assert "spec.triggers[0].metadata.awsRegion has no effect here" in found.remarks
+
+
+def test_the_query_of_a_trigger_tells_the_signal() -> None:
+    found = bind(read([HERE / "vllm-keda.yaml"])).autoscaler
+    assert isinstance(found, Keda)
+    assert (found.polling_interval, found.cooldown) == (15 * SECOND, 360 * SECOND)
+    assert (found.triggers[0].reads.signal, found.triggers[0].reads.over) == ("waiting", "sum")
+
+
+def test_other_triggers_are_refused_or_bound() -> None:
+    spec = {"triggers": [{"type": "cron", "metadata": {"start": "0 8 * * *"}}]}
+    data = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "s"}, "spec": spec}
+    assert "trigger cron: triggers of type 'cron' are not known here; bind it with --bind cron=SIGNAL" in refusal(data)
+    spec["triggers"] = [{"type": "metrics-api", "metadata": {"targetValue": "5"}}]
+    bound = bind([document(data)], {"metrics-api": "outstanding"}).autoscaler
+    assert isinstance(bound, Keda)
+    assert bound.triggers[0].reads.signal == "outstanding"
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "path"),
+    [
+        ({"minReplicaCount": 1, "cooldownPeriod": 60}, "warning", "spec.cooldownPeriod"),
+        ({"cooldownPeriod": 60}, "note", "spec.cooldownPeriod"),
+        ({}, "error", "spec.triggers[0]"),
+        ({"minReplicaCount": 100}, "warning", "spec.maxReplicaCount"),
+    ],
+)
+def test_what_lint_finds_in_a_scaled_object(change: dict[str, Any], level: str, path: str) -> None:
+    query = {"query": "sum(vllm:num_requests_waiting)", "threshold": "5"}
+    spec = {"triggers": [{"type": "prometheus", "metadata": query}]} | change
+    found = lint([document({"kind": "ScaledObject", "metadata": {"name": "s"}, "spec": spec})])
+    assert any(one.level == level and one.path == path for one in found), found
 
 
 def test_what_holds_no_autoscaler_or_several(tmp_path: Path) -> None:

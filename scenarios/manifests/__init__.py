@@ -8,9 +8,10 @@ from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
 from scenarios.manifests.horizontal import horizontal
 from scenarios.manifests.lint import Finding, lint
+from scenarios.manifests.scaled import scaled
 from simulator.errors import InputError, suggestion
 
-CONVERTERS: dict[str, Callable[[Asked], Bound]] = {"HorizontalPodAutoscaler": horizontal}
+CONVERTERS: dict[str, Callable[[Asked], Bound]] = {"HorizontalPodAutoscaler": horizontal, "ScaledObject": scaled}
 """By kind: what makes an autoscaler of it."""
 
 __all__ = ["CONVERTERS", "Bound", "Document", "Finding", "bind", "lint", "read"]

@@ -87,11 +87,12 @@ def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) 
             found.pop("request")
     else:
         where = asked.wrong(f"{entry.path}: metric {name}")
-        found["reads"] = _told(read_name(name, asked.bindings, source == "pods", where), remarks)
+        found["reads"] = told(read_name(name, asked.bindings, source == "pods", where), remarks)
     return found
 
 
-def _told(reads: Reads, remarks: list[str]) -> dict[str, Any]:
+def told(reads: Reads, remarks: list[str]) -> dict[str, Any]:
+    """How a metric is measured, as plain data; what was assumed joins the remarks."""
     remarks += reads.remarks
     return reads.metric.model_dump(mode="json")
 
@@ -133,7 +134,7 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
                 fix=HOW.format(name=name) + f"; for a constant --bind {name}=one*AMOUNT",
             )
         reads = read_name(name, asked.bindings, per_pod=True, where=asked.wrong(f"metric {name}"))
-        return {"request": format_amount(amount), "reads": _told(reads, remarks)}
+        return {"request": format_amount(amount), "reads": told(reads, remarks)}
     remarks.append(
         f"a busy replica is taken to use the cpu that it requests, {format_amount(amount)}; "
         "say otherwise with --bind cpu=utilisation*CORES"

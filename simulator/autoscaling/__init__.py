@@ -3,6 +3,7 @@
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
+from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
@@ -13,6 +14,7 @@ __all__ = [
     "Decision",
     "Fixed",
     "Hpa",
+    "Keda",
     "Limit",
     "Manifest",
     "Metric",
