@@ -62,7 +62,8 @@ def test_from_zero_at_a_poll_then_in_proportion_then_straight_to_zero() -> None:
     assert story.queue(0) == [0]
     assert "KEDAScaleTargetDeactivated: 1.5m since active > 1m: from 8 to 0" in story.last.reason
     assert story.last.reason.endswith("ScalingDisabled: the replica count of the target is zero")
-    assert (story.last.proposal, story.last.limits) == (0, ())
+    assert story.last.proposal == 0
+    assert not story.last.limits
 
 
 def test_with_a_minimum_of_one_the_cooldown_does_nothing() -> None:
@@ -188,10 +189,10 @@ def test_a_fallback_of_type_value_needs_a_ready_replica() -> None:
 
 
 def test_one_trigger_that_fails_does_not_put_off_the_cooldown() -> None:
-    both = {"failed": frozenset({"load"}), "signals": {"queue": 5}}
+    both: dict[str, Any] = {"failed": frozenset({"load"}), "signals": {"queue": 5}}
     story = Story(keda(QUEUE, LOAD, cooldown="45s"), 1)
-    fine = {"signals": {"queue": 5, "load": 0}}
-    none = {"signals": {"queue": 0, "load": 0}}
+    fine: dict[str, Any] = {"signals": {"queue": 5, "load": 0}}
+    none: dict[str, Any] = {"signals": {"queue": 0, "load": 0}}
     # Active at 30 s, at 60 s with an error, which does not count: at 90 s it is 60 s ago.
     assert [story.tick(**seen) for seen in (fine, fine, both, both)] == [1] * 4
     assert "PartialTriggerError" in story.last.reason

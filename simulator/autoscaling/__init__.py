@@ -6,6 +6,7 @@ from simulator.autoscaling.hpa import Hpa
 from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
+from simulator.autoscaling.schedule import Schedule
 from simulator.autoscaling.target_tracking import TargetTracking
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "PerRequest",
     "Pod",
     "Sample",
+    "Schedule",
     "TargetTracking",
 ]
