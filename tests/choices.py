@@ -350,6 +350,11 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
+    _choice("autoscaler", "schedule"): {
+        "replicas": st.integers(1, 4),
+        "steps": st.sampled_from([[], [{"at": "50ms", "replicas": 3}, {"at": "300ms", "replicas": 1}]]),
+        "daily": st.sampled_from([[], [{"start": "22:00", "end": "01:30", "replicas": 2, "days": "weekdays"}]]),
+    },
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {
         "profile": st.sampled_from(sorted(shipped_profiles())),

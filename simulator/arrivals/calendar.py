@@ -154,6 +154,12 @@ def weeks(zone: str, instant: int, until: int) -> list[tuple[int, int, int]]:
     ]
 
 
+def minute_of_week(zone: str, instant: int) -> int:
+    """Minutes since Monday 00:00 on the clocks of a zone, at so many seconds since 1970."""
+    local = (instant + _east(datetime.fromtimestamp(instant, _clocks(zone)))) // 60
+    return (local - _MONDAY) % 10080
+
+
 def _written(example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "examples": [example]})
 

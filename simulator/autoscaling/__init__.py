@@ -7,6 +7,7 @@ from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
+from simulator.autoscaling.schedule import Schedule
 from simulator.autoscaling.target_tracking import TargetTracking
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "PerRequest",
     "Pod",
     "Sample",
+    "Schedule",
     "TargetTracking",
 ]
