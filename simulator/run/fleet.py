@@ -14,6 +14,7 @@ from simulator.run.machines import Machine, Machines
 from simulator.run.replica import Replica
 
 if TYPE_CHECKING:
+    from simulator.run.control import Control
     from simulator.run.pool import PoolRun
 
 _SPARE = 64  # what cannot happen any more is cleared away once it is the most, and more than this
@@ -41,6 +42,8 @@ class Fleet:
         """How many are not replaced yet."""
         self.served = 0
         """Nanoseconds for which those that have stopped were ready."""
+        self.control: Control | None = None
+        """The autoscaler at work, if it decides once in a while."""
         self.sites: list[Site] = []
         """The faults at work."""
         self._fates: list[tuple[ReplicaRecord | MachineRecord, simpy.Process]] = []
