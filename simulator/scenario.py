@@ -119,6 +119,8 @@ class Pool(Record):
     """How cold starts are spread around their mean."""
     load_time: Duration = 0
     """Of a replica, on a machine that has started, until it takes requests."""
+    grace: Duration | None = None
+    """How long a replica that drains may go on before it is killed; for ever unless given."""
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""

@@ -474,6 +474,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         instances=1 if isinstance(autoscaler, PerRequest) else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
         sharing=fixed.get("sharing") or draw(any_of(Sharing)),
+        grace=None if fixed.get("plain") else draw(st.one_of(st.none(), st.integers(0, 60).map(MILLISECOND.__mul__))),
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),
         **draw(machines(max(low, replicas))),

@@ -104,7 +104,10 @@ class Fleet:
         return replica
 
     def remove(self, replica: Replica, now: int) -> None:
-        """Stops a replica that is starting. One that is ready gets nothing more, and stops when it has served all."""
+        """Stops a replica that is starting. One that is ready gets nothing more, and stops when it has served all.
+
+        It is killed when the pool's grace is over.
+        """
         if replica.record.ready is None:
             self.kill(replica, now)  # in a pool that scales per request somebody may wait for it
             return
@@ -112,6 +115,8 @@ class Fleet:
         self.staying -= 1
         self.pool.dismiss(replica.slot)
         replica.leave(now)
+        if self.pool.case.grace is not None and replica.record.stopped is None:
+            self._destine(replica.record, self._overstaying(replica, replica.record, self.pool.case.grace), now)
 
     def stop(self, replica: Replica, now: int) -> None:
         """Ends a replica; its slot may be used again, and so may its place on the machine."""
@@ -225,6 +230,12 @@ class Fleet:
         yield self.pool.clock.timeout(delay)
         if record.stopped is None:
             self._ready(replica, int(self.pool.clock.now))
+
+    def _overstaying(self, replica: Replica, record: ReplicaRecord, grace: int) -> Process:
+        """A SimPy process: a replica that drains, until its grace is over."""
+        yield self.pool.clock.timeout(grace)
+        if record.stopped is None:
+            self.kill(replica, int(self.pool.clock.now))
 
     def _ready(self, replica: Replica, now: int) -> None:
         replica.record.ready = now
