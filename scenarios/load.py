@@ -223,6 +223,7 @@ def _pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         zones=pool.zones,
         cold_start_spread=pool.cold_start_spread,
         load_time=pool.load_time,
+        grace=pool.grace,
         slow_start=pool.slow_start,
         faults=pool.faults,
         discipline=pool.discipline,

@@ -133,6 +133,8 @@ class CasePool:
     cold_start_spread: Spread = "constant"
     load_time: int = 0
     """Of a replica, on a machine that has started."""
+    grace: int | None = None
+    """Nanoseconds that a replica may drain; None: for ever."""
     faults: tuple[Fault, ...] = ()
     slow_start: SlowStart | None = None
     discipline: Discipline = field(default_factory=FirstCome)

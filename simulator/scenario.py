@@ -16,7 +16,7 @@ from simulator.component import Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, Locality, RoundRobin
 from simulator.errors import suggestion
-from simulator.faults import Fault, ZoneOutage
+from simulator.faults import ControllerRestart, Fault, MetricsOutage, ZoneOutage
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
@@ -119,6 +119,8 @@ class Pool(Record):
     """How cold starts are spread around their mean."""
     load_time: Duration = 0
     """Of a replica, on a machine that has started, until it takes requests."""
+    grace: Duration | None = None
+    """How long a replica that drains may go on before it is killed; for ever unless given."""
     limits: Limits | None = None
     speed: Speed = Constant()
     """Of each replica over time, against the speed that service times were measured at."""
@@ -138,6 +140,8 @@ class Pool(Record):
         if isinstance(self.autoscaler, PerRequest) and (odd := self._beyond_one_request()):
             raise ValueError(f"autoscaler per_request sends one request to a replica; remove {' and '.join(odd)}")
         for fault in self.faults:
+            if isinstance(fault, ControllerRestart | MetricsOutage):
+                self._check_control(fault)
             if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
                 wrong = f"faults: {fault.zone!r} is not a zone of this pool"
                 raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
@@ -152,6 +156,16 @@ class Pool(Record):
         if most is not None and most < max(low, self.replicas):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
+
+    def _check_control(self, fault: ControllerRestart | MetricsOutage) -> None:
+        kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
+        if self.autoscaler.period() is None:
+            wrong = f"faults: {fault.kind} has no effect on autoscaler {kind}, which decides nothing over time"
+            raise ValueError(f"{wrong}; remove the fault, or choose another autoscaler, such as hpa")
+        for name in (fault.metrics or ()) if isinstance(fault, MetricsOutage) else ():
+            if name not in reads:
+                wrong = f"faults: {name!r} is not a metric of autoscaler {kind}"
+                raise ValueError(f"{wrong}; {suggestion(name, reads)}")
 
     def _beyond_one_request(self) -> list[str]:
         """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""

@@ -29,7 +29,7 @@ from simulator.case import Case
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, RoundRobin
-from simulator.faults import Fault
+from simulator.faults import ControllerRestart, Fault, MetricsOutage
 from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
@@ -355,6 +355,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "steps": st.sampled_from([[], [{"at": "50ms", "replicas": 3}, {"at": "300ms", "replicas": 1}]]),
         "daily": st.sampled_from([[], [{"start": "22:00", "end": "01:30", "replicas": 2, "days": "weekdays"}]]),
     },
+    _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {
         "profile": st.sampled_from(sorted(shipped_profiles())),
@@ -433,11 +434,13 @@ def slow_starts() -> st.SearchStrategy[SlowStart | None]:
     )
 
 
-def _faults(plain: bool) -> st.SearchStrategy[Any]:
-    """None as often as one or two."""
+def _faults(plain: bool, autoscaler: Autoscaler) -> st.SearchStrategy[Any]:
+    """None as often as one or two; those of the control plane where something is decided."""
     if plain:
         return st.just(())
-    return st.one_of(st.just(()), st.lists(any_of(Fault), min_size=1, max_size=2).map(tuple))
+    decides = autoscaler.period() is not None
+    some = any_of(Fault).filter(lambda fault: decides or not isinstance(fault, ControllerRestart | MetricsOutage))
+    return st.one_of(st.just(()), st.lists(some, min_size=1, max_size=2).map(tuple))
 
 
 @st.composite
@@ -462,6 +465,8 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     scalers = any_of(Autoscaler)
     if "batching" in fixed or "balancer" in fixed:  # which scaling per request leaves no choice of
         scalers = scalers.filter(lambda found: not isinstance(found, PerRequest))
+    if any(isinstance(fault, ControllerRestart | MetricsOutage) for fault in fixed.get("faults", ())):
+        scalers = scalers.filter(lambda found: found.period() is not None)
     autoscaler = fixed.get("autoscaler") or draw(scalers)
     low, high = autoscaler.bounds(draw(st.integers(1, 6)))
     if isinstance(autoscaler, PerRequest):
@@ -499,8 +504,9 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         instances=1 if isinstance(autoscaler, PerRequest) else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
         sharing=fixed.get("sharing") or draw(any_of(Sharing)),
+        grace=None if fixed.get("plain") else draw(st.one_of(st.none(), st.integers(0, 60).map(MILLISECOND.__mul__))),
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
-        faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False))),
+        faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),
         **draw(machines(max(low, replicas))),
         discipline=discipline,
     )

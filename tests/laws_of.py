@@ -59,13 +59,14 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
 
 
 def loses_only_what_dies(case: Case, run: Replication) -> None:
-    """Who failed did so when a replica of a pool with faults stopped."""
-    deaths = [
-        one.stopped
-        for pool, records in zip(case.pools, run.pools, strict=True)
-        for one in records.replicas
-        if pool.faults and one.stopped is not None
-    ]
+    """Who failed did so when a replica of a pool with faults stopped, or its grace was over, which none outlives."""
+    deaths = []
+    for pool, records in zip(case.pools, run.pools, strict=True):
+        for one in records.replicas:
+            end = None if pool.grace is None or one.drained is None else one.drained + pool.grace
+            assert end is None or one.stopped is None or one.stopped <= end
+            if one.stopped is not None and (pool.faults or one.stopped == end):
+                deaths.append(one.stopped)
     failed = run.outcome == FAILED
     assert np.isin((run.arrived + run.latency)[failed], deaths).all()
 

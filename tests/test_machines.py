@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import case, poisson, pool, replay, takes
 from exact import agrees
+from laws_of import lawful
 from test_engine import MS, Script
 from test_load import complaint, saved
 
@@ -23,7 +24,7 @@ from simulator.figures.replications import run_case
 from simulator.run.clock import Clock
 from simulator.run.engine import simulate
 from simulator.run.pool import PoolRun
-from simulator.run.recording import SLOT, Replication
+from simulator.run.recording import FAILED, SLOT, Replication
 from simulator.run.tape import Tape
 from simulator.scenario import Placement
 from simulator.slow_start import SlowStart
@@ -118,6 +119,29 @@ def test_zones_are_filled_in_turn() -> None:
     """Three zones and four machines; when the fourth has gone and two more come, b and then c have the fewest."""
     run = ran(planned(3, 5, 5, replicas=4, zones=("a", "b", "c")))
     assert [one.zone for one in run.pools[0].machines] == [0, 1, 2, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("grace", "stopped", "lost"),
+    [
+        (None, 205, {}),
+        (106, 205, {}),
+        (105, 205, {3: 118}),  # a death comes before a completion of the same moment
+        (70, 170, {3: 83}),
+        (30, 130, {1: 45, 3: 43}),
+        (0, 100, {1: 15, 3: 13}),
+    ],
+)
+def test_a_grace_ends_a_replica_that_drains(grace: int | None, stopped: int, lost: dict[int, int]) -> None:
+    """Removed at 100, the second serves what came at 85 until 145, then until 205 what came at 87."""
+    limit = None if grace is None else grace * MS
+    one = pool(takes("0s", "60ms"), 2, RoundRobin(), autoscaler=Script(plan=(1, 1)), grace=limit)
+    asked = case(replay(0, 0.085, 0.086, 0.087, 0.9), one, seconds=1)
+    run = simulate(asked, 0)
+    assert (run.pools[0].replicas[1].drained, run.pools[0].replicas[1].stopped) == (100 * MS, stopped * MS)
+    failed = np.flatnonzero(run.outcome == FAILED)
+    assert dict(zip(failed.tolist(), (run.latency[failed] // MS).tolist(), strict=True)) == lost
+    lawful(asked)
 
 
 def test_a_quota_holds_replicas_back() -> None:

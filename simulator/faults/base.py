@@ -18,6 +18,7 @@ from simulator.component import Component
 
 if TYPE_CHECKING:
     from simulator.parts import CasePool
+    from simulator.run.control import Control
     from simulator.run.lives import ReplicaRecord
     from simulator.run.machines import Machine
     from simulator.run.pool import PoolRun
@@ -62,6 +63,13 @@ class Site:
     def now(self) -> int:
         """The time, in nanoseconds."""
         return int(self.clock.now)
+
+    @property
+    def control(self) -> Control:
+        """The autoscaler at work."""
+        control = self.fleet.control
+        assert control is not None, "scenarios without one are refused"
+        return control
 
     def until_useful(self, machine: Machine) -> int:
         """Nanoseconds until the first replica of a new machine is ready: what dies before would never serve."""

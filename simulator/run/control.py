@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import Any
 
 import simpy
@@ -54,6 +54,12 @@ class Control:
         """The controller forgets what it kept in memory."""
         self.state = self.policy.restarted(self.state)
 
+    def silence(self, names: Collection[str] | None, until: int) -> None:
+        """Metrics of these names, or all, cannot be read until then."""
+        for name, sensor in self.sensors.items():
+            if names is None or name in names:
+                sensor.silence(until)
+
     def _process(self, period: int) -> Generator[simpy.Event, Any, Any]:
         while True:
             yield self.pool.clock.timeout(period)
@@ -93,6 +99,7 @@ class Control:
             ready=len(self.pool.view.ready),
             signals={name: one.value for name, one in latest.items() if one is not None and one.value is not None},
             series=series,
+            failed=frozenset(name for name, sensor in self.sensors.items() if now < sensor.silent),
             pods=tuple(self._pods(now)) if self.policy.sees_pods else (),
         )
 

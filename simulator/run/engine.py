@@ -46,7 +46,8 @@ class Run:
         for pool in pools:
             pool.join(flow)
             if (period := pool.case.autoscaler.period()) is not None:
-                Control(pool).begin(period)
+                pool.fleet.control = Control(pool)
+                pool.fleet.control.begin(period)
             if (reading := pool.case.balancer.scraping()) is not None:
                 clock.process(scraping(pool, *reading))
 

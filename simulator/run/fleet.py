@@ -14,6 +14,7 @@ from simulator.run.machines import Machine, Machines
 from simulator.run.replica import Replica
 
 if TYPE_CHECKING:
+    from simulator.run.control import Control
     from simulator.run.pool import PoolRun
 
 _SPARE = 64  # what cannot happen any more is cleared away once it is the most, and more than this
@@ -41,6 +42,8 @@ class Fleet:
         """How many are not replaced yet."""
         self.served = 0
         """Nanoseconds for which those that have stopped were ready."""
+        self.control: Control | None = None
+        """The autoscaler at work, if it decides once in a while."""
         self.sites: list[Site] = []
         """The faults at work."""
         self._fates: list[tuple[ReplicaRecord | MachineRecord, simpy.Process]] = []
@@ -101,7 +104,10 @@ class Fleet:
         return replica
 
     def remove(self, replica: Replica, now: int) -> None:
-        """Stops a replica that is starting. One that is ready gets nothing more, and stops when it has served all."""
+        """Stops a replica that is starting. One that is ready gets nothing more, and stops when it has served all.
+
+        It is killed when the pool's grace is over.
+        """
         if replica.record.ready is None:
             self.kill(replica, now)  # in a pool that scales per request somebody may wait for it
             return
@@ -109,6 +115,8 @@ class Fleet:
         self.staying -= 1
         self.pool.dismiss(replica.slot)
         replica.leave(now)
+        if self.pool.case.grace is not None and replica.record.stopped is None:
+            self._destine(replica.record, self._overstaying(replica, replica.record, self.pool.case.grace), now)
 
     def stop(self, replica: Replica, now: int) -> None:
         """Ends a replica; its slot may be used again, and so may its place on the machine."""
@@ -222,6 +230,12 @@ class Fleet:
         yield self.pool.clock.timeout(delay)
         if record.stopped is None:
             self._ready(replica, int(self.pool.clock.now))
+
+    def _overstaying(self, replica: Replica, record: ReplicaRecord, grace: int) -> Process:
+        """A SimPy process: a replica that drains, until its grace is over."""
+        yield self.pool.clock.timeout(grace)
+        if record.stopped is None:
+            self.kill(replica, int(self.pool.clock.now))
 
     def _ready(self, replica: Replica, now: int) -> None:
         replica.record.ready = now

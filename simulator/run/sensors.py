@@ -145,6 +145,8 @@ class Sensor:
         self.meter, self.metric = meter, metric
         self.latest: Known | None = None
         """What is known now."""
+        self.silent = 0
+        """Until when it cannot be read."""
         self._readings: deque[Reading] = deque([Reading(0, 0, 0, 0, 0, 0, {})])
         """Those of the window, and the one before it."""
         self._coming: deque[Known] = deque()
@@ -158,13 +160,21 @@ class Sensor:
             self.scrape(now, (-(-now // push) * push if push else now) + self.metric.delay)
 
     def scrape(self, now: int, known: int) -> None:
-        """Reads the pool; the value is known from then on."""
+        """Reads the pool, if it can; the value is known from then on."""
+        if now < self.silent:
+            return
         reading = self.meter.read(now)
         if self._readings[-1].time < now:
             self._readings.append(reading)
         while len(self._readings) > 2 and self._readings[1].time <= now - self.metric.window:
             self._readings.popleft()
         self._coming.append(self._evaluate(known))
+
+    def silence(self, until: int) -> None:
+        """Cannot be read until then; what was known or about to be is lost."""
+        self.silent = max(self.silent, until)
+        self.latest = None
+        self._coming.clear()
 
     def look(self, now: int) -> list[Sample]:
         """What has become known since the last look."""
