@@ -109,7 +109,9 @@ def scaling(
         ups=_mean(sum(change > 0 for _, change in one) for one in changes),
         downs=_mean(sum(change < 0 for _, change in one) for one in changes),
         flaps=_mean(flaps(one, flap_window) / hours for one in changes),
-        at_max=_share(_mean(_time(one, lambda record: record.desired >= most) / (until - since) for one in stood)),
+        at_max=_share(
+            _mean(sum(span for record, span in one if record.desired >= most) / (until - since) for one in stood)
+        ),
         limits=_limits(stood, until - since),
         reaction={
             stage: _mean(sum(found) / len(found) for found in (_of(one, stage) for one in answers) if found)
@@ -149,11 +151,6 @@ def _changed(record: ScalingRecord) -> bool:
     return record.desired != record.before
 
 
-def _time(stood: Sequence[tuple[ScalingRecord, int]], counts: object) -> int:
-    assert callable(counts)
-    return sum(span for record, span in stood if counts(record))
-
-
 def _under(result: Result, run: Tally, pool: str) -> float:
     spells = window_load(result.case, [run], result.begin).spells
     return sum(spell.end - spell.start for spell in spells if spell.pool == pool)
@@ -188,7 +185,7 @@ def _limits(stood: Sequence[Sequence[tuple[ScalingRecord, int]]], lasted: int) -
     names = dict.fromkeys(name for one in stood for record, _ in one for name in record.limits)
     found = {
         name: Held(
-            _share(_mean(_time(one, lambda record, name=name: name in record.limits) / lasted for one in stood)),
+            _share(_mean(sum(span for record, span in one if name in record.limits) / lasted for one in stood)),
             _mean(sum(name in record.limits for record, _ in one) for one in stood),
         )
         for name in names
