@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from scenarios.load import Loaded, instance_type, library
 from scenarios.strategies import ladder
 from scenarios.wording import in_dollars, say
+from simulator.autoscaling import Manifest
 from simulator.case import Case
 from simulator.errors import InputError
 from simulator.scenario import Pool, Scenario
@@ -137,6 +138,8 @@ def _system(edit: _Edit, scenario: Scenario) -> DeltaGenerator:
 def _replicas_label(pool: Pool) -> str:
     if pool.autoscaler.period() is None:
         return "Replicas"
+    if isinstance(pool.autoscaler, Manifest):
+        return "Replicas at the start (autoscaled by a manifest)"
     low, high = pool.autoscaler.bounds(pool.replicas)
     return f"Replicas at the start (autoscaled, {low} to {high})"
 
