@@ -96,7 +96,9 @@ def conserves_requests(case: Case, run: Replication) -> None:
 
 def may_strand(case: Case) -> bool:
     """Whether the last requests may wait for ever; how long they did then depends on what else was going on."""
-    return any(isinstance(pool.batching, Static) and pool.batching.max_delay is None for pool in case.pools)
+    full = any(isinstance(pool.batching, Static) and pool.batching.max_delay is None for pool in case.pools)
+    scaled = [pool for pool in case.pools if pool.autoscaler.period() is not None]
+    return full or any(pool.autoscaler.bounds(pool.replicas)[0] == 0 for pool in scaled)
 
 
 def keeps_time_in_order(case: Case, run: Replication) -> None:
