@@ -137,14 +137,14 @@ class Carried:
             np.array(tape.attempt[rows])[firsts],
             np.frombuffer(bytes(tape.again[rows]), np.uint8)[firsts],
         )
-        if before is None:
-            return found
-        columns = (
-            np.concatenate([getattr(one, name) for one in (before, found)])
-            for name in ("number", "origin", "attempt", "again")
-        )
-        both = cls(joined([before.run, run]), *columns)
-        return both.chosen(np.argsort(both.number))
+        if before is not None:
+            columns = (
+                np.concatenate([getattr(one, name) for one in (before, found)])
+                for name in ("number", "origin", "attempt", "again")
+            )
+            found = cls(joined([before.run, run]), *columns)
+        # Not even those of one extent are in order: a block has its numbers before attempts that are sent within it.
+        return found.chosen(np.argsort(found.number))
 
     def whole(self) -> np.ndarray:
         """By attempt: whether all attempts at its request are here, the last one too."""

@@ -6,13 +6,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+from cases import case as one_workload
+from cases import pool, takes
 from choices import cases
 from hypothesis import given, settings
 
+from simulator.arrivals import Gamma, Sessions
+from simulator.batching import NoBatching
 from simulator.case import Case
+from simulator.dispatch import RoundRobin
 from simulator.figures.ledger import count
 from simulator.figures.samples import ERROR
 from simulator.figures.tally import Tally
+from simulator.limits import Limits
 from simulator.run import extents
 from simulator.run.engine import simulate
 from simulator.slo import parse_slo
@@ -31,6 +37,10 @@ def rows(request: pytest.FixtureRequest) -> int:
 @settings(max_examples=50)
 @given(cases())
 def check(case: Case) -> None:
+    counts_what_records_tell(case)
+
+
+def counts_what_records_tell(case: Case) -> None:
     slos = (parse_slo("p90(latency)<=100ms"), parse_slo("attainment(latency<20ms)>=50%"))
     case = dataclasses.replace(case, slos=slos)
     counted, kept = count(case, 0), Tally.of(case, simulate(case, 0))
@@ -68,3 +78,15 @@ def tells_the_same_latencies(case: Case, counted: Tally, kept: Tally) -> None:
 def test_counts_are_those_of_the_records(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extents, "BITS", rows.bit_length() - 1)
     check()
+
+
+def test_attempts_are_numbered_in_another_order_than_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later turns of sessions take rows while the rest of a block, which has its numbers already, waits for its own."""
+    monkeypatch.setattr(extents, "BITS", 5)
+    limits = Limits.model_validate({"rate": "50/s", "burst": 1})
+    served = pool(takes("0ms", "5ms"), 1, RoundRobin(), NoBatching(), limits=limits)
+    sessions = Sessions.model_validate({"rate": "358/s", "turns": 2, "think": "0ms"})
+    groups = Gamma.model_validate({"rate": "24/s", "group": 6, "cv": 0.0625})
+    one = one_workload(sessions, served, seconds=0.2, seed=78)
+    other = dataclasses.replace(one.workloads[0], name="other", arrivals=groups)
+    counts_what_records_tell(dataclasses.replace(one, workloads=(other, *one.workloads)))
