@@ -11,8 +11,11 @@ from pydantic import ValidationError
 
 from simulator.autoscaling import Observation, Schedule
 from simulator.component import problems
+from simulator.figures.ledger import Ledger
 from simulator.quantities import SECOND
-from simulator.run.engine import simulate
+from simulator.run import extents
+from simulator.run.engine import Run, simulate
+from simulator.run.recording import BATCH_ROW
 
 OFFICE = {"start": "08:00", "end": "18:00", "replicas": 6}
 HOUR = 3600
@@ -96,3 +99,13 @@ def test_a_run_by_the_clock() -> None:
     changes = [(record.time // SECOND, record.desired) for record in scaling if record.desired != record.before]
     assert changes == [(20, 4), (40, 1)]
     lawful(one)
+
+
+def test_who_reads_nothing_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run whose records are not kept: the batches of 24,000 requests are forgotten as it goes on."""
+    monkeypatch.setattr(extents, "BITS", 8)
+    made = case(poisson(200.0), pool(takes("0ms", "5ms"), 2, autoscaler=schedule()), seconds=120, records=False)
+    run = Run(made, 0)
+    Ledger(made, 0, run.tape, run.pools, run.flow)
+    run.through()
+    assert len(run.pools[0].log.batches) < 1000 * BATCH_ROW.size

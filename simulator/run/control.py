@@ -38,8 +38,9 @@ class Control:
     def __init__(self, pool: PoolRun) -> None:
         self.pool, self.policy = pool, pool.case.autoscaler
         self.state = self.policy.initial()
-        meter = Meter(pool)
-        self.sensors = {name: Sensor(meter, metric) for name, metric in self.policy.reads().items()}
+        reads = self.policy.reads()
+        meter = Meter(pool) if reads else None  # a meter that nobody reads would keep all batches for its next reading
+        self.sensors = {name: Sensor(meter, metric) for name, metric in reads.items() if meter is not None}
 
     def begin(self, period: int) -> None:
         """Starts the sensors and the autoscaler, which sees what they read at the same moment."""
