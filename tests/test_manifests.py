@@ -310,6 +310,18 @@ def test_what_lint_finds(change: dict[str, Any], level: str, path: str) -> None:
     assert any(one.level == level and one.path.endswith(path) for one in found), found
 
 
+def test_lint_answers_whatever_a_field_holds() -> None:
+    odd = manifest(minReplicas=0, metrics=[{"type": ["Pods"]}, {"type": {}}])
+    assert any(one.path == "spec.minReplicas" and one.level == "error" for one in lint([document(odd)]))
+
+
+@pytest.mark.parametrize("value", ["1e999999", "-1e9999999", "9E", "1e19", "abc", "", "1 Gi", "1.2.3", "5K", "٣"])
+def test_what_is_no_quantity_is_told(value: str) -> None:
+    data = manifest()
+    data["spec"]["metrics"][0]["pods"]["target"]["averageValue"] = value
+    assert "spec.metrics[0].pods.target.averageValue" in refusal(data)
+
+
 def test_lint_looks_at_metrics_and_at_all_documents_together() -> None:
     targets = ({"type": "Value", "value": 5}, {"type": "AverageValue", "averageValue": 5})
     both = [{"type": "External", "external": {"metric": {"name": "average_queue"}, "target": one}} for one in targets]

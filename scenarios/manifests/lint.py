@@ -50,7 +50,7 @@ def _bounds(spec: dict[str, Any]) -> Rule:
         yield "warning", "spec.maxReplicas", f"minReplicas is maxReplicas, {most}: it never scales; raise maxReplicas"
     if least == 0:
         yield "note", "spec.minReplicas", "0 needs the feature gate HPAScaleToZero, on from Kubernetes 1.37; else use 1"
-        kinds = {one.get("type") for one in _entries(spec, "metrics")}
+        kinds = {str(one.get("type")) for one in _entries(spec, "metrics")}
         if not kinds & {"Object", "External"}:
             yield (
                 "error",

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 _SUFFIXES = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1)}
 _SUFFIXES |= {letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)}
 _SUFFIXES |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?")
+_FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([numkMGTPE]|[KMGTPE]i))?")
 MOST = 2**63 - 1
 
 
@@ -22,7 +22,10 @@ def parse_amount(text: object) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a quantity; write it such as 500m, 1.5 or 2Gi")
     number, exponent, suffix = match.groups()
-    value = Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""] * 1000
+    try:
+        value = Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""] * 1000
+    except ArithmeticError:  # beyond what a decimal can hold
+        value = Decimal("Infinity")
     if abs(value) > MOST:
         raise ValueError(f"{text!r} is too large for a quantity")
     return int(value.to_integral_value(ROUND_CEILING))
