@@ -240,6 +240,10 @@ def _autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
     if not low <= pool.replicas <= high:
         wrong = f"{pool.replicas} is outside the autoscaler's bounds"
         raise InputError(wrong, path=f"{path}.replicas", fix=f"begin with {low} to {high}")
+    try:
+        pool.model_copy(update={"autoscaler": found}).check_control()
+    except ValueError as error:
+        raise InputError(str(error), path=path) from None
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from simulator.arrivals import Answered, Arrivals, Diurnal
-from simulator.autoscaling import Autoscaler, Fixed, PerRequest
+from simulator.autoscaling import Autoscaler, Fixed, Manifest, PerRequest
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.component import Record
 from simulator.discipline import Discipline, FirstCome
@@ -139,9 +139,9 @@ class Pool(Record):
             raise ValueError(f"sharing.share: {wrong}")
         if isinstance(self.autoscaler, PerRequest) and (odd := self._beyond_one_request()):
             raise ValueError(f"autoscaler per_request sends one request to a replica; remove {' and '.join(odd)}")
+        if not isinstance(self.autoscaler, Manifest):  # what a manifest reads is known once it is resolved
+            self.check_control()
         for fault in self.faults:
-            if isinstance(fault, ControllerRestart | MetricsOutage):
-                self._check_control(fault)
             if isinstance(fault, ZoneOutage) and fault.zone not in self.zones:
                 wrong = f"faults: {fault.zone!r} is not a zone of this pool"
                 raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
@@ -157,15 +157,17 @@ class Pool(Record):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
 
-    def _check_control(self, fault: ControllerRestart | MetricsOutage) -> None:
+    def check_control(self) -> None:
+        """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
         kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
-        if self.autoscaler.period() is None:
-            wrong = f"faults: {fault.kind} has no effect on autoscaler {kind}, which decides nothing over time"
-            raise ValueError(f"{wrong}; remove the fault, or choose another autoscaler, such as hpa")
-        for name in (fault.metrics or ()) if isinstance(fault, MetricsOutage) else ():
-            if name not in reads:
-                wrong = f"faults: {name!r} is not a metric of autoscaler {kind}"
-                raise ValueError(f"{wrong}; {suggestion(name, reads)}")
+        for fault in self.faults:
+            if isinstance(fault, ControllerRestart | MetricsOutage) and self.autoscaler.period() is None:
+                wrong = f"faults: {fault.kind} has no effect on autoscaler {kind}, which decides nothing over time"
+                raise ValueError(f"{wrong}; remove the fault, or choose another autoscaler, such as hpa")
+            for name in (fault.metrics or ()) if isinstance(fault, MetricsOutage) else ():
+                if name not in reads:
+                    wrong = f"faults: {name!r} is not a metric of autoscaler {kind}"
+                    raise ValueError(f"{wrong}; {suggestion(name, reads)}")
 
     def _beyond_one_request(self) -> list[str]:
         """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""

@@ -294,6 +294,13 @@ def test_a_scenario_names_a_manifest(tmp_path: Path) -> None:
         load("evening-rush", [chosen]).case()
 
 
+def test_an_outage_names_the_metrics_of_a_manifest() -> None:
+    fault = "pools.gpus.faults=[{kind: metrics_outage, at: 5m, lasts: 1m, metrics: [%s]}]"
+    assert load("slow-gpu-start", [fault % "requests_in_flight"]).case().pools[0].faults
+    with pytest.raises(InputError, match=r"pools.gpus: faults: 'request' is not a metric .* 'requests_in_flight'"):
+        load("slow-gpu-start", [fault % "request"]).case()
+
+
 @pytest.mark.parametrize(
     ("change", "level", "path"),
     [
