@@ -11,6 +11,7 @@ from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
 from simulator.autoscaling import Hpa
 from simulator.autoscaling.amount import format_amount, parse_amount
+from simulator.autoscaling.hpa.spec import DEFAULT_CPU
 from simulator.errors import InputError, suggestion
 
 SOURCES = {
@@ -51,11 +52,11 @@ def horizontal(asked: Asked) -> Bound:
     )
     if "max_replicas" not in fields:
         raise spec.wrong("maxReplicas", "is required", "write the most replicas that there may be")
-    if version == "autoscaling/v1":
-        fields["metrics"] = [cpu(asked, spec.whole("targetCPUUtilizationPercentage") or 80, name, remarks)]
-    elif not metrics:
-        fields["metrics"] = [cpu(asked, 80, name, remarks)]
-        remarks.append("no metrics are given: cpu at 80 %, a documented default")
+    percent = spec.whole("targetCPUUtilizationPercentage") if version == "autoscaling/v1" else None
+    if version == "autoscaling/v1" or not metrics:
+        fields["metrics"] = [cpu(asked, percent or DEFAULT_CPU, name, remarks)]
+    if not metrics and percent is None:
+        remarks.append(f"no metrics are given: cpu at {DEFAULT_CPU} %, a documented default")
     if least == 0:
         fields["controller"] = {"scale_to_zero": True}
         remarks.append("minReplicas 0 needs the feature gate HPAScaleToZero: on from Kubernetes 1.37")
@@ -124,17 +125,16 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
     if request is None:
         remarks.append(f"the pods' request of {name} is not in these manifests: 1 is assumed")
     amount = request or 1000
-    if name in asked.bindings or f"{name}" != "cpu":
-        key = name if name in asked.bindings else None
-        if key is None:
-            what = asked.wrong(f"metric {name}")
-            raise InputError(
-                f"{what.problem}: nothing here says how {name} follows the load",
-                file=what.file,
-                fix=HOW.format(name=name) + f"; for a constant --bind {name}=one*AMOUNT",
-            )
-        reads = read_name(name, asked.bindings, per_pod=True, where=asked.wrong(f"metric {name}"))
+    where = asked.wrong(f"metric {name}")
+    if name in asked.bindings:
+        reads = read_name(name, asked.bindings, per_pod=True, where=where)
         return {"request": format_amount(amount), "reads": told(reads, remarks)}
+    if name != "cpu":
+        raise InputError(
+            f"{where.problem}: nothing here says how {name} follows the load",
+            file=where.file,
+            fix=HOW.format(name=name) + f"; for a constant --bind {name}=one*AMOUNT",
+        )
     remarks.append(
         f"a busy replica is taken to use the cpu that it requests, {format_amount(amount)}; "
         "say otherwise with --bind cpu=utilisation*CORES"

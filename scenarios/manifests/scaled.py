@@ -138,7 +138,7 @@ def _trigger(asked: Asked, entry: Fields, number: int, target: str | None, remar
     elif kind in QUEUES:
         found["threshold"] = _threshold(about, QUEUES[kind])
         about.get("mode")
-        reads = read_name(name, {"queue_length": "queue", name: "queue"} | dict(asked.bindings), False, where)
+        reads = read_name(name, {name: "queue", **asked.bindings}, False, where)
         remarks.append(f"{name} is taken for the signal {reads.metric.signal}: all that wait in the pool")
     elif name in asked.bindings:
         found["threshold"] = _threshold(about, ("threshold", "targetValue", "value", "target"))

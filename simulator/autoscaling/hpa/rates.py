@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Literal, NamedTuple
 
+from simulator.autoscaling.hpa.slots import put
 from simulator.autoscaling.hpa.spec import Behavior, HpaController, RatePolicy, Rules
 
 Reason = Literal["DesiredWithinRange", "ScaleUpLimit", "TooManyReplicas", "ScaleDownLimit", "TooFewReplicas"]
@@ -56,14 +57,19 @@ def changed(events: Iterable[Event], period: int, now: int) -> int:
     return sum(event.change for event in events if event.time > now - period)
 
 
+def start(current: int, period: int, ups: Events, downs: Events, now: int) -> int:
+    """How many replicas there were a period ago, by the changes since."""
+    return current - changed(ups, period, now) + changed(downs, period, now)
+
+
 def up_limit(current: int, rules: Direction, ups: Events, downs: Events, now: int) -> int:
     """The most replicas that the policies allow; never fewer than there are."""
     if rules.select == "Disabled":
         return current
     allowed = []
     for policy in rules.policies:
-        start = current - changed(ups, policy.period, now) + changed(downs, policy.period, now)
-        allowed.append(start + policy.value if policy.type == "Pods" else ceil(start * (1 + policy.value / 100)))
+        before = start(current, policy.period, ups, downs, now)
+        allowed.append(before + policy.value if policy.type == "Pods" else ceil(before * (1 + policy.value / 100)))
     return max(max(allowed) if rules.select == "Max" else min(allowed), current)
 
 
@@ -73,8 +79,8 @@ def down_limit(current: int, rules: Direction, ups: Events, downs: Events, now: 
         return current
     allowed = []
     for policy in rules.policies:
-        start = current - changed(ups, policy.period, now) + changed(downs, policy.period, now)
-        allowed.append(start - policy.value if policy.type == "Pods" else int(start * (1 - policy.value / 100)))
+        before = start(current, policy.period, ups, downs, now)
+        allowed.append(before - policy.value if policy.type == "Pods" else int(before * (1 - policy.value / 100)))
     return min(min(allowed) if rules.select == "Max" else max(allowed), current)
 
 
@@ -110,6 +116,4 @@ def store(events: Events, change: int, now: int, longest: int) -> Events:
 
     Policies of the other direction may look back further, and no longer see what was there.
     """
-    new = Event(change, now)
-    old = [place for place, one in enumerate(events) if one.time < now - longest]
-    return (*events[: old[-1]], new, *events[old[-1] + 1 :]) if old else (*events, new)
+    return put(events, Event(change, now), now - longest)

@@ -162,16 +162,17 @@ class HpaController(Record):
         return self
 
 
+DEFAULT_CPU = 80
+"""Percent of the request (a documented default, not checked against the source)."""
 DEFAULT_METRICS = (
     HpaMetric.model_validate(
         {
             "source": "resource",
             "name": "cpu",
-            "utilization": 80,
+            "utilization": DEFAULT_CPU,
             "request": "1",
             "reads": {"signal": "utilisation", "over": "mean"},
         }
     ),
 )
-"""Where none is given: cpu at 80 % (a documented default, not checked against the source), with replicas that request
-one core and use it while they are busy."""
+"""Where none is given: cpu, with replicas that request one core and use it while they are busy."""

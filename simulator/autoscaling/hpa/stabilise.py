@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from simulator.autoscaling.hpa.slots import put
+
 
 class Recommendation(NamedTuple):
     """What the metrics asked for once."""
@@ -36,6 +38,4 @@ def between(records: Sequence[Recommendation], proposal: int, current: int, now:
 
 def remember(records: Recommendations, proposal: int, now: int, window: int) -> Recommendations:
     """With the proposal, in the place of the last record that is older than the (longer) window, or else at the end."""
-    new = Recommendation(proposal, now)
-    old = [place for place, one in enumerate(records) if one.time < now - window]
-    return (*records[: old[-1]], new, *records[old[-1] + 1 :]) if old else (*records, new)
+    return put(records, Recommendation(proposal, now), now - window)
