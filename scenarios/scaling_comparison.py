@@ -44,7 +44,7 @@ class Change:
     scale: Scale
 
 
-def changes(old: Side, new: Side, window: int) -> list[Change]:
+def changes(old: Side, new: Side) -> list[Change]:
     """Latency, missed, cost, flaps, scale actions, time under-provisioned."""
     q = next((slo.quantile for slo in old.result.case.slos if slo.quantile is not None), 0.99)
     shift = latency_difference(old.result, new.result, q).estimate()
@@ -55,7 +55,7 @@ def changes(old: Side, new: Side, window: int) -> list[Change]:
                 (old.result.errors, new.result.errors)),
         _paired("cost per day", "usd_per_day", [_parts(side, _cost) for side in (old, new)], in_dollars),
     ]  # fmt: skip
-    alone = [_alone(side, window) for side in (old, new)]
+    alone = [_alone(side) for side in (old, new)]
     figures = (
         ("flaps per hour", "flaps_per_hour", lambda one: one.flaps, unitless),
         ("scale actions", "scale_actions", lambda one: _sum(one.ups, one.downs), unitless),
@@ -71,11 +71,11 @@ def _sum(one: Estimate, other: Estimate) -> Estimate:
     return Estimate((one.value or 0.0) + (other.value or 0.0))
 
 
-def _alone(side: Side, window: int) -> list[PoolScaling]:
+def _alone(side: Side) -> list[PoolScaling]:
     """The figures of each replication."""
     case = side.result.case
     number = [pool.name for pool in case.pools].index(side.found.pool)
-    return [scaling(Result(case, [run]), number, window) for run in side.result.runs]
+    return [scaling(Result(case, [run]), number) for run in side.result.runs]
 
 
 def _parts(side: Side, figure: Any) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from scenarios.load import Loaded
+from scenarios.manifests import bind, read
 from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler, Fixed, PerRequest
 from simulator.component import problems
@@ -72,8 +72,7 @@ def named(
     written = _as_scenarios_write_it(sources)
     if written is not None:
         return written, Path(sources[0]).name, ()
-    manifests = importlib.import_module("scenarios.manifests")
-    bound = manifests.bind(manifests.read(sources), bindings, name)
+    bound = bind(read(sources), bindings, name)
     return bound.autoscaler, bound.source, bound.remarks
 
 

@@ -14,25 +14,21 @@ the overload began. It is split at what the run wrote down:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 
-from simulator.case import Case
-from simulator.figures.stability import window_load
-from simulator.figures.tally import Tally
+from simulator.figures.stability import Spell
 from simulator.quantities import SECOND
 from simulator.run.lives import Lives, ReplicaRecord
 
 REACTION = ("metric and sync", "held back", "no machine", "machine", "load")
 
 
-def reactions(case: Case, number: int, run: Tally, begin: int) -> list[dict[str, float] | None]:
+def reactions(spells: Sequence[Spell], lives: Lives, load_time: int) -> list[dict[str, float] | None]:
     """Seconds by stage for each time of overload of a pool; None where none of its scale-ups helped in it."""
-    pool, lives = case.pools[number], run.lives[number]
-    spells = [spell for spell in window_load(case, [run], begin).spells if spell.pool == pool.name]
     answers = helping(lives)
     return [
-        _reaction(lives, answers, round(spell.start * SECOND), round(spell.end * SECOND), pool.load_time)
-        for spell in spells
+        _reaction(lives, answers, round(spell.start * SECOND), round(spell.end * SECOND), load_time) for spell in spells
     ]
 
 

@@ -23,14 +23,13 @@ from simulator.figures.cost import HOUR, bill
 from simulator.figures.reaction import REACTION, reactions
 from simulator.figures.results import Result
 from simulator.figures.samples import Sample
-from simulator.figures.stability import window_load
+from simulator.figures.stability import Spell, window_load
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
 from simulator.quantities import SECOND
 from simulator.run.lives import Lives, ScalingRecord
 
 FLAP_WINDOW = 600 * SECOND
-DAY = 24 * HOUR
 STATES = ("serving", "loading", "draining")
 """What a replica that costs something may do."""
 
@@ -84,7 +83,7 @@ def scaling(
 ) -> PoolScaling:
     """The figures of a pool's autoscaler.
 
-    `yardstick` holds the replicas by minute of somebody who knew the arrivals, see `simulator.figures.clairvoyant`.
+    `yardstick` holds the replicas by minute of somebody who knew the arrivals.
     """
     case, runs, since, until = result.case, result.tallies, result.start, result.case.duration
     pool = case.pools[number]
@@ -92,14 +91,15 @@ def scaling(
     stood = [standing(one.scaling, pool.replicas, since, until) for one in lives]
     hours = (until - since) / HOUR
     late = [_late(result, run) for run in runs] if case.slos else []
-    answers = [reactions(case, number, run, result.begin) for run in runs]
+    spells = [_spells(result, run, pool.name) for run in runs]
+    answers = [reactions(short, one, pool.load_time) for short, one in zip(spells, lives, strict=True)]
     peaks = [max(record.desired for record, _ in one) for one in stood]
     changes = [turns(one.scaling, since, until) for one in lives]
     most = pool.autoscaler.bounds(pool.replicas)[1]
     return PoolScaling(
         pool=pool.name,
         kind=str(pool.autoscaler.model_dump()["kind"]),
-        under=_mean(_under(result, run, pool.name) for run in runs),
+        under=_mean(sum(spell.end - spell.start for spell in short) for short in spells),
         late=_mean(sum(spans) for spans in late) if late else Estimate(None, reason="no objective is given"),
         longest=_mean(max(spans, default=0.0) for spans in late) if late else Estimate(None, reason="no objective"),
         peak=_mean(peaks),
@@ -151,9 +151,9 @@ def _changed(record: ScalingRecord) -> bool:
     return record.desired != record.before
 
 
-def _under(result: Result, run: Tally, pool: str) -> float:
-    spells = window_load(result.case, [run], result.begin).spells
-    return sum(spell.end - spell.start for spell in spells if spell.pool == pool)
+def _spells(result: Result, run: Tally, pool: str) -> list[Spell]:
+    """When a pool was short of replicas in a replication."""
+    return [spell for spell in window_load(result.case, [run], result.begin).spells if spell.pool == pool]
 
 
 def _late(result: Result, run: Tally) -> list[float]:

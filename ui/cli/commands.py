@@ -54,7 +54,7 @@ def run(
     """Simulate a scenario as it stands: latency, objectives, load, where the time goes, cost."""
     loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
     case = resolve(loaded, quiet)
-    doubt = doubt_of(input_uncertainty, _share(load_uncertainty))
+    doubt = doubt_of(input_uncertainty, options.parsed(parse_share, load_uncertainty, "--load-uncertainty"))
     _talk_of_work(input_uncertainty, quiet)
     if out is not None:
         make_folder(out)  # before the work, not after it
@@ -108,7 +108,7 @@ def compare(
     """Hold strategies against each other on the same load: which is the cheapest that meets the objectives?"""
     loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
     resolve(loaded, quiet)
-    share, said = _share(load_uncertainty), len(loaded.files.remarks)
+    share, said = options.parsed(parse_share, load_uncertainty, "--load-uncertainty"), len(loaded.files.remarks)
     doubt_of(input_uncertainty, share)
     _talk_of_work(input_uncertainty, quiet)
     if out is not None:
@@ -222,14 +222,6 @@ def _talk_of_work(draws: int | None, quiet: bool) -> None:
         talk(
             f"up to {draws} refits of the profiles and as many draws of the load: {1 + 2 * draws} times the work", quiet
         )
-
-
-def _share(text: str | None) -> float | None:
-    """A share as it is written, such as 10%. Raises InputError."""
-    try:
-        return None if text is None else parse_share(text)
-    except ValueError as error:
-        raise InputError(str(error), path="--load-uncertainty") from None
 
 
 def bar_shown(quiet: bool, no_progress: bool) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from simulator.errors import InputError
 from ui.cli.output import Format
+
+Parsed = TypeVar("Parsed")
 
 Source = Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of a shipped one.")]
 Settings = Annotated[
@@ -65,3 +69,11 @@ Plugins = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback of an error.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
+
+
+def parsed(parse: Callable[[str], Parsed], text: str | None, flag: str) -> Parsed | None:
+    """What a flag says, if it is given. Raises InputError."""
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise InputError(str(error), path=flag) from None

@@ -18,11 +18,11 @@ from scenarios.scaling_subject import Subject
 from scenarios.scaling_targets import parse_cost, parse_flaps, targets
 from simulator.errors import InputError
 from simulator.figures.replications import run_case
-from simulator.figures.scaling import FLAP_WINDOW, scaling
+from simulator.figures.scaling import scaling
 from ui.cli import options
 from ui.cli.autoscaler import asking
 from ui.cli.autoscaler.asking import Asked
-from ui.cli.autoscaler.validating import MaxCost, MaxFlaps, parsed
+from ui.cli.autoscaler.validating import MaxCost, MaxFlaps
 from ui.cli.commands import TARGET_MISSED, bar_shown
 from ui.cli.output import Format, print_answer, progress_bar
 
@@ -60,7 +60,10 @@ def compare(
     """Hold a new autoscaler against an old one, or against the scenario's own. Exit 3 when the new one misses."""
     if not file or len(file) > 2:
         raise InputError("compares two autoscalers", path="--file", fix="write -f old.yaml -f new.yaml, or -f new.yaml")
-    flaps, cost = parsed(parse_flaps, max_flaps, "--max-flaps"), parsed(parse_cost, max_cost, "--max-cost")
+    flaps, cost = (
+        options.parsed(parse_flaps, max_flaps, "--max-flaps"),
+        options.parsed(parse_cost, max_cost, "--max-cost"),
+    )
     asked = Asked(source, settings, slo, replications, precision, seed, until, plugin, pool, trace, quiet)
     first = asked.subject(file[:1], name, bind) if len(file) == 2 else asked.subject(None, None, None)
     subjects = (first, asked.subject(file[-1:], name, bind))
@@ -76,7 +79,7 @@ def compare(
             side(subject, f"{subject.name} ({which})" if same else subject.name)
             for subject, which in zip(subjects, ("old", "new"), strict=True)
         )
-    found = changes(old, new, FLAP_WINDOW)
+    found = changes(old, new)
     sentence = comparison_sentence(old, new, found)
     print_answer(
         form,

@@ -11,7 +11,6 @@ from simulator.figures.replications import run_case
 from ui.cli import options
 from ui.cli.autoscaler import asking
 from ui.cli.autoscaler.asking import Asked
-from ui.cli.autoscaler.validating import parsed
 from ui.cli.output import Format, print_answer
 
 
@@ -32,7 +31,7 @@ def explain(
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> None:
     """The decision in force at a moment of the first replication: what was seen, the arithmetic, what limited it."""
-    moment = parsed(parse_at, at, "--at") or 0
+    moment = options.parsed(parse_at, at, "--at") or 0
     asked = Asked(source, settings, None, 1, None, seed, until, plugin, pool, trace, quiet)
     subject = asked.subject(file, name, bind)
     found = decision_at(run_case(subject.loaded.case()), subject.number, moment)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from scenarios.manifests import lint as find_mistakes
+from scenarios.manifests import read
 from scenarios.sheet import Sheet
 from ui.cli import options
 from ui.cli.commands import TARGET_MISSED
@@ -24,9 +25,8 @@ def lint(
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> int:
     """Look for mistakes in manifests; nothing is simulated. Exit 3 when there is an error among them."""
-    manifests = importlib.import_module("scenarios.manifests")
-    documents = manifests.read(file)
-    found = sorted(manifests.lint(documents), key=lambda one: LEVELS.index(one.level))
+    documents = read(file)
+    found = sorted(find_mistakes(documents), key=lambda one: LEVELS.index(one.level))
     rows = tuple((one.level, one.path, one.text) for one in found)
     counts = {level: sum(one.level == level for one in found) for level in LEVELS}
     told = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())

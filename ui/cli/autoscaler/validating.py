@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -13,7 +12,6 @@ from scenarios.page import page
 from scenarios.plain import to_json
 from scenarios.scaling_sheets import answer, data, sheets
 from scenarios.scaling_targets import all_met, junit, parse_cost, parse_flaps, targets
-from simulator.errors import InputError
 from simulator.figures.replications import run_case
 from simulator.figures.scaling import FLAP_WINDOW, scaling
 from simulator.quantities import parse_duration
@@ -23,7 +21,6 @@ from ui.cli.autoscaler.asking import Asked, Form
 from ui.cli.commands import TARGET_MISSED, bar_shown
 from ui.cli.output import print_line, print_sheets, progress_bar, talk
 
-Parsed = TypeVar("Parsed")
 MaxFlaps = Annotated[
     str | None, typer.Option("--max-flaps", metavar="RATE", help="At most so many flaps, such as 2/h.")
 ]
@@ -61,9 +58,9 @@ def validate(
     no_progress: options.NoProgress = False,
 ) -> int:
     """Would the autoscaler have held the objectives, why not, and what does it cost? Exit 3 when a target is missed."""
-    flaps = parsed(parse_flaps, max_flaps, "--max-flaps")
-    cost = parsed(parse_cost, max_cost, "--max-cost")
-    window = parsed(parse_duration, flap_window, "--flap-window") or FLAP_WINDOW
+    flaps = options.parsed(parse_flaps, max_flaps, "--max-flaps")
+    cost = options.parsed(parse_cost, max_cost, "--max-cost")
+    window = options.parsed(parse_duration, flap_window, "--flap-window") or FLAP_WINDOW
     asked = Asked(source, settings, slo, replications, precision, seed, until, plugin, pool, trace, quiet)
     subject = asked.subject(file, name, bind)
     if out is not None:
@@ -96,11 +93,3 @@ def validate(
             write_folder(out, {"autoscaler.json": to_json(told), "autoscaler.html": whole}, {"autoscaler.svg": chart})
             talk(f"written: {out}/autoscaler.json, {out}/autoscaler.html, {out}/autoscaler.svg", quiet)
     return 0 if all_met(wanted) else TARGET_MISSED
-
-
-def parsed(parse: Callable[[str], Parsed], text: str | None, flag: str) -> Parsed | None:
-    """What a flag says, if it is given. Raises InputError."""
-    try:
-        return None if text is None else parse(text)
-    except ValueError as error:
-        raise InputError(str(error), path=flag) from None
