@@ -9,7 +9,7 @@ from pathlib import Path
 from calibration.profile import Profile, find_profile, in_words, load_profile
 from calibration.tables import FREE, Beyond, Wanted, beyond
 from scenarios.amounts import Asked
-from scenarios.manifests import bind, read
+from scenarios.manifests import Document, bind, read
 from scenarios.traces import read_trace
 from simulator import service
 from simulator.autoscaling import Autoscaler, Manifest
@@ -31,6 +31,7 @@ class Files:
         """What was noticed on the way and the user should know, each once, in order."""
         self.profiles: dict[str, Profile] = {}
         """Those read so far, by what the scenarios call them."""
+        self._manifests: dict[str, tuple[Document, ...]] = {}
         self._traces: dict[tuple[str, str, str | None], Recorded] = {}
 
     def refitted(self, number: int) -> Files:
@@ -67,7 +68,9 @@ class Files:
 
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""
-        bound = bind(read([self._find(manifest.file)]), manifest.bind, manifest.name)
+        if manifest.file not in self._manifests:
+            self._manifests[manifest.file] = read([self._find(manifest.file)])
+        bound = bind(self._manifests[manifest.file], manifest.bind, manifest.name)
         for remark in bound.remarks:
             self.remarks[f"{bound.source}: {remark}"] = None
         return bound.autoscaler
