@@ -27,13 +27,20 @@ class LazyGroup(TyperGroup):
         if cmd_name in self.places and self.commands[cmd_name] is None:
             module, _, what = self.places[cmd_name].partition(":")
             found = getattr(importlib.import_module(module), what)
-            if not isinstance(found, typer.Typer):
-                function, found = found, typer.Typer(add_completion=False)
-                found.command(cmd_name)(function)
-            command = typer.main.get_command(found)
-            command.name = cmd_name
-            self.commands[cmd_name] = command
+            self.commands[cmd_name] = _command(cmd_name, found)
         return self.commands.get(cmd_name)
+
+
+def _command(name: str, found: Any) -> Any:
+    """The command of a function, or the group of an app, which offers no completion of its own."""
+    if isinstance(found, typer.Typer):
+        command: Any = typer.main.get_group(found)
+    else:
+        app = typer.Typer(add_completion=False)
+        app.command(name)(found)
+        command = typer.main.get_command(app)
+    command.name = name
+    return command
 
 
 def lazy_app(places: dict[str, str], **settings: Any) -> typer.Typer:
