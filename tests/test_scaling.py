@@ -9,8 +9,9 @@ import pytest
 
 from scenarios.observations import parse_time
 from scenarios.scaling_targets import clock
-from simulator.figures.reaction import helping
+from simulator.figures.reaction import helping, reactions
 from simulator.figures.scaling import flaps, standing, turns
+from simulator.figures.stability import Spell
 from simulator.quantities import SECOND
 from simulator.run.lives import Lives, ReplicaRecord, ScalingRecord
 from ui.cli import main
@@ -47,6 +48,14 @@ def test_a_scale_up_that_gave_no_ready_replica_helps_nobody() -> None:
     lives = Lives((never, ready), (), (change(10, 1, 2), change(20, 2, 1), change(30, 1, 2)))
     assert helping(lives) == [(2, ready)]
     assert helping(Lives((never,), (), ())) == []
+
+
+def test_a_reaction_is_split_at_what_was_written_down() -> None:
+    """Short of replicas from 0 to 100 s: asked for at 30, the machine up at 70, ready at 90 after 20 of loading."""
+    lives = Lives((ReplicaRecord(1, 30 * SECOND, 1, ready=90 * SECOND),), (), (change(30, 1, 2),))
+    long, short = Spell("gpus", 0.0, 100.0), Spell("gpus", 0.0, 30.0)
+    split = {"metric and sync": 30, "held back": 0, "no machine": 0, "machine": 40, "load": 20}
+    assert reactions([long, short], lives, 20 * SECOND) == [split, None]  # over before anything was decided
 
 
 def test_times_are_said_and_read() -> None:

@@ -167,3 +167,11 @@ def test_batches_of_a_slots_former_replica_are_not_its_own() -> None:
     seen = watched({"own": metric("utilisation")}, 0.01, 0.01, plan=(1, 2), pods=True, batching=Dynamic(max_batch=1))
     assert seen[2].pods[1].samples["own"].value == 0
     assert seen[2].pods[1].samples["own"].time < SECOND
+
+
+def test_not_even_those_that_ended_since_the_last_reading() -> None:
+    """Read at 400 ms alone. Slot 1 was busy from 10 to 160 ms; since 200 ms it has another replica, which is idle."""
+    wanted = {"own": metric("utilisation", scrape="400ms"), "mean": metric("utilisation", scrape="400ms", over="mean")}
+    seen = watched(wanted, 0.01, 0.01, plan=(1, 2), pods=True)
+    assert seen[3].pods[1].samples["own"].value == 0
+    assert seen[3].signals["mean"] == pytest.approx(300 / 760)  # ready: 400 ms, 160 ms and 200 ms
