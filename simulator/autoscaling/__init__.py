@@ -1,5 +1,6 @@
 """Autoscalers: pure functions of what they have seen, one file for each real-world autoscaler."""
 
+from simulator.autoscaling.aws import StepScaling, TargetTracking
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
@@ -8,7 +9,6 @@ from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.schedule import Schedule
-from simulator.autoscaling.target_tracking import TargetTracking
 
 __all__ = [
     "Autoscaler",
@@ -24,5 +24,6 @@ __all__ = [
     "Pod",
     "Sample",
     "Schedule",
+    "StepScaling",
     "TargetTracking",
 ]
