@@ -16,7 +16,7 @@ MOST = 1e9
 def proportional(replicas: int, value: float, target: float) -> int:
     """The replicas that bring a metric of so many to its target, rounded up: ceil(replicas * value / target)."""
     needed = min(max(replicas * value / target, 0.0), MOST)
-    return ceil(round(needed, 9))  # 3 * 1.1 / 0.55 is 6, and not a little more
+    return ceil(round(needed, 9))  # 3 * 0.2 / 0.1 is 6, and not a little more
 
 
 class Tracking(Watched):
