@@ -380,6 +380,13 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
+    _choice("autoscaler", "predictive"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "interval": st.just("20ms"),
+        "window": st.sampled_from(["40ms", "100ms"]),
+        "season": st.sampled_from([None, "200ms"]),
+        "level": st.sampled_from([0.5, 0.9, 0.99]),
+    },
     _choice("autoscaler", "schedule"): {
         "replicas": st.integers(1, 4),
         "steps": st.sampled_from([[], [{"at": "50ms", "replicas": 3}, {"at": "300ms", "replicas": 1}]]),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from simulator.autoscaling import Decision, Observation, Pod, StepScaling, TargetTracking
 from simulator.autoscaling.aws.alarm import alarmed
-from simulator.autoscaling.aws.tracking import proportional
+from simulator.autoscaling.proportion import proportional
 from simulator.component import problems
 from simulator.quantities import SECOND
 

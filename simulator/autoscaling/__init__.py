@@ -8,6 +8,7 @@ from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
+from simulator.autoscaling.predictive import Predictive
 from simulator.autoscaling.schedule import Schedule
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Observation",
     "PerRequest",
     "Pod",
+    "Predictive",
     "Sample",
     "Schedule",
     "StepScaling",

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from pydantic import Field, model_validator
 
 from simulator.autoscaling.aws.alarm import Ask, Points, Watched, alarmed
+from simulator.autoscaling.proportion import proportional
 from simulator.quantities import SECOND, Duration
-
-MOST = 1e9
-"""More than any target may have."""
-
-
-def proportional(replicas: int, value: float, target: float) -> int:
-    """The replicas that bring a metric of so many to its target, rounded up: ceil(replicas * value / target)."""
-    needed = min(max(replicas * value / target, 0.0), MOST)
-    return ceil(round(needed, 9))  # 3 * 0.2 / 0.1 is 6, and not a little more
 
 
 class Tracking(Watched):
