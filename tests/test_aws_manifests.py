@@ -41,6 +41,8 @@ def stepping(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def bound(tmp_path: Path) -> Any:
     def found(*documents: Any, name: str | None = None, **bindings: str) -> Bound:
+        for path in tmp_path.iterdir():
+            path.unlink()
         for number, one in enumerate(documents):
             (tmp_path / f"{number}.json").write_text(json.dumps(one))
         return bind(read([tmp_path]), bindings, name)
@@ -176,7 +178,7 @@ def test_without_bounds_it_says_how_to_give_them(bound: Any) -> None:
 @pytest.mark.parametrize(
     ("documents", "said"),
     [
-        ([tracking(), BOUNDS, {**BOUNDS, "MaxCapacity": 3}], "several documents tell its fewest and most replicas"),
+        ([tracking(), BOUNDS, {**BOUNDS, "MaxCapacity": 3}], "several documents tell its fewest and most replicas; keep one"),
         ([tracking(), {**BOUNDS, "ResourceId": "other"}], "nothing tells its fewest and most replicas"),
         ([tracking(), {**BOUNDS, "MaxCapacity": 0}], "max_replicas: 0: input should be greater than or equal to 1"),
         ([tracking(), {**RESOURCE, "MaxCapacity": 9}], "MinCapacity: is required; write the bounds of the resource"),

@@ -206,11 +206,13 @@ def _bounds(asked: Asked, remarks: list[str]) -> dict[str, Any]:
     named = document.name != "unnamed" and {"ResourceId", "AutoScalingGroupName"} & document.data.keys()
     found = [one for one in asked.others if one.kind in ("ScalableTarget", "AutoScalingGroup")]
     found = [one for one in found if not named or one.name == document.name]
-    if len(found) != 1:
-        what = "several documents tell" if found else "nothing tells"
+    about = "its fewest and most replicas"
+    if len(found) > 1:
+        raise InputError(f"{document.source}: several documents tell {about}", file=document.file, fix="keep one")
+    if not found:
         example = {"ResourceId": document.name if named else "service/shop/web", "MinCapacity": 1, "MaxCapacity": 10}
         fix = f"give one more -f with what register-scalable-target takes, such as {json.dumps(example)}"
-        raise InputError(f"{document.source}: {what} its fewest and most replicas", file=document.file, fix=fix)
+        raise InputError(f"{document.source}: nothing tells {about}", file=document.file, fix=fix)
     fields = Fields(found[0], found[0].data, "")
     least, most = ("MinSize", "MaxSize") if found[0].kind == "AutoScalingGroup" else ("MinCapacity", "MaxCapacity")
     bounds = {"min_replicas": fields.whole(least), "max_replicas": fields.whole(most)}
