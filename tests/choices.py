@@ -395,13 +395,13 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     _choice("autoscaler", "step_scaling"): {
         "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
         "policies": _step_policies(),
-        "warmup": st.one_of(st.none(), DURATION),
+        "instance_warmup": st.one_of(st.none(), DURATION),
     },
     _choice("autoscaler", "target_tracking"): {
         "min_replicas": st.integers(1, 4),  # at zero nothing is known
         "policies": _tracking(),
         "steps": st.one_of(st.just([]), _step_policies()),
-        "warmup": st.one_of(st.none(), DURATION),
+        "instance_warmup": st.one_of(st.none(), DURATION),
     },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},

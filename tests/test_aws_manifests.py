@@ -65,7 +65,7 @@ def test_a_policy_of_sagemaker_field_by_field() -> None:
     found = bind(read([HERE / "aws-sagemaker.yaml"]))
     assert found.source == "ScalingPolicy sagemaker/endpoint/reranker/variant/AllTraffic"
     made = tracker(found)
-    assert (made.min_replicas, made.max_replicas, made.interval, made.warmup) == (2, 12, 60 * SECOND, None)
+    assert (made.min_replicas, made.max_replicas, made.interval, made.instance_warmup) == (2, 12, 60 * SECOND, None)
     (policy,) = made.policies
     assert (policy.target, policy.out_cooldown, policy.in_cooldown) == (1800, 120 * SECOND, 600 * SECOND)
     assert (policy.out_after, policy.in_after, policy.disable_scale_in) == (3, 15, False)
@@ -88,7 +88,7 @@ def test_what_is_described_of_a_service_is_one_autoscaler_with_the_counts_of_its
 
 def test_a_group_of_ec2_warms_up_and_a_long_alarm_is_looked_at_every_minute() -> None:
     made = tracker(bind(read([HERE / "aws-ec2-group.yaml"])))
-    assert (made.min_replicas, made.max_replicas, made.warmup) == (1, 8, 240 * SECOND)
+    assert (made.min_replicas, made.max_replicas, made.instance_warmup) == (1, 8, 240 * SECOND)
     assert (made.policies[0].reads.signal, made.policies[0].reads.scale) == ("utilisation", 100)
     (backlog,) = made.steps
     assert (backlog.adjustment, backlog.period, made.interval) == ("ExactCapacity", 300 * SECOND, 60 * SECOND)
@@ -98,9 +98,9 @@ def test_a_group_of_ec2_warms_up_and_a_long_alarm_is_looked_at_every_minute() ->
 def test_a_group_tells_its_warmup_where_policies_do_not(bound: Any) -> None:
     group = {"AutoScalingGroupName": "gpus", "MinSize": 1, "MaxSize": 4, "DefaultCooldown": 120}
     policy = {"AutoScalingGroupName": "gpus", "PolicyType": "TargetTrackingScaling", "TargetTrackingConfiguration": CPU}
-    assert tracker(bound(policy, {**group, "DefaultInstanceWarmup": -1})).warmup == 120 * SECOND
-    assert tracker(bound(policy, {**group, "DefaultInstanceWarmup": 30})).warmup == 30 * SECOND
-    assert tracker(bound(policy, {"AutoScalingGroups": [group]})).warmup == 120 * SECOND
+    assert tracker(bound(policy, {**group, "DefaultInstanceWarmup": -1})).instance_warmup == 120 * SECOND
+    assert tracker(bound(policy, {**group, "DefaultInstanceWarmup": 30})).instance_warmup == 30 * SECOND
+    assert tracker(bound(policy, {"AutoScalingGroups": [group]})).instance_warmup == 120 * SECOND
     del group["DefaultCooldown"]
     assert "is given: 300s is assumed" in " ".join(bound(policy, group).remarks)
 
@@ -178,7 +178,7 @@ def test_without_bounds_it_says_how_to_give_them(bound: Any) -> None:
 @pytest.mark.parametrize(
     ("documents", "said"),
     [
-        ([tracking(), BOUNDS, {**BOUNDS, "MaxCapacity": 3}], "several documents tell its fewest and most replicas; keep one"),
+        ([tracking(), BOUNDS, BOUNDS], "several documents tell its fewest and most replicas; keep one"),
         ([tracking(), {**BOUNDS, "ResourceId": "other"}], "nothing tells its fewest and most replicas"),
         ([tracking(), {**BOUNDS, "MaxCapacity": 0}], "max_replicas: 0: input should be greater than or equal to 1"),
         ([tracking(), {**RESOURCE, "MaxCapacity": 9}], "MinCapacity: is required; write the bounds of the resource"),

@@ -138,7 +138,7 @@ def test_where_two_are_on_the_larger_capacity_is_followed() -> None:
 
 
 def test_while_replicas_warm_up_those_that_come_count_already() -> None:
-    story = Story(stepper(warmup="3m"), 2)
+    story = Story(stepper(instance_warmup="3m"), 2)
     assert story.tick(60, pods=pods(-9, -9)) == 4
     assert story.tick(60, pods=pods(-9, -9, 1, 1)) == 4  # 2 warm and 2 more: 4 are there
     assert story.tick(75, pods=pods(-9, -9, 1, 1)) == 5

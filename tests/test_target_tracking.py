@@ -216,7 +216,7 @@ def pods(*ages: float | None) -> tuple[Pod, ...]:
 
 
 def test_while_replicas_warm_up_they_count_as_added_and_not_for_the_metric() -> None:
-    story = Story(tracker({**BUSY, "out_after": 1, "in_after": 1}, warmup="5m"), 2)
+    story = Story(tracker({**BUSY, "out_after": 1, "in_after": 1}, instance_warmup="5m"), 2)
     assert story.tick(0.9, pods=pods(-9, -9)) == 4
     assert story.tick(0.9, pods=pods(-9, -9, None, None)) == 4  # 2 x 0.9 / 0.5: 4 are there, warming up
     assert story.last.limits == ("cooldown",)
@@ -229,7 +229,7 @@ def test_while_replicas_warm_up_they_count_as_added_and_not_for_the_metric() -> 
 
 
 def test_without_replicas_one_by_one_those_that_are_not_ready_warm_up() -> None:
-    policy = tracker({**BUSY, "out_after": 1}, warmup="5m")
+    policy = tracker({**BUSY, "out_after": 1}, instance_warmup="5m")
     found = policy.decide(policy.initial(), Observation(4, 4, 2, {"busy": 1.2}), MINUTE)
     assert found.desired == 5
 

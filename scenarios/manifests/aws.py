@@ -12,7 +12,7 @@ from itertools import chain, count
 from math import gcd
 from typing import Any
 
-from scenarios.manifests.aws_metrics import alarms_of, compared, counts, customized, reads
+from scenarios.manifests.aws_metrics import PERIOD, alarms_of, compared, counts, customized, reads
 from scenarios.manifests.bound import Asked, Bound, given
 from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
@@ -49,8 +49,8 @@ def scaling_policies(asked: Asked) -> Bound:
     read = _Reader(asked)
     for number, one in enumerate(mine):
         read.policy(one, number)
-    fields = {"min_replicas": None, **_bounds(asked, read.remarks)}
-    fields = given(**fields, interval=f"{read.interval}s", warmup=read.warmup())
+    bounds = _bounds(asked, read.remarks)
+    fields = given(**bounds, interval=f"{read.interval}s", instance_warmup=read.warmup())
     if read.tracking:
         made = asked.made(TargetTracking, fields | {"policies": read.tracking, "steps": read.steps})
     elif read.steps:
@@ -64,7 +64,7 @@ class _Reader:
     """Policies one by one."""
 
     def __init__(self, asked: Asked) -> None:
-        self.asked, self.remarks, self.interval = asked, list[str](), 60
+        self.asked, self.remarks, self.interval = asked, list[str](), PERIOD
         self.tracking: list[dict[str, Any]] = []
         self.steps: list[dict[str, Any]] = []
         self.read: dict[str, Any] = {}
@@ -98,9 +98,9 @@ class _Reader:
         if target is None:
             raise config.wrong("TargetValue", "is required", "write the target of the metric")
         if predefined := config.below("PredefinedMetricSpecification"):
-            name, period = predefined.needed("PredefinedMetricType"), 60
+            name = predefined.needed("PredefinedMetricType")
             predefined.get("ResourceLabel")
-            period = 10 if name.endswith("HighResolution") else period
+            period = 10 if name.endswith("HighResolution") else PERIOD
             told = reads(self.asked, predefined, name, period, self.remarks)
         elif custom := config.below("CustomizedMetricSpecification"):
             name, period, told = customized(self.asked, custom, self.remarks)

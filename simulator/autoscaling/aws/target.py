@@ -65,7 +65,7 @@ class ScalableTarget(Autoscaler):
     """No more are wanted."""
     interval: PositiveDuration = 60 * SECOND
     """Between two looks at the alarms."""
-    warmup: Duration | None = None
+    instance_warmup: Duration | None = None
     """As EC2 does it, instead of cooldowns: a replica counts as added, but not for the metric, until its machine is up
     for so long; meanwhile nothing is removed."""
 
@@ -135,8 +135,8 @@ class ScalableTarget(Autoscaler):
 
     def _base(self, state: State, seen: Observation, now: int) -> int:
         """The replicas that the metrics speak of: those that were just added are not among them."""
-        if self.warmup is not None:
-            return max(seen.desired - warming(seen, self.warmup, now), 0)
+        if self.instance_warmup is not None:
+            return max(seen.desired - warming(seen, self.instance_warmup, now), 0)
         return min(state.base, seen.desired) if now < state.out_until else seen.desired
 
     def _out(self, state: State, desired: int, ask: Ask, base: int, said: str, now: int) -> Decision:
@@ -147,7 +147,7 @@ class ScalableTarget(Autoscaler):
             held = {"max": "there are max_replicas already", "cooldown": "enough were added and count already"}
             ended = f"; {held[limit[0]]}" if limit else "; no more than there are"
             return Decision(state, desired, said + ended, max(needed, desired), limit)
-        if self.warmup is None:
+        if self.instance_warmup is None:
             state = replace(state, base=base, out_until=now + ask.cooldown, in_until=0)
         return Decision(state, wanted, f"{said}; {wanted - desired} more", needed, ("max",) if needed > wanted else ())
 
@@ -157,9 +157,9 @@ class ScalableTarget(Autoscaler):
         if wanted >= desired:
             low: tuple[Limit, ...] = ("min",) if needed < desired else ()
             return Decision(state, desired, f"{said}; no replica can be spared", min(needed, desired), low)
-        if self.warmup is not None and base < desired:
+        if self.instance_warmup is not None and base < desired:
             return Decision(state, desired, f"{said}; low, but replicas warm up", needed, ("cooldown",))
-        if self.warmup is None and now < state.in_until:
+        if self.instance_warmup is None and now < state.in_until:
             return Decision(state, desired, f"{said}; low, but cooling down", needed, ("cooldown",))
         state = replace(state, in_until=now + ask.cooldown, out_until=0)
         return Decision(state, wanted, f"{said}; {desired - wanted} fewer", needed, ("min",) if needed < wanted else ())
