@@ -224,9 +224,7 @@ def test_a_balancer_that_stays_near_knows_where_machines_stand(tmp_path: Path) -
 
 def test_what_holds_machines_back_is_a_lever() -> None:
     """Five of 1 s each can be had, 5.5/s come: with one machine more the queue does not grow."""
-    tracker = TargetTracking.model_validate(
-        {"policies": [{"target": 0.5}], "max_replicas": 12, "min_replicas": 5, "interval": "5s"}
-    )
+    tracker = TargetTracking.model_validate({"target": 0.5, "max_replicas": 12, "min_replicas": 5, "interval": "5s"})
     slow = SlowStart.model_validate({"lasts": "6s", "speed": 0.5})
     fields: dict[str, Any] = {"quota": 5, "cold_start": 6.0, "load_time": 6 * 10**9, "slow_start": slow}
     one = pool(takes("0s", "1s"), 5, CentralQueue(), autoscaler=tracker, **fields)

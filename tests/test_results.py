@@ -36,7 +36,7 @@ def test_cost_is_machines_times_price() -> None:
 def test_a_bill_runs_from_launch_to_stop() -> None:
     """One machine for 100 s, and a second one from 60 s: 1.4 machines on average."""
     tracker = TargetTracking.model_validate(
-        {"policies": [{"target": 0.5, "in_after": 1000}], "max_replicas": 2, "interval": "20s"}
+        {"target": 0.5, "max_replicas": 2, "interval": "20s", "out_after": 3, "in_after": 1000}
     )
     busy = replay(*np.arange(0, 99, 0.01).tolist())
     one = pool(takes("0s", "9ms"), autoscaler=tracker, cold_start=30)

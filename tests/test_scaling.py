@@ -74,7 +74,7 @@ def test_a_decision_of_a_run_is_explained(capsys: pytest.CaptureFixture[str]) ->
 
 def test_an_autoscaler_against_itself_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     new = tmp_path / "new.yaml"
-    new.write_text("kind: target_tracking\npolicies: [{target: 0.5, out_after: 1}]\nmax_replicas: 8\n")
+    new.write_text("kind: target_tracking\ntarget: 0.5\nmax_replicas: 8\nout_after: 1\n")
     words = ["evening-rush", "-n", "2", "-q", "-f", str(new), "-f", str(new), "--format", "json"]
     _, out = call(capsys, "compare", *words)
     figures = json.loads(out)["figures"]

@@ -103,11 +103,7 @@ def test_with_enough_replicas_the_same_window_is_near_saturation_or_stable() -> 
 def test_only_ready_replicas_count() -> None:
     """20/s from the start; the second and third replica are ordered after 20 s and ready 60 s later."""
     tracker = TargetTracking.model_validate(
-        {
-            "policies": [{"target": 0.7, "out_after": 1, "in_after": 1000}],
-            "max_replicas": 3,
-            "interval": "20s",
-        }
+        {"target": 0.7, "max_replicas": 3, "interval": "20s", "out_after": 1, "in_after": 1000}
     )
     one = pool(exponential("100ms"), autoscaler=tracker, cold_start=60)
     found = run_case(case(poisson(19), one, seconds=600, replications=4))

@@ -191,7 +191,7 @@ def test_it_reaches_zero_and_cannot_leave_it() -> None:
     story = Story(tracker(CALLS, min_replicas=0), 1)
     assert story.minutes(*[0] * 15)[-1] == 0
     assert story.minutes(*[1000] * 9) == [0] * 9  # 0 x 1000 / 10
-    assert story.last.reason.endswith("0 x 1e+03 / 10 needs 0; no more than there are")
+    assert story.last.reason.endswith("0 x 1000 / 10 needs 0; no more than there are")
 
 
 def test_a_step_on_an_alarm_for_missing_capacity_leaves_zero() -> None:
@@ -274,9 +274,16 @@ def test_a_restart_forgets_nothing() -> None:
     assert story.tick(0.9) == 4
 
 
+def test_the_only_policy_may_be_written_without_a_list() -> None:
+    assert TargetTracking.model_validate({**BUSY, "out_after": 2, "max_replicas": 40}) == tracker(
+        {**BUSY, "out_after": 2}
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
+        ({"target": 1}, "unknown field; known: instance_warmup"),
         ({"min_replicas": 3, "max_replicas": 2}, "max_replicas 2 is below min_replicas 3"),
         ({"policies": [{**BUSY, "out_of": 2}]}, "out_of 2 is below out_after 3; raise out_of, or leave it out"),
         ({"policies": [{**BUSY, "in_after": 9, "in_of": 8}]}, "in_of 8 is below in_after 9"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simulator.autoscaling.aws.steps import StepPolicy
 from simulator.autoscaling.aws.target import Policy, ScalableTarget
@@ -12,13 +12,24 @@ from simulator.autoscaling.aws.tracking import Tracking
 
 
 class TargetTracking(ScalableTarget):
-    """AWS target tracking, modelled: out after a few minutes above a target, in after many below it."""
+    """AWS target tracking, modelled: out after a few minutes above a target, in after many below it.
+
+    The fields of a policy that is the only one may stand beside the others, without `policies`.
+    """
 
     kind: Literal["target_tracking"] = "target_tracking"
     policies: Annotated[tuple[Tracking, ...], Field(strict=False, min_length=1, max_length=50)]
     """More replicas if any policy is ready for it, fewer only if all are."""
     steps: Annotated[tuple[StepPolicy, ...], Field(strict=False, max_length=50)] = ()
     """Policies of step scaling on the same target, such as one that leaves zero, which target tracking cannot."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "policies" in data:
+            return data
+        own = {name: value for name, value in data.items() if name in Tracking.model_fields}
+        return {**{name: value for name, value in data.items() if name not in own}, "policies": [own]} if own else data
 
     @property
     def all_policies(self) -> tuple[Policy, ...]:

@@ -123,14 +123,14 @@ class StepPolicy(Watched):
         value = points[-1]
         if value is None:
             return Ask(f"{self.key}: no data")
-        shown = f"{self.key} {value:.3g} against {self.threshold:g}"
+        shown = f"{self.key} {value:.4g} against {self.threshold:g}"
         breaches, stride = COMPARISONS[self.comparison], self.stride(interval)
         among = self.among or self.after
         if not alarmed(points, stride, self.after, among, lambda one: breaches(one, self.threshold)):
             return Ask(f"{shown}: no alarm")
         step = chosen(self.steps, value - self.threshold, self.comparison in (">", ">="))
         if step is None:
-            return Ask(f"{shown}: no step holds for a breach of {value - self.threshold:.3g}")
+            return Ask(f"{shown}: no step holds for a breach of {value - self.threshold:.4g}")
         up = step.change > (desired if self.adjustment == "ExactCapacity" else 0)
         of = base if up else desired
         wanted = adjusted(self.adjustment, of, step.change, self.min_magnitude or 0)

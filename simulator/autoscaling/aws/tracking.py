@@ -49,7 +49,7 @@ class Tracking(Watched):
         value = points[-1]
         if value is None:
             return Ask(f"{self.key}: no data")
-        shown, stride, low = f"{self.key} {value:.3g} against {self.target:g}", self.stride(interval), self._low
+        shown, stride, low = f"{self.key} {value:.4g} against {self.target:g}", self.stride(interval), self._low
         if alarmed(points, stride, self.out_after, self.out_of or self.out_after, lambda one: one > self.target):
             return Ask(*self._wanted(shown, base, value), cooldown=self.out_cooldown)
         if alarmed(points, stride, self.in_after, self.in_of or self.in_after, lambda one: one < low):
@@ -63,4 +63,4 @@ class Tracking(Watched):
 
     def _wanted(self, shown: str, replicas: int, value: float) -> tuple[str, int]:
         wanted = proportional(replicas, value, self.target)
-        return f"{shown}: {replicas} x {value:.3g} / {self.target:g} needs {wanted}", wanted
+        return f"{shown}: {replicas} x {value:.4g} / {self.target:g} needs {wanted}", wanted

@@ -105,8 +105,8 @@ class Predictive(Autoscaler):
         state = replace(state, wanted=(*state.wanted, asked)[-(self._looks(self.ahead) + self._looks(self.keep)) :])
         kept = max(state.wanted)
         said = (
-            f"{self.metric.signal} is {value:.3g}, in {format_duration(self.ahead)} {middle:.3g} "
-            f"({low:.3g} to {high:.3g}): {asked} at {self.target:g} each"
+            f"{self.metric.signal} is {value:.4g}, in {format_duration(self.ahead)} {middle:.4g} "
+            f"({low:.4g} to {high:.4g}): {asked} at {self.target:g} each"
         )
         if kept > asked:
             said += f"; {kept} foretold before are kept"
