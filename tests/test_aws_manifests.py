@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scenarios.manifests import Bound, bind, read
+from scenarios.manifests import Bound, Document, bind, lint, read
 from scenarios.manifests.aws_metrics import METRICS
 from scenarios.manifests.binding import parse_binding
 from simulator.autoscaling import StepScaling, TargetTracking
@@ -203,3 +203,34 @@ def test_what_is_wrong_is_told_in_one_line(bound: Any, documents: list[Any], sai
         bound(*documents)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def looked_over(*documents: dict[str, Any]) -> set[str]:
+    """What lint says, by level and field."""
+    kinds = [("ScalingPolicy" if "PolicyType" in one else "ScalableTarget", one) for one in documents]
+    found = lint([Document(kind, RESOURCE["ResourceId"], "ecs", "f", one) for kind, one in kinds])
+    return {f"{one.level} {one.path}" for one in found}
+
+
+@pytest.mark.parametrize(
+    ("documents", "found"),
+    [
+        ([tracking(), BOUNDS], set()),
+        ([tracking()], {"note "}),
+        ([tracking(), {**BOUNDS, "MinCapacity": 9}], {"warning MaxCapacity"}),
+        ([tracking(), {**BOUNDS, "MinCapacity": 0}], {"error MinCapacity"}),
+        ([tracking(), stepping(), {**BOUNDS, "MinCapacity": 0}], set()),
+        ([tracking(DisableScaleIn=True), BOUNDS], {"warning DisableScaleIn"}),
+        (
+            [tracking(DisableScaleIn=True), stepping(AdjustmentType="ExactCapacity"), BOUNDS],
+            {"warning StepAdjustments"},
+        ),
+        ([tracking(), tracking(TargetValue=50), BOUNDS], {"error PredefinedMetricSpecification"}),
+        ([tracking(TargetValue=95), BOUNDS], {"warning TargetValue"}),
+        ([tracking(ScaleOutCooldown=30), BOUNDS], {"warning ScaleOutCooldown"}),
+        ([stepping(AdjustmentType="PercentChangeInCapacity"), BOUNDS], {"note StepAdjustments"}),
+        ([stepping(AdjustmentType="PercentChangeInCapacity", MinAdjustmentMagnitude=2), BOUNDS], set()),
+    ],
+)
+def test_what_lint_finds(documents: list[dict[str, Any]], found: set[str]) -> None:
+    assert looked_over(*documents) == found

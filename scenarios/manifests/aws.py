@@ -43,11 +43,27 @@ def _same(one: Document, other: Document) -> bool:
     return one.kind == other.kind == "ScalingPolicy" and one.source == other.source
 
 
+def policies_of(asked: Asked) -> list[Document]:
+    """All policies on the resource of a policy."""
+    return [one for one in asked.others if _same(one, asked.document)]
+
+
+def bounds_of(asked: Asked) -> list[Document]:
+    """The documents that tell how few and how many replicas the resource of a policy may have."""
+    document = asked.document
+    found = [one for one in asked.others if one.kind in ("ScalableTarget", "AutoScalingGroup")]
+    return [one for one in found if not named(document) or one.name == document.name]
+
+
+def named(document: Document) -> bool:
+    """Whether a policy tells what it scales."""
+    return bool(document.data.get("ResourceId") or document.data.get("AutoScalingGroupName"))
+
+
 def scaling_policies(asked: Asked) -> Bound:
     """The autoscaler of all policies on a resource. Raises InputError."""
-    mine = [one for one in asked.others if one.kind == "ScalingPolicy" and one.source == asked.document.source]
     read = _Reader(asked)
-    for number, one in enumerate(mine):
+    for number, one in enumerate(policies_of(asked)):
         read.policy(one, number)
     bounds = _bounds(asked, read.remarks)
     fields = given(**bounds, interval=f"{read.interval}s", instance_warmup=read.warmup())
@@ -202,15 +218,16 @@ class _Reader:
 
 def _bounds(asked: Asked, remarks: list[str]) -> dict[str, Any]:
     """The fewest and the most replicas, which no policy tells. Raises InputError."""
-    document = asked.document
-    named = document.name != "unnamed" and {"ResourceId", "AutoScalingGroupName"} & document.data.keys()
-    found = [one for one in asked.others if one.kind in ("ScalableTarget", "AutoScalingGroup")]
-    found = [one for one in found if not named or one.name == document.name]
+    document, found = asked.document, bounds_of(asked)
     about = "its fewest and most replicas"
     if len(found) > 1:
         raise InputError(f"{document.source}: several documents tell {about}", file=document.file, fix="keep one")
     if not found:
-        example = {"ResourceId": document.name if named else "service/shop/web", "MinCapacity": 1, "MaxCapacity": 10}
+        example = {
+            "ResourceId": document.name if named(document) else "service/shop/web",
+            "MinCapacity": 1,
+            "MaxCapacity": 10,
+        }
         fix = f"give one more -f with what register-scalable-target takes, such as {json.dumps(example)}"
         raise InputError(f"{document.source}: nothing tells {about}", file=document.file, fix=fix)
     fields = Fields(found[0], found[0].data, "")
