@@ -221,10 +221,8 @@ def looked_over(*documents: dict[str, Any]) -> set[str]:
         ([tracking(), {**BOUNDS, "MinCapacity": 0}], {"error MinCapacity"}),
         ([tracking(), stepping(), {**BOUNDS, "MinCapacity": 0}], set()),
         ([tracking(DisableScaleIn=True), BOUNDS], {"warning DisableScaleIn"}),
-        (
-            [tracking(DisableScaleIn=True), stepping(AdjustmentType="ExactCapacity"), BOUNDS],
-            {"warning StepAdjustments"},
-        ),
+        ([tracking(DisableScaleIn=True), stepping(AdjustmentType="ExactCapacity"), BOUNDS], set()),
+        ([tracking(), stepping(StepAdjustments=[{"ScalingAdjustment": -1}]), BOUNDS], {"warning StepAdjustments"}),
         ([tracking(), tracking(TargetValue=50), BOUNDS], {"error PredefinedMetricSpecification"}),
         ([tracking(TargetValue=95), BOUNDS], {"warning TargetValue"}),
         ([tracking(ScaleOutCooldown=30), BOUNDS], {"warning ScaleOutCooldown"}),
