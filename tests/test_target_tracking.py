@@ -69,7 +69,7 @@ def test_fifteen_low_minutes_remove_what_is_not_needed() -> None:
 
 
 def test_between_nine_tenths_of_the_target_and_the_target_nothing_happens() -> None:
-    assert set(Story(tracker(), 8).minutes(*[0.45, 0.5] * 20)) == {8}
+    assert set(Story(tracker(), 20).minutes(*[0.45] * 20, *[0.5] * 20)) == {20}
     assert Story(tracker(), 8).minutes(*[0.44] * 15)[-1] == 8  # 8 x 0.44 / 0.5 = 7.04: none can be spared
     assert Story(tracker(), 9).minutes(*[0.44] * 15)[-1] == 8  # 7.92
 
@@ -94,7 +94,7 @@ def test_alarms_on_paper() -> None:
 
 def test_alarms_of_five_minutes_are_looked_at_every_minute() -> None:
     """Datapoints five minutes apart: the second breach in a row is that of the sixth minute, the first being one."""
-    story = Story(tracker({**BUSY, "period": "5m", "out_after": 2}), 2)
+    story = Story(tracker({**BUSY, "period": "5m", "out_after": 2, "in_after": 2}), 2)
     assert story.minutes(0.9, 0.1, 0.1, 0.1, 0.1, 0.9) == [2, 2, 2, 2, 2, 4]
     assert story.policy.reads()["busy"].window == 5 * MINUTE
     assert tracker().reads()["busy"].window == MINUTE
@@ -141,6 +141,13 @@ def test_scale_in_waits_for_its_cooldown_and_scale_out_ends_it() -> None:
 def test_the_cooldown_after_adding_does_not_hold_back_scale_in() -> None:
     story = Story(tracker({**BUSY, "in_after": 2, "out_after": 1}), 2)
     assert story.minutes(1, 0.1, 0.1) == [4, 4, 1]
+
+
+def test_after_removing_nothing_counts_as_added_any_more() -> None:
+    story = Story(tracker({**BUSY, "in_after": 1, "out_after": 1, "in_cooldown": "0s"}), 4)
+    assert story.minutes(1, 0.3, 0.9) == [8, 5, 9]  # 8 x 0.3 / 0.5 = 4.8; 5 x 0.9 / 0.5, not of the 4 of before
+    story.replicas = 3  # somebody else removes
+    assert story.tick(0.6) == 4  # 3.6, not 6
 
 
 # Several policies.
@@ -225,7 +232,8 @@ def test_while_replicas_warm_up_they_count_as_added_and_not_for_the_metric() -> 
     assert story.last.reason.endswith("low, but replicas warm up")
     assert story.tick(0.9, pods=pods(-9, -9, 0, 0, 0)) == 9  # at the fifth minute all are warm: 5 x 0.9 / 0.5
     story.replicas = 5
-    assert story.tick(0.1, pods=pods(-9, -9, 0, 0, 0)) == 1
+    draining = (*pods(-9, -9, 0, 0, 0), Pod("old", started=9 * MINUTE, deleted=True))
+    assert story.tick(0.1, pods=draining) == 1
 
 
 def test_without_replicas_one_by_one_those_that_are_not_ready_warm_up() -> None:
