@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from choices import instances
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from simulator.autoscaling import Decision, Observation, Pod, StepScaling, TargetTracking
+from simulator.autoscaling import Autoscaler, Decision, Observation, Pod, StepScaling, TargetTracking
 from simulator.autoscaling.aws.alarm import alarmed
 from simulator.autoscaling.proportion import proportional
 from simulator.component import problems
@@ -286,6 +287,16 @@ def test_the_only_policy_may_be_written_without_a_list() -> None:
     assert TargetTracking.model_validate({**BUSY, "out_after": 2, "max_replicas": 40}) == tracker(
         {**BUSY, "out_after": 2}
     )
+
+
+def test_the_schema_takes_either_way_to_write_it() -> None:
+    checker = jsonschema.Draft202012Validator(TypeAdapter(Autoscaler).json_schema())
+    flat = {"kind": "target_tracking", "target": 0.6, "max_replicas": 4}
+    listed = {"kind": "target_tracking", "policies": [{"target": 0.6}], "max_replicas": 4}
+    assert checker.is_valid(flat)
+    assert checker.is_valid(listed)
+    assert not checker.is_valid({"kind": "target_tracking", "max_replicas": 4})
+    assert not checker.is_valid({**flat, "tarjet": 1})
 
 
 @pytest.mark.parametrize(

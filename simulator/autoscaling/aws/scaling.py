@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from simulator.autoscaling.aws.steps import StepPolicy
 from simulator.autoscaling.aws.target import Policy, ScalableTarget
 from simulator.autoscaling.aws.tracking import Tracking
+
+
+def _or_alone(schema: dict[str, Any]) -> None:
+    """Lets a schema take the fields of the only policy in the place of `policies`."""
+    own = Tracking.model_json_schema()["properties"] | {"reads": {"type": "object"}}
+    schema["properties"] = {**own, **schema["properties"]}
+    schema["required"].remove("policies")
+    schema["anyOf"] = [{"required": ["policies"]}, {"required": ["target"]}]
 
 
 class TargetTracking(ScalableTarget):
@@ -17,6 +25,7 @@ class TargetTracking(ScalableTarget):
     The fields of a policy that is the only one may stand beside the others, without `policies`.
     """
 
+    model_config = ConfigDict(json_schema_extra=_or_alone)
     kind: Literal["target_tracking"] = "target_tracking"
     policies: Annotated[tuple[Tracking, ...], Field(strict=False, min_length=1, max_length=50)]
     """More replicas if any policy is ready for it, fewer only if all are."""
