@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scenarios.load import instance_type
+from scenarios.pools import instance_type
 from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
 from simulator.run.machines import machines_for

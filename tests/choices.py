@@ -35,7 +35,8 @@ from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
 from simulator.model import Model, Spread
 from simulator.parts import CasePool, CaseStage, CaseWorkload
-from simulator.scenario import InstanceType, Pool, Run, Workload
+from simulator.runs import Run
+from simulator.scenario import InstanceType, Pool, Workload
 from simulator.service import Law
 from simulator.sharing import Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes

@@ -19,7 +19,8 @@ from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
 from simulator.errors import InputError
 from simulator.model import Model, Stage
-from simulator.scenario import InstanceType, Pool, Run, Scenario, Workload
+from simulator.runs import Run
+from simulator.scenario import InstanceType, Pool, Scenario, Workload
 from simulator.service import Service
 
 FILES = Files(Path())
