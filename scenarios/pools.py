@@ -59,6 +59,7 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         zones=pool.zones,
         cold_start_spread=pool.cold_start_spread,
         load_time=pool.load_time,
+        start=pool.start,
         grace=pool.grace,
         slow_start=pool.slow_start,
         faults=pool.faults,

@@ -19,6 +19,7 @@ from simulator.sharing import Separate, Sharing
 from simulator.sizes import SizeLaw
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, SpeedLaw
+from simulator.start import Start
 from simulator.streams import Floats, Integers
 
 
@@ -138,6 +139,16 @@ class CasePool:
     faults: tuple[Fault, ...] = ()
     slow_start: SlowStart | None = None
     discipline: Discipline = field(default_factory=FirstCome)
+    start: Start | None = None
+    """The steps of a start, in the place of `cold_start` and `load_time`."""
+
+    def loading(self) -> int:
+        """Mean nanoseconds of a replica, on a machine that has started."""
+        return self.load_time if self.start is None else round(self.start.loading())
+
+    def starting(self) -> int:
+        """Mean nanoseconds from the launch of a machine until its first replica takes requests."""
+        return self.loading() + (self.cold_start if self.start is None else round(self.start.cold_start()))
 
     def most(self) -> int:
         """The most replicas that it can have."""

@@ -27,6 +27,7 @@ from simulator.sizes import Sizes
 from simulator.slo import Slo
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
+from simulator.start import Start
 
 SCHEMA_VERSION = 1
 
@@ -120,6 +121,8 @@ class Pool(Record):
     """How cold starts are spread around their mean."""
     load_time: Duration = 0
     """Of a replica, on a machine that has started, until it takes requests."""
+    start: Start | None = None
+    """The same step by step, in the place of these: how machines and replicas start."""
     grace: Duration | None = None
     """How long a replica that drains may go on before it is killed; for ever unless given."""
     limits: Limits | None = None
@@ -136,6 +139,8 @@ class Pool(Record):
         if not low <= self.replicas <= high:
             wrong = f"replicas {self.replicas} is outside the autoscaler's bounds"
             raise ValueError(f"{wrong}; begin with {low} to {high}")
+        if self.start is not None and (self.cold_start or self.load_time or self.cold_start_spread != "constant"):
+            raise ValueError("start says how replicas start; remove cold_start, cold_start_spread and load_time")
         if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
             raise ValueError(f"sharing.share: {wrong}")
         if isinstance(self.autoscaler, PerRequest) and (odd := self._beyond_one_request()):

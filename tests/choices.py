@@ -42,6 +42,7 @@ from simulator.sharing import Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
+from simulator.start import Probe, Start, Step
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
@@ -179,6 +180,8 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
         return _plain(annotation.__origin__, [mark for part in parts for mark in part])
     if origin is tuple:
         return _tuple(typing.get_args(annotation)[0], marks)
+    if annotation is Step:
+        return steps()
     if isinstance(annotation, type) and issubclass(annotation, Component):
         return any_written(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Record):
@@ -386,6 +389,32 @@ def open_arrivals() -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def steps(draw: st.DrawFn) -> Any:
+    """A random step of a start, as users write it."""
+    time = st.integers(1, 40)
+    if draw(EITHER):
+        return draw(DURATION)
+    hit = {"hit": draw(QUANTITIES[parser(quantities.Share)])}
+    if draw(EITHER):
+        return hit | {"mean": f"{draw(time)}ms", "spread": draw(st.sampled_from(SPREADS))}
+    median = draw(time)
+    return hit | {"median": f"{median}ms", "p95": f"{median + draw(time)}ms"}
+
+
+@st.composite
+def starts(draw: st.DrawFn) -> Start | None:
+    """None, or a random start: some of its steps, of which a machine may keep some."""
+    if draw(EITHER):
+        return None
+    found = {name: draw(steps()) for name in ("provision", "image", "weights", "warm_up", "endpoint") if draw(EITHER)}
+    for name in found.keys() & {"image", "weights"}:
+        if isinstance(found[name], dict):
+            found[name] = found[name] | {"kept": draw(EITHER)}
+    probe = {"probe": draw(written(Probe))} if draw(EITHER) else {}
+    return Start.model_validate({**found, **probe})
+
+
+@st.composite
 def limits(draw: st.DrawFn) -> Limits:
     """Random limits of a pool."""
     return Limits(
@@ -457,6 +486,7 @@ def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
         "zones": draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c")])),
         "cold_start_spread": draw(st.sampled_from(SPREADS)),
         "load_time": draw(st.integers(0, 60)) * MILLISECOND,
+        "start": draw(starts()),
     }
 
 

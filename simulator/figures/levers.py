@@ -21,6 +21,7 @@ from simulator.limits import Limits
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
 from simulator.service import Law, WorkFunction
+from simulator.start import Start
 from simulator.streams import Floats
 
 RELIEF = 1.2
@@ -166,6 +167,8 @@ def _starts(pool: CasePool) -> Iterator[_Change]:
     if pool.load_time:
         after = _less(pool.load_time)
         yield _told("load time", pool.load_time, after, True, replace(pool, load_time=after))
+    if pool.start is not None:
+        yield from _steps(pool, pool.start)
     if pool.slow_start is not None:
         before, after = pool.slow_start.lasts, _less(pool.slow_start.lasts)
         faster = pool.slow_start.model_copy(update={"lasts": after})
@@ -173,6 +176,19 @@ def _starts(pool: CasePool) -> Iterator[_Change]:
     if pool.quota is not None:
         more = _more(pool.quota)
         yield "machine quota", pool.quota, more, "", replace(pool, quota=more)
+
+
+def _steps(pool: CasePool, start: Start) -> Iterator[_Change]:
+    """The levers of a start: each of its steps."""
+    for name, step in start.steps():
+        shorter = step.shorter(RELIEF)
+        if shorter.average() < step.average():
+            relieved = replace(pool, start=start.model_copy(update={name: shorter}))
+            yield _told(f"start: {name.replace('_', '-')}", step.average(), shorter.average(), True, relieved)
+    if start.probe is not None:
+        probe = start.probe.model_copy(update={"period": max(1, _less(start.probe.period))})
+        relieved = replace(pool, start=start.model_copy(update={"probe": probe}))
+        yield _told("start: probe period", start.probe.period, probe.period, True, relieved)
 
 
 def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:

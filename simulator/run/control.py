@@ -115,7 +115,8 @@ class Control:
         record, life = replica.record, (replica.slot, replica.life)
         name = f"{self.pool.case.name}-{replica.slot}-{replica.life}"
         started = max(record.launched, replica.machine.up)
-        if started > now:
+        pulled = started + sum(time for step, time in record.steps if step == "image")
+        if pulled > now:  # no container runs yet
             return Pod(name, "Pending")
         if record.ready is None:
             return Pod(name, started=started, ready=False, ready_changed=started)

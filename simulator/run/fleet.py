@@ -12,6 +12,7 @@ from simulator.run.line import Line
 from simulator.run.lives import MachineRecord, ReplicaRecord
 from simulator.run.machines import Machine, Machines
 from simulator.run.replica import Replica
+from simulator.run.starting import loaded
 
 if TYPE_CHECKING:
     from simulator.run.control import Control
@@ -100,7 +101,12 @@ class Fleet:
         if machine is None:
             return None
         replica = self._put(machine, now)
-        self._start(replica, max(now, machine.up) + self.pool.case.load_time, now)
+        begin = max(now, machine.up)
+        replica.record.steps = self.machines.starting.replica(machine, begin)
+        ready = begin + sum(time for _, time in replica.record.steps)
+        if len(machine.slots) == 1:
+            machine.useful = ready
+        self._start(replica, ready, now)
         return replica
 
     def remove(self, replica: Replica, now: int) -> None:
@@ -148,6 +154,7 @@ class Fleet:
         self._lose(replica, now)
         self._end(replica, now)
         self._begin(replica, replica.machine, now)
+        replica.record.steps = loaded(time)
         self._start(replica, now + time, now)
         self._tell(now)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from simulator.autoscaling import Limit
+from simulator.run.starting import Steps
 
 
 @dataclass
@@ -16,6 +17,8 @@ class ReplicaRecord:
     launched: int
     machine: int
     """The number of its machine in the pool."""
+    steps: Steps = ()
+    """What its start came to once its machine had started; none for the first replicas, which are ready."""
     ready: int | None = None
     drained: int | None = None
     """When it stopped taking requests."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from simulator.model import spread_out
 from simulator.run.lives import MachineRecord
+from simulator.run.starting import Starting
+from simulator.start import FETCHED
 
 if TYPE_CHECKING:
     from simulator.parts import CasePool
@@ -28,7 +29,7 @@ def machines_for(pool: Pool | CasePool, replicas: int) -> int:
 class Machine:
     """One machine of a pool."""
 
-    __slots__ = ("closed", "record", "slots", "up")
+    __slots__ = ("closed", "kept", "record", "slots", "up", "useful")
 
     def __init__(self, record: MachineRecord, up: int) -> None:
         self.record = record
@@ -36,6 +37,10 @@ class Machine:
         """Those of its replicas."""
         self.up = up
         """When it has started: from then on replicas can be loaded."""
+        self.useful = up
+        """When its first replica was or is ready."""
+        self.kept: dict[str, int] = {}
+        """By step of a start: when what it brings is on the machine, for those that come later."""
         self.closed = False
         """Whether it gets no further replica."""
 
@@ -49,7 +54,8 @@ class Machines:
     """
 
     def __init__(self, pool: PoolRun) -> None:
-        self.case, self.draws, self.records = pool.case, pool.tape.draws, pool.log.machines
+        self.case, self.records = pool.case, pool.log.machines
+        self.starting = Starting(pool.case, pool.tape.draws)
         self.running: dict[int, Machine] = {}
         """By number, in the order of their launch."""
         self.roomy: dict[int, Machine] = {}
@@ -74,7 +80,9 @@ class Machines:
             return None
         zone = min(zones, key=lambda one: (self.in_zone[one], one))
         number = len(self.records)
-        machine = Machine(MachineRecord(number, zone, now), now if started else now + self._cold_start(number))
+        machine = Machine(MachineRecord(number, zone, now), now if started else now + self.starting.machine(number))
+        if started:
+            machine.useful, machine.kept = now + self.case.loading(), dict.fromkeys(FETCHED, now)
         self.records.append(machine.record)
         self.running[number] = machine
         self.in_zone[zone] += 1
@@ -111,8 +119,3 @@ class Machines:
             self.roomy[machine.record.number] = machine
         else:
             self.roomy.pop(machine.record.number, None)
-
-    def _cold_start(self, number: int) -> int:
-        """Nanoseconds from the launch of a machine until replicas can be loaded."""
-        uniform = self.draws.uniform("cold start", self.case.name, number, 1)
-        return int(spread_out(self.case.cold_start, self.case.cold_start_spread, uniform)[0])
