@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from scenarios.amounts import amounts, asked, check
 from scenarios.lookup import Files
-from scenarios.pools import resolve_autoscaler, resolve_pool
+from scenarios.pools import check_supplies, resolve_autoscaler, resolve_pool
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, read_yaml
 from simulator.case import Case
@@ -125,6 +125,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         precision=scenario.run.precision,
     )
     check(case)
+    check_supplies(case)
     return case
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from scenarios.lookup import Files
 from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler
+from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.parts import CasePool
-from simulator.quantities import format_memory
+from simulator.parts import CasePool, CaseSupply
+from simulator.quantities import format_duration, format_memory
+from simulator.run.machines import machines_for
 from simulator.scenario import InstanceType, Pool, Scenario
 
 HERE = Path(__file__).parent
@@ -60,6 +62,9 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         cold_start_spread=pool.cold_start_spread,
         load_time=pool.load_time,
         start=pool.start,
+        victims=pool.victims,
+        supply=None if pool.supply is None else CaseSupply(pool.supply, scenario.supplies[pool.supply]),
+        fallback=pool.fallback,
         grace=pool.grace,
         slow_start=pool.slow_start,
         faults=pool.faults,
@@ -82,6 +87,27 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
     except ValueError as error:
         raise InputError(str(error), path=path) from None
     return found
+
+
+def check_supplies(case: Case) -> None:
+    """Whether supplies have room for the machines that their pools begin with, which can start. Raises InputError."""
+    supplies = {pool.supply.name: pool.supply.rules for pool in case.pools if pool.supply is not None}
+    for name, rules in supplies.items():
+        users = [pool for pool in case.pools if pool.supply is not None and pool.supply.name == name]
+        begin = sum(machines_for(pool, pool.replicas) for pool in users)
+        if rules.quota is not None and begin > rules.quota:
+            raise InputError(
+                f"{rules.quota} is less than the {begin} machines that its pools begin with",
+                path=f"supplies.{name}.quota",
+                fix="raise it, or begin with fewer replicas",
+            )
+        for pool in users:
+            if (patience := rules.cluster_autoscaler) is not None and pool.shortest_start() > patience.give_up:
+                raise InputError(
+                    f"{format_duration(patience.give_up)} is shorter than machines of {pool.name} take to start",
+                    path=f"supplies.{name}.cluster_autoscaler.give_up",
+                    fix=f"write {format_duration(pool.shortest_start())} or more",
+                )
 
 
 def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:

@@ -188,6 +188,7 @@ class Case:
         """Whether a steady state can exist: constant laws, no autoscaler at work, and nothing that happens once."""
         fixed = all(pool.autoscaler.period() is None for pool in self.pools)
         fixed = fixed and all(pool.speed.steady() for pool in self.pools)
+        fixed = fixed and not any(pool.supply is not None and pool.supply.rules.stock_outs for pool in self.pools)
         fixed = fixed and all(fault.rhythm(pool) is not None for pool in self.pools for fault in pool.faults)
         return fixed and all(workload.arrivals.stationary for workload in self.workloads)
 

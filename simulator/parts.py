@@ -13,7 +13,7 @@ from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Spread, spread_out
-from simulator.scenario import InstanceType, Placement
+from simulator.scenario import InstanceType, Placement, Victims
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.sizes import SizeLaw
@@ -21,6 +21,7 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Constant, SpeedLaw
 from simulator.start import Start
 from simulator.streams import Floats, Integers
+from simulator.supply import Fallback, Supply
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,14 @@ class CaseWorkload:
 
 
 @dataclass(frozen=True)
+class CaseSupply:
+    """Machines that the pools which name it share."""
+
+    name: str
+    rules: Supply
+
+
+@dataclass(frozen=True)
 class CasePool:
     """Replicas of one kind and the rules by which they serve."""
 
@@ -141,6 +150,10 @@ class CasePool:
     discipline: Discipline = field(default_factory=FirstCome)
     start: Start | None = None
     """The steps of a start, in the place of `cold_start` and `load_time`."""
+    victims: Victims = "placement"
+    supply: CaseSupply | None = None
+    fallback: tuple[Fallback, ...] = ()
+    """Zones for machines, by order, where those in `zones` have none."""
 
     def loading(self) -> int:
         """Mean nanoseconds of a replica, on a machine that has started."""
@@ -150,7 +163,14 @@ class CasePool:
         """Mean nanoseconds from the launch of a machine until its first replica takes requests."""
         return self.loading() + (self.cold_start if self.start is None else round(self.start.cold_start()))
 
+    def shortest_start(self) -> int:
+        """Nanoseconds that every machine takes to start at the least."""
+        if self.start is None:
+            return self.cold_start if self.cold_start_spread == "constant" else 0
+        return 0 if self.start.provision is None else self.start.provision.shortest()
+
     def most(self) -> int:
         """The most replicas that it can have."""
         high = self.autoscaler.bounds(self.replicas)[1]
-        return high if self.quota is None else min(high, self.quota * self.per_machine)
+        quotas = self.quota, None if self.supply is None else self.supply.rules.quota
+        return min([high, *(quota * self.per_machine for quota in quotas if quota is not None)])

@@ -28,10 +28,12 @@ from simulator.slo import Slo
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
 from simulator.start import Start
+from simulator.supply import Fallback, Supply
 
 SCHEMA_VERSION = 1
 
 Placement = Literal["pack", "spread"]
+Victims = Literal["placement", "kubernetes"]
 
 
 class Accelerator(Record):
@@ -123,6 +125,12 @@ class Pool(Record):
     """Of a replica, on a machine that has started, until it takes requests."""
     start: Start | None = None
     """The same step by step, in the place of these: how machines and replicas start."""
+    supply: Name | None = None
+    """Which of the scenario's supplies its machines come from; machines are there for the asking unless given."""
+    fallback: Annotated[tuple[Fallback, ...], Field(strict=False, max_length=16)] = ()
+    """Zones to try next, by order, where the supply has no machine in the pool's own."""
+    victims: Victims = "placement"
+    """Which replicas go first: by the machines, so that these empty or stay level; or as a ReplicaSet's."""
     grace: Duration | None = None
     """How long a replica that drains may go on before it is killed; for ever unless given."""
     limits: Limits | None = None
@@ -156,12 +164,21 @@ class Pool(Record):
         if len(set(self.zones)) < len(self.zones):
             twice = next(zone for zone in self.zones if self.zones.count(zone) > 1)
             raise ValueError(f"zones: {twice!r} comes twice; give each zone a name of its own")
+        for number, other in enumerate(self.fallback):
+            if other.zone in (*self.zones, *(one.zone for one in self.fallback[:number])):
+                raise ValueError(f"fallback: {other.zone!r} comes twice; name zones that are not tried before")
+        if self.fallback and self.supply is None:
+            raise ValueError("fallback: machines run out only in a supply; give supply, or name the zone in zones")
         if self.placement == "spread" and self.quota is None:
             raise ValueError("placement spread needs a quota: over how many machines")
         most = None if self.quota is None else self.quota * self.per_machine
         if most is not None and most < max(low, self.replicas):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
+
+    def all_zones(self) -> tuple[str, ...]:
+        """Where its machines may stand: its own zones, then those to fall back to."""
+        return (*self.zones, *(one.zone for one in self.fallback))
 
     def check_control(self) -> None:
         """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
@@ -178,6 +195,7 @@ class Pool(Record):
     def _beyond_one_request(self) -> list[str]:
         """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""
         usual = {"balancer": RoundRobin(), "batching": NoBatching(), "instances": 1, "discipline": FirstCome()}
+        usual |= {"supply": None}
         return [name for name, value in usual.items() if getattr(self, name) != value]
 
     @model_validator(mode="after")
@@ -202,6 +220,8 @@ class Scenario(Record):
     workloads: dict[Name, Workload] = Field(min_length=1, max_length=64)
     models: dict[Name, Model] = Field(min_length=1)
     pools: dict[Name, Pool] = Field(min_length=1)
+    supplies: dict[Name, Supply] = Field(default_factory=dict, max_length=16)
+    """Where machines come from that several pools share."""
     instances: dict[Name, InstanceType] = Field(default_factory=dict)
     """Instance types of one's own, beside or instead of the catalogue's."""
     slos: Annotated[tuple[Slo, ...], Field(strict=False)] = ()
@@ -236,6 +256,18 @@ class Scenario(Record):
                 if limited not in self.workloads:
                     wrong = f"pools.{name}.limits.{field}: {limited!r} is not a workload of this scenario"
                     raise ValueError(f"{wrong}; {suggestion(limited, self.workloads)}")
+            if pool.supply is not None and pool.supply not in self.supplies:
+                wrong = f"pools.{name}.supply: {pool.supply!r} is not a supply of this scenario"
+                raise ValueError(f"{wrong}; {suggestion(pool.supply, self.supplies)}")
+        for name, supply in self.supplies.items():
+            users = [pool for pool in self.pools.values() if pool.supply == name]
+            if not users:
+                raise ValueError(f"supplies.{name}: no pool gets its machines there; name it as supply of a pool")
+            zones = dict.fromkeys(zone for pool in users for zone in pool.all_zones())
+            for number, one in enumerate(supply.stock_outs):
+                if one.zone is not None and one.zone not in zones:
+                    wrong = f"supplies.{name}.stock_outs.{number}.zone: {one.zone!r} is not a zone of its pools"
+                    raise ValueError(f"{wrong}; {suggestion(one.zone, zones)}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

@@ -89,6 +89,10 @@ class Step(Record):
             mean = self.median * exp(self._sigma() ** 2 / 2)
         return (1 - self.hit) * mean
 
+    def shortest(self) -> int:
+        """Nanoseconds that it takes at the least."""
+        return 0 if self.hit or self.mean is None or self.spread != "constant" else self.mean
+
     def shorter(self, by: float) -> Step:
         """The same with all times divided."""
         given = {name: getattr(self, name) for name in ("median", "p95", "mean")}

@@ -34,7 +34,8 @@ from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
 from simulator.model import Model, Spread
-from simulator.parts import CasePool, CaseStage, CaseWorkload
+from simulator.parts import CasePool, CaseStage, CaseSupply, CaseWorkload
+from simulator.run.machines import machines_for
 from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Workload
 from simulator.service import Law
@@ -43,6 +44,7 @@ from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
+from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
@@ -182,6 +184,8 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
         return _tuple(typing.get_args(annotation)[0], marks)
     if annotation is Step:
         return steps()
+    if annotation is StockOut:
+        return stock_outs()
     if isinstance(annotation, type) and issubclass(annotation, Component):
         return any_written(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Record):
@@ -335,6 +339,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     },
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    ClusterAutoscaler: {"give_up": st.just("500ms")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {
         "file": st.just(str(LIBRARY / "evening-rush.csv.gz")),
@@ -399,6 +404,27 @@ def steps(draw: st.DrawFn) -> Any:
         return hit | {"mean": f"{draw(time)}ms", "spread": draw(st.sampled_from(SPREADS))}
     median = draw(time)
     return hit | {"median": f"{median}ms", "p95": f"{median + draw(time)}ms"}
+
+
+@st.composite
+def stock_outs(draw: st.DrawFn) -> dict[str, Any]:
+    """A random stock-out, as users write it."""
+    begins = {"at": draw(DURATION)} if draw(EITHER) else {"every": draw(POSITIVE_DURATION)}
+    return {"zone": draw(st.sampled_from([None, "a"])), **begins, "lasts": draw(POSITIVE_DURATION)}
+
+
+def supplied(draw: st.DrawFn, found: list[Serving]) -> list[Serving]:
+    """The same pools, or with machines from one supply that has room for those they begin with."""
+    if draw(EITHER) or any(isinstance(one.pool.autoscaler, PerRequest) for one in found):
+        return found
+    rules = Supply.model_validate(draw(written(Supply)))
+    if rules.quota is not None:
+        least = sum(machines_for(one.pool, one.pool.replicas) for one in found)
+        rules = rules.model_copy(update={"quota": least + draw(st.integers(0, 2))})
+    supply = CaseSupply("shared", rules)
+    after = draw(st.integers(0, 60)) * MILLISECOND
+    fallback = () if draw(EITHER) else (Fallback.model_construct(zone="z", after=after),)
+    return [one.changed(supply=supply, fallback=fallback) for one in found]
 
 
 @st.composite
@@ -539,6 +565,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),
         **draw(machines(max(low, replicas))),
+        victims=draw(st.sampled_from(["placement", "kubernetes"])),
         discipline=discipline,
     )
     return Serving(made, law)
@@ -579,6 +606,8 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     found = [draw(pools("first", **fixed))]
     if draw(st.booleans()):
         found.append(draw(pools("second", **fixed)))
+    if not plain and "autoscaler" not in fixed:
+        found = supplied(draw, found)
     timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
     ways = st.sampled_from([0, 0, 3 * MILLISECOND])
     stages = chain(*found)

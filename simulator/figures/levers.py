@@ -18,7 +18,7 @@ from simulator.batching import Scheduler
 from simulator.case import Case
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
-from simulator.parts import CasePool
+from simulator.parts import CasePool, CaseSupply
 from simulator.quantities import SECOND
 from simulator.service import Law, WorkFunction
 from simulator.start import Start
@@ -97,7 +97,21 @@ def levers(case: Case) -> tuple[Lever, ...]:
         for what, before, after, unit, relieved in _of(pool, known):
             pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
             found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
-    return tuple(found)
+    return (*found, *_supplies(case))
+
+
+def _supplies(case: Case) -> Iterator[Lever]:
+    """The quotas that pools share, each told of the first pool whose replicas come and go."""
+    first: dict[str, tuple[str, CaseSupply]] = {}
+    for pool in case.pools:
+        if pool.supply is not None and (pool.faults or not isinstance(pool.autoscaler, Fixed)):
+            first.setdefault(pool.supply.name, (pool.name, pool.supply))
+    for name, supply in first.values():
+        if (quota := supply.rules.quota) is None:
+            continue
+        more = replace(supply, rules=supply.rules.model_copy(update={"quota": _more(quota)}))
+        pools = tuple(replace(pool, supply=more) if pool.supply == supply else pool for pool in case.pools)
+        yield Lever(name, f"machine quota of {supply.name}", quota, _more(quota), "", replace(case, pools=pools))
 
 
 def _stage(case: Case, position: int) -> Iterator[Lever]:

@@ -24,6 +24,10 @@ class ReplicaRecord:
     """When it stopped taking requests."""
     stopped: int | None = None
 
+    def container(self, up: int) -> int:
+        """When its container began, on a machine that has started at `up`."""
+        return max(self.launched, up) + sum(time for step, time in self.steps if step == "image")
+
     @property
     def left(self) -> int | None:
         """When it took requests no more."""

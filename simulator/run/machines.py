@@ -7,6 +7,7 @@ follows from what is written down here (`simulator.figures.cost`).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from simulator.run.lives import MachineRecord
@@ -16,6 +17,7 @@ from simulator.start import FETCHED
 if TYPE_CHECKING:
     from simulator.parts import CasePool
     from simulator.run.pool import PoolRun
+    from simulator.run.supplies import SupplyRun
     from simulator.scenario import Pool
 
 
@@ -29,7 +31,7 @@ def machines_for(pool: Pool | CasePool, replicas: int) -> int:
 class Machine:
     """One machine of a pool."""
 
-    __slots__ = ("closed", "kept", "record", "slots", "up", "useful")
+    __slots__ = ("closed", "kept", "record", "slots", "up", "used", "useful")
 
     def __init__(self, record: MachineRecord, up: int) -> None:
         self.record = record
@@ -39,6 +41,8 @@ class Machine:
         """When it has started: from then on replicas can be loaded."""
         self.useful = up
         """When its first replica was or is ready."""
+        self.used = 0
+        """How many replicas it has had."""
         self.kept: dict[str, int] = {}
         """By step of a start: when what it brings is on the machine, for those that come later."""
         self.closed = False
@@ -50,7 +54,8 @@ class Machines:
 
     A pool that packs puts a replica on the fullest machine that has room, and launches one only where none has. A pool
     that spreads launches one as long as the quota allows it, and then takes the emptiest. On a tie it is the oldest. A
-    new machine stands in the zone with the fewest, the first named on a tie. It stops when its last replica has.
+    new machine stands in the zone with the fewest, the first named on a tie, or else in the first zone to fall back to.
+    It stops when its last replica has, unless a supply keeps it.
     """
 
     def __init__(self, pool: PoolRun) -> None:
@@ -60,33 +65,44 @@ class Machines:
         """By number, in the order of their launch."""
         self.roomy: dict[int, Machine] = {}
         """Those that have room for another replica, by number."""
-        self.in_zone = Counter(dict.fromkeys(range(len(self.case.zones)), 0))
+        self.zone_names = (*self.case.zones, *(one.zone for one in self.case.fallback))
+        self.in_zone = Counter(dict.fromkeys(range(len(self.zone_names)), 0))
         """Machines by zone."""
         self.shut: Counter[int] = Counter()
         """How many outages each zone is in."""
+        self.supply: SupplyRun | None = None
+        """What it shares with other pools."""
+        self.since: int | None = None
+        """Since when replicas have waited for a machine, if any does."""
 
     def place(self, now: int, started: bool = False) -> Machine | None:
         """A machine with room for one more replica; None where none can be had.
 
         A machine that has to be launched takes its time, or is there at once (`started`).
         """
-        zones = [zone for zone in self.in_zone if not self.shut[zone]]
-        full = not zones or (self.case.quota is not None and len(self.running) >= self.case.quota)
         pack = self.case.placement == "pack"
-        if self.roomy and (pack or full):
-            sign = -1 if pack else 1
-            return min(self.roomy.values(), key=lambda one: (sign * len(one.slots), one.record.number))
-        if full:
-            return None
-        zone = min(zones, key=lambda one: (self.in_zone[one], one))
-        number = len(self.records)
-        machine = Machine(MachineRecord(number, zone, now), now if started else now + self.starting.machine(number))
-        if started:
-            machine.useful, machine.kept = now + self.case.loading(), dict.fromkeys(FETCHED, now)
-        self.records.append(machine.record)
-        self.running[number] = machine
-        self.in_zone[zone] += 1
-        return machine
+        if pack and self.roomy:
+            return min(self.roomy.values(), key=lambda one: (-len(one.slots), one.record.number))
+        if (found := self._of_others(now)) is not None:
+            return found
+        if (zone := self._next_zone(now)) is not None:
+            return self._add(zone, now, started)
+        if self.roomy:
+            return min(self.roomy.values(), key=lambda one: (len(one.slots), one.record.number))
+        self._wait(now)
+        return None
+
+    def stand_by(self, now: int, started: bool = False) -> None:
+        """Launches what is missing of the machines that stand by, as far as they can be had."""
+        if self.supply is None:
+            return
+        spare = self.supply.rules.spare
+        while sum(1 for _ in self.empty()) < spare and (zone := self._next_zone(now)) is not None:
+            self._keep(self._add(zone, now, started))
+
+    def empty(self) -> Iterator[Machine]:
+        """Those that have no replica, and may get one, by age."""
+        return (one for one in self.roomy.values() if not one.slots)
 
     def level(self, machine: Machine, slot: int) -> int:
         """Who goes first when replicas are removed: small where the machine is empty soon or, to spread, is full."""
@@ -95,6 +111,7 @@ class Machines:
     def enter(self, machine: Machine, slot: int) -> None:
         """A replica is put on a machine."""
         machine.slots.add(slot)
+        machine.used += 1
         self._keep(machine)
 
     def leave(self, machine: Machine, slot: int) -> None:
@@ -106,6 +123,15 @@ class Machines:
         """A machine gets no further replica."""
         machine.closed = True
         self._keep(machine)
+
+    def needless(self, machine: Machine) -> bool:
+        """Whether a machine that is empty need not stand by."""
+        return self.supply is None or machine.closed or sum(1 for _ in self.empty()) > self.supply.rules.spare
+
+    def stays(self, machine: Machine, now: int) -> int:
+        """Nanoseconds until a machine that has become empty may be given back."""
+        rules = None if self.supply is None else self.supply.rules.cluster_autoscaler
+        return 0 if rules is None or machine.closed else rules.next_scan(now + rules.unneeded) - now
 
     def stop(self, machine: Machine, now: int) -> None:
         """A machine is given back."""
@@ -119,3 +145,57 @@ class Machines:
             self.roomy[machine.record.number] = machine
         else:
             self.roomy.pop(machine.record.number, None)
+
+    def _add(self, zone: int, now: int, started: bool) -> Machine:
+        number = len(self.records)
+        machine = Machine(MachineRecord(number, zone, now), now if started else now + self.starting.machine(number))
+        if started:
+            machine.useful, machine.kept = now + self.case.loading(), dict.fromkeys(FETCHED, now)
+        self.records.append(machine.record)
+        self.running[number] = machine
+        self.in_zone[zone] += 1
+        return machine
+
+    def _of_others(self, now: int) -> Machine | None:
+        """A machine that another pool of the supply keeps empty, handed over."""
+        if self.supply is None or self._at_quota():
+            return None
+        zones = self._zones(now)
+        found = self.supply.empty_of_others(self, [self.zone_names[zone] for zone in zones])
+        if found is None:
+            return None
+        owner, old = found
+        owner.stop(old, now)
+        zone = next(zone for zone in zones if self.zone_names[zone] == owner.zone_names[old.record.zone])
+        machine = self._add(zone, now, started=False)
+        machine.up = max(now, old.up)
+        return machine
+
+    def _next_zone(self, now: int) -> int | None:
+        """Where a machine can be launched now; None where none can."""
+        if self._at_quota():
+            return None
+        zones = self._zones(now)
+        if self.supply is not None:
+            zones = [zone for zone in zones if self.supply.has(self.zone_names[zone])]
+        if not zones or (self.supply is not None and not self.supply.may_launch(now)):
+            return None
+        return zones[0]
+
+    def _zones(self, now: int) -> list[int]:
+        """Where machines may stand, the best first: the pool's own by their machines, then those to fall back to."""
+        own = sorted(range(len(self.case.zones)), key=lambda one: self.in_zone[one])
+        waited = 0 if self.since is None else now - self.since
+        others = enumerate(self.case.fallback, len(own))
+        return [zone for zone in own if not self.shut[zone]] + [zone for zone, one in others if waited >= one.after]
+
+    def _at_quota(self) -> bool:
+        return self.case.quota is not None and len(self.running) >= self.case.quota
+
+    def _wait(self, now: int) -> None:
+        """A replica has found no machine."""
+        if self.since is None:
+            self.since = now
+        for one in self.case.fallback:
+            if self.supply is not None and self.since + one.after > now:
+                self.supply.alarm(self.since + one.after, now)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simulator.start import Step
     from simulator.streams import Draws
 
+_TRIES = 100  # by then whoever waits has waited for a day
 Steps = tuple[tuple[str, int], ...]
 """What a replica went through on a machine that had started, by name, with nanoseconds."""
 
@@ -32,11 +33,27 @@ class Starting:
         self._replicas = 0
 
     def machine(self, number: int) -> int:
-        """Nanoseconds from the launch of a machine until replicas can begin on it."""
-        case, start = self.case, self.case.start
+        """Nanoseconds from the launch of a machine until replicas can begin on it.
+
+        Where a cluster autoscaler gives one up, the time of the next adds to what was waited for it.
+        """
+        rules = None if self.case.supply is None else self.case.supply.rules.cluster_autoscaler
+        time, lost = self._try(number, 0), 0
+        if rules is None:
+            return time
+        for again in range(1, _TRIES):
+            if time <= rules.give_up:
+                break
+            lost += rules.give_up
+            time = self._try(number, again)
+        return lost + time
+
+    def _try(self, number: int, again: int) -> int:
+        """What a machine would take to start, and each that is asked for in its place."""
+        case, start, entity = self.case, self.case.start, f"/{again}" if again else ""
         if start is not None:
-            return 0 if start.provision is None else self._time(start.provision, "provision", number)
-        uniform = self.draws.uniform("cold start", case.name, number, 1)
+            return 0 if start.provision is None else self._time(start.provision, f"provision{entity}", number)
+        uniform = self.draws.uniform("cold start", case.name + entity, number, 1)
         return int(spread_out(case.cold_start, case.cold_start_spread, uniform)[0])
 
     def replica(self, machine: Machine, begin: int) -> Steps:
