@@ -12,6 +12,8 @@ from laws_of import lawful
 from test_engine import MS, Script
 from test_load import complaint, saved
 
+from scenarios.load import load
+from scenarios.strategies import horizontal
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case
 from simulator.dispatch import RoundRobin
@@ -193,6 +195,12 @@ def test_a_shared_quota_is_a_lever() -> None:
     assert [(one.pool, one.before, one.after) for one in found] == [("one", 5, 6)]
     assert [one.supply and one.supply.rules.quota for one in found[0].case.pools] == [6, 6]
     assert pools[0].pool.most() == 5
+
+
+def test_options_are_those_that_a_shared_quota_leaves() -> None:
+    """Eight can be had, and the jobs begin with two."""
+    scenario = load("shared-quota").scenario
+    assert [option.pools["chat"].replicas for option in horizontal(scenario, "chat").values()] == [1, 2, 3, 4, 5, 6]
 
 
 SHARED = "pools.boxes.supply=gpus"
