@@ -93,20 +93,20 @@ def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
         return SPECIAL[choice]()
-    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, _agreeing(data)))
+    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, _agreeing(choice, data)))
     return made.filter(lambda found: found is not None)
 
 
-def _agreeing(data: dict[str, Any]) -> dict[str, Any]:
+def _agreeing(record: type[Record], data: dict[str, Any]) -> dict[str, Any]:
     """Fields that only make sense together: a size and what is said of it, values and their weights."""
-    if "size" in data:
-        absent, present = {"per_unit": "0ms", "max_total": None}, {"per_unit": "1ms", "max_total": 9}
-        for name in absent.keys() & data.keys():
-            if data["size"] is None:
-                data |= {name: absent[name], "padded": False}
-            elif data[name] == absent[name]:
-                data[name] = present[name]
-    if data.get("per_request") == data.get("per_unit") == "0ms":
+    if "size" in record.model_fields:
+        absent, present = {"per_unit": "0ms", "max_total": None, "padded": False}, {"per_unit": "1ms", "max_total": 9}
+        if data.get("size") is None:
+            data = {name: absent.get(name, value) for name, value in data.items()}
+        else:
+            needed = {name: value for name, value in present.items() if name in record.model_fields}
+            data |= {name: value for name, value in needed.items() if data.get(name, absent[name]) == absent[name]}
+    if "per_unit" in record.model_fields and data.get("per_request", "0ms") == data.get("per_unit", "0ms") == "0ms":
         data["per_request"] = "5ms"
     if "values" in data and data.get("weights"):
         data["weights"] = [*data["weights"], *[1.0] * len(data["values"])][: len(data["values"])]
@@ -138,7 +138,7 @@ def written(record: type[Record], but: tuple[str, ...] = ()) -> st.SearchStrateg
 
     @st.composite
     def data(draw: st.DrawFn) -> dict[str, Any]:
-        return kind | _agreeing({name: draw(values) for name, needed, values in parts if needed or draw(EITHER)})
+        return kind | _agreeing(record, {name: draw(values) for name, needed, values in parts if needed or draw(EITHER)})
 
     if not kind:
         return data()
