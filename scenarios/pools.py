@@ -10,7 +10,7 @@ from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.parts import CasePool, CaseSupply
+from simulator.parts import CaseFallback, CasePool, CaseSupply, Kind
 from simulator.quantities import format_duration, format_memory
 from simulator.run.machines import machines_for
 from simulator.scenario import InstanceType, Pool, Scenario
@@ -41,7 +41,7 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
     except InputError as error:
         raise error.at(path=f"pools.{name}.speed") from None
     machine = instance_type(scenario, pool.instance, f"pools.{name}.instance")
-    _fits(scenario, name, machine)
+    _fits(scenario, name, pool.instance, machine)
     return CasePool(
         name=name,
         instance=pool.instance,
@@ -64,7 +64,7 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         start=pool.start,
         victims=pool.victims,
         supply=None if pool.supply is None else CaseSupply(pool.supply, scenario.supplies[pool.supply]),
-        fallback=pool.fallback,
+        fallback=tuple(_fallback(scenario, name, number) for number in range(len(pool.fallback))),
         grace=pool.grace,
         slow_start=pool.slow_start,
         faults=pool.faults,
@@ -110,7 +110,16 @@ def check_supplies(case: Case) -> None:
                 )
 
 
-def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:
+def _fallback(scenario: Scenario, pool: str, number: int) -> CaseFallback:
+    place = scenario.pools[pool].fallback[number]
+    if place.instance is None or place.speed is None:
+        return CaseFallback(place)
+    machine = instance_type(scenario, place.instance, f"pools.{pool}.fallback.{number}.instance")
+    _fits(scenario, pool, place.instance, machine)
+    return CaseFallback(place, Kind(place.instance, machine, place.speed))
+
+
+def _fits(scenario: Scenario, pool: str, instance: str, machine: InstanceType) -> None:
     """Whether a machine's device memory holds the models of a pool, for each of its replicas. Raises InputError."""
     taken, has, each = 0, format_memory(machine.device_memory()), scenario.pools[pool].per_machine
     for name, model in scenario.models.items():
@@ -121,7 +130,6 @@ def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:
             others = taken - model.memory
             beside = f" beside the {format_memory(others)} of other models" if others else ""
             copies = f" in each of {each} replicas" if each > 1 else ""
-            instance = scenario.pools[pool].instance
             raise InputError(
                 f"needs {format_memory(model.memory)} of device memory{beside}{copies}, {instance} has {has}",
                 path=f"models.{name}.memory",

@@ -165,7 +165,7 @@ class Case:
         case = self.pools[pool]
         usual = (Constant(), Separate(), None, FirstCome())
         plain = (case.speed, case.sharing, case.slow_start, case.discipline) == usual
-        plain = plain and isinstance(case.batching, NoBatching)
+        plain = plain and isinstance(case.batching, NoBatching) and not case.mixed()
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
@@ -117,6 +118,23 @@ class CaseSupply:
     rules: Supply
 
 
+class Kind(NamedTuple):
+    """A type of machine that a pool may have."""
+
+    instance: str
+    machine: InstanceType
+    speed: float
+    """Of its replicas, against those on the pool's own type."""
+
+
+@dataclass(frozen=True)
+class CaseFallback:
+    """Where else a pool looks for machines, and the type of those there where it is another one."""
+
+    place: Fallback
+    kind: Kind | None = None
+
+
 @dataclass(frozen=True)
 class CasePool:
     """Replicas of one kind and the rules by which they serve."""
@@ -152,8 +170,17 @@ class CasePool:
     """The steps of a start, in the place of `cold_start` and `load_time`."""
     victims: Victims = "placement"
     supply: CaseSupply | None = None
-    fallback: tuple[Fallback, ...] = ()
-    """Zones for machines, by order, where those in `zones` have none."""
+    fallback: tuple[CaseFallback, ...] = ()
+    """Zones and types of machines, by order, where those in `zones` have none of its own."""
+
+    def kinds(self) -> list[Kind]:
+        """Its own type of machine, and that of each fallback."""
+        own = Kind(self.instance, self.machine, 1.0)
+        return [own, *(one.kind or own for one in self.fallback)]
+
+    def mixed(self) -> bool:
+        """Whether its replicas may run on machines of other types."""
+        return any(one.kind is not None for one in self.fallback)
 
     def loading(self) -> int:
         """Mean nanoseconds of a replica, on a machine that has started."""

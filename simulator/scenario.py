@@ -128,7 +128,7 @@ class Pool(Record):
     supply: Name | None = None
     """Which of the scenario's supplies its machines come from; machines are there for the asking unless given."""
     fallback: Annotated[tuple[Fallback, ...], Field(strict=False, max_length=16)] = ()
-    """Zones to try next, by order, where the supply has no machine in the pool's own."""
+    """Zones and types to try next, by order, where the supply has no machine of the pool's own."""
     victims: Victims = "placement"
     """Which replicas go first: by the machines, so that these empty or stay level; or as a ReplicaSet's."""
     grace: Duration | None = None
@@ -164,9 +164,12 @@ class Pool(Record):
         if len(set(self.zones)) < len(self.zones):
             twice = next(zone for zone in self.zones if self.zones.count(zone) > 1)
             raise ValueError(f"zones: {twice!r} comes twice; give each zone a name of its own")
-        for number, other in enumerate(self.fallback):
-            if other.zone in (*self.zones, *(one.zone for one in self.fallback[:number])):
-                raise ValueError(f"fallback: {other.zone!r} comes twice; name zones that are not tried before")
+        tried = [(zone, self.instance) for zone in self.zones]
+        for other in self.fallback:
+            places = [(zone, other.instance or self.instance) for zone in ([other.zone] if other.zone else self.zones)]
+            for zone, instance in set(places) & set(tried):
+                raise ValueError(f"fallback: {instance} in {zone!r} is tried before; name another zone or instance")
+            tried += places
         if self.fallback and self.supply is None:
             raise ValueError("fallback: machines run out only in a supply; give supply, or name the zone in zones")
         if self.placement == "spread" and self.quota is None:
@@ -178,7 +181,11 @@ class Pool(Record):
 
     def all_zones(self) -> tuple[str, ...]:
         """Where its machines may stand: its own zones, then those to fall back to."""
-        return (*self.zones, *(one.zone for one in self.fallback))
+        return tuple(dict.fromkeys([*self.zones, *(one.zone for one in self.fallback if one.zone)]))
+
+    def all_types(self) -> tuple[str, ...]:
+        """The instance types of its machines: its own, then those to fall back to."""
+        return tuple(dict.fromkeys([self.instance, *(one.instance for one in self.fallback if one.instance)]))
 
     def check_control(self) -> None:
         """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
@@ -263,11 +270,15 @@ class Scenario(Record):
             users = [pool for pool in self.pools.values() if pool.supply == name]
             if not users:
                 raise ValueError(f"supplies.{name}: no pool gets its machines there; name it as supply of a pool")
-            zones = dict.fromkeys(zone for pool in users for zone in pool.all_zones())
+            known = {
+                "zone": [zone for pool in users for zone in pool.all_zones()],
+                "instance": [kind for pool in users for kind in pool.all_types()],
+            }
             for number, one in enumerate(supply.stock_outs):
-                if one.zone is not None and one.zone not in zones:
-                    wrong = f"supplies.{name}.stock_outs.{number}.zone: {one.zone!r} is not a zone of its pools"
-                    raise ValueError(f"{wrong}; {suggestion(one.zone, zones)}")
+                for field, values in known.items():
+                    if (value := getattr(one, field)) is not None and value not in values:
+                        where = f"supplies.{name}.stock_outs.{number}.{field}"
+                        raise ValueError(f"{where}: its pools have no {value!r}; {suggestion(value, set(values))}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

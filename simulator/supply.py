@@ -16,6 +16,8 @@ class StockOut(Record):
 
     zone: Name | None = None
     """Where; in all zones unless given."""
+    instance: Name | None = None
+    """Of which instance type; of all unless given."""
     at: Duration | None = None
     """When it begins, from the beginning of the run."""
     every: PositiveDuration | None = None
@@ -62,8 +64,21 @@ class Supply(Record):
 
 
 class Fallback(Record):
-    """Another zone for machines, where the pool's own have none."""
+    """Another zone or type of machine to try, where the pool's own zones have none of its type."""
 
-    zone: Name
+    zone: Name | None = None
+    """Another zone; the pool's own unless given."""
+    instance: Name | None = None
+    """Another instance type, whose price is paid; the pool's own unless given."""
+    speed: Annotated[float, Field(ge=0.01, le=1000)] | None = None
+    """How fast replicas work on that type, against the pool's own."""
     after: Duration = 0
     """How long replicas wait for a machine before it is tried."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Fallback:
+        if self.zone is None and self.instance is None:
+            raise ValueError("name a zone or an instance type to try next")
+        if (self.instance is None) != (self.speed is None):
+            raise ValueError("instance and speed come together: how fast replicas work on that type, such as 0.7")
+        return self

@@ -34,7 +34,7 @@ from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
 from simulator.model import Model, Spread
-from simulator.parts import CasePool, CaseStage, CaseSupply, CaseWorkload
+from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.run.machines import machines_for
 from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Workload
@@ -138,7 +138,9 @@ def written(record: type[Record], but: tuple[str, ...] = ()) -> st.SearchStrateg
 
     @st.composite
     def data(draw: st.DrawFn) -> dict[str, Any]:
-        return kind | _agreeing(record, {name: draw(values) for name, needed, values in parts if needed or draw(EITHER)})
+        return kind | _agreeing(
+            record, {name: draw(values) for name, needed, values in parts if needed or draw(EITHER)}
+        )
 
     if not kind:
         return data()
@@ -423,7 +425,9 @@ def supplied(draw: st.DrawFn, found: list[Serving]) -> list[Serving]:
         rules = rules.model_copy(update={"quota": least + draw(st.integers(0, 2))})
     supply = CaseSupply("shared", rules)
     after = draw(st.integers(0, 60)) * MILLISECOND
-    fallback = () if draw(EITHER) else (Fallback.model_construct(zone="z", after=after),)
+    other = Kind("other", MACHINE, draw(st.sampled_from([0.4, 1.7])))
+    place = Fallback.model_construct(zone=draw(st.sampled_from([None, "z"])), after=after)
+    fallback = draw(st.sampled_from([(), (CaseFallback(place, other),)]))
     return [one.changed(supply=supply, fallback=fallback) for one in found]
 
 

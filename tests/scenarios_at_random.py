@@ -134,7 +134,9 @@ def share(draw: st.DrawFn, parts: dict[str, Any]) -> None:
             one["zone"] = None
     if draw(st.booleans()):
         for pool in shared.values():
-            pool["fallback"] = [{"zone": "z", "after": "20ms"}]
+            (other,) = {*MACHINES} - {pool["instance"]}
+            places: list[dict[str, Any]] = [{"zone": "z"}, {"instance": other, "speed": 0.5}]
+            pool["fallback"] = [{"after": "20ms", **draw(st.sampled_from(places))}]
     parts["pools"] |= shared
     parts["supplies"] = {"shared": supply}
 

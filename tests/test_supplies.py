@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import case, pool, replay, takes
+from cases import MACHINE, case, pool, replay, takes
 from laws_of import lawful
 from test_engine import MS, Script
 from test_load import complaint, saved
@@ -17,8 +17,9 @@ from scenarios.strategies import horizontal
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case
 from simulator.dispatch import RoundRobin
+from simulator.figures.cost import bill_of
 from simulator.figures.levers import levers
-from simulator.parts import CaseSupply
+from simulator.parts import CaseFallback, CaseSupply, Kind
 from simulator.run.engine import Run, simulate
 from simulator.run.recording import Replication
 from simulator.start import Start
@@ -101,7 +102,7 @@ def test_stock_outs_at_random_take_their_share_of_the_time() -> None:
     out = []
     for time in range(0, 20_000, 5):
         run.clock.run_until(time * MS)
-        out.append(supply.out[None])
+        out.append(supply.out[None, None])
     parts = np.array(out, dtype=float).reshape(40, -1).mean(axis=1)
     assert abs(parts.mean() - 0.25) < 4 * parts.std(ddof=1) / np.sqrt(len(parts))
 
@@ -109,13 +110,57 @@ def test_stock_outs_at_random_take_their_share_of_the_time() -> None:
 def test_a_pool_falls_back_to_other_zones_by_their_order() -> None:
     """None in `a` until 500. Wanted at 100: from 130 on `y` is tried, which has none until 170, from 160 on `z`."""
     places = [{"zone": "y", "after": "30ms"}, {"zone": "z", "after": "60ms"}]
-    fallback = tuple(Fallback.model_validate(place) for place in places)
+    fallback = tuple(CaseFallback(Fallback.model_validate(place)) for place in places)
     out = [{"at": "0s", "lasts": "500ms", "zone": "a"}, {"at": "0s", "lasts": "170ms", "zone": "y"}]
     for stock_outs, zone, launched in ((out, 2, 160), (out[:1], 1, 130), ([], 0, 100), (out[1:], 0, 100)):
         asked = shared((2, 2), supply={"stock_outs": stock_outs}, fallback=fallback)
         run = simulate(asked, 0)
         assert (run.pools[0].machines[1].zone, lives(run)[1]) == (zone, (1, launched, launched + 50))
         lawful(asked)
+
+
+def test_a_pool_falls_back_to_another_type_at_its_speed_and_price() -> None:
+    """There are none of its own until 500: from 130 on it takes the other, which is half as fast and twice as dear.
+
+    Of two requests at 200 the second goes there and takes 20. Removed at 300, it is followed at 600 by one of its own
+    type in the same slot: of two at 700 both take 10. A second of a machine is a tenth of a cent, 170 ms of the other
+    0.034 cents, and 400 ms of the last 0.04.
+    """
+    other = Kind("other", MACHINE.model_copy(update={"price": 2 * MACHINE.price}), 0.5)
+    place = Fallback.model_validate({"instance": "other", "speed": 0.5, "after": "30ms"})
+    out = {"stock_outs": [{"at": "0s", "lasts": "500ms", "instance": "box"}]}
+    fields: dict[str, Any] = {
+        "cold_start": 0.05,
+        "supply": CaseSupply("gpus", Supply.model_validate(out)),
+        "fallback": (CaseFallback(place, other),),
+        "autoscaler": Script(plan=(2, 2, 1, 1, 1, 2, 2, 2, 2)),
+    }
+    asked = case(replay(0, 0.2, 0.2, 0.7, 0.7), pool(takes("0s", "10ms"), 1, RoundRobin(), **fields), seconds=1)
+    run = simulate(asked, 0)
+    assert lives(run) == [(0, 0, 0), (1, 130, 180), (2, 600, 650)]
+    assert [(one.kind, one.zone) for one in run.pools[0].machines] == [(0, 0), (1, 0), (0, 0)]
+    assert machines(run)[1] == (130, 300)
+    assert sorted(run.latency[1:3] // MS) == [10, 20]
+    assert sorted(run.latency[3:] // MS) == [10, 10]
+    assert bill_of(asked.pools[0], run.pools[0].machines, 0, 1000 * MS) == pytest.approx(0.00174)
+    lawful(asked)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "words"),
+    [
+        ("{after: 1s}", "fallback.0: name a zone or an instance type to try next"),
+        ("{instance: c7a.large}", "fallback.0: instance and speed come together"),
+        ("{zone: b, speed: 2}", "fallback.0: instance and speed come together"),
+        ("{instance: c7a.large, speed: 0}", "fallback.0.speed: 0"),
+        ("{instance: c7a.lage, speed: 2}", "fallback.0.instance: 'c7a.lage' is not an instance type; did you mean"),
+        ("{instance: c7a.medium, speed: 2}", "c7a.medium in 'a' is tried before; name another zone or instance"),
+    ],
+)
+def test_what_cannot_be_fallen_back_to_is_said_in_one_line(tmp_path: Path, fallback: str, words: str) -> None:
+    said = complaint(saved(tmp_path), "supplies.gpus={}", SHARED, f"pools.boxes.fallback=[{fallback}]")
+    assert words in said
+    assert "\n" not in said
 
 
 def test_a_cluster_autoscaler_looks_only_now_and_then() -> None:
@@ -222,7 +267,7 @@ SHARED = "pools.boxes.supply=gpus"
         (["supplies.gpus={quota: 0}", SHARED], "supplies.gpus.quota: 0"),
         (
             ["supplies.gpus={stock_outs: [{at: 1s, lasts: 1s, zone: b}]}", SHARED],
-            "supplies.gpus.stock_outs.0.zone: 'b' is not a zone of its pools",
+            "supplies.gpus.stock_outs.0.zone: its pools have no 'b'",
         ),
         (["supplies.gpus={stock_outs: [{lasts: 1s}]}", SHARED], "give at for one at a given moment, or every"),
         (["supplies.gpus={stock_outs: [{at: 1s, every: 1s, lasts: 1s}]}", SHARED], "give at for one at a given"),
@@ -235,9 +280,12 @@ SHARED = "pools.boxes.supply=gpus"
         (["pools.boxes.fallback=[{zone: b}]"], "fallback: machines run out only in a supply; give supply, or name"),
         (
             ["supplies.gpus={}", SHARED, "pools.boxes.fallback=[{zone: b}, {zone: b}]"],
-            "fallback: 'b' comes twice; name zones that are not tried before",
+            "fallback: c7a.medium in 'b' is tried before; name another zone or instance",
         ),
-        (["supplies.gpus={}", SHARED, "pools.boxes.fallback=[{zone: a}]"], "fallback: 'a' comes twice"),
+        (
+            ["supplies.gpus={}", SHARED, "pools.boxes.fallback=[{zone: a}]"],
+            "fallback: c7a.medium in 'a' is tried before",
+        ),
         (
             ["supplies.gpus={}", SHARED, "pools.boxes.autoscaler=per_request"],
             "per_request sends one request to a replica; remove",

@@ -19,7 +19,7 @@ from itertools import groupby, pairwise
 
 from simulator.autoscaling import Limit
 from simulator.figures.attainment import value_of
-from simulator.figures.cost import HOUR, bill
+from simulator.figures.cost import HOUR, bill_of
 from simulator.figures.reaction import REACTION, reactions
 from simulator.figures.results import Result
 from simulator.figures.samples import Sample
@@ -120,7 +120,7 @@ def scaling(
         },
         unanswered=_mean(sum(answer is None for answer in one) for one in answers),
         hours={state: _mean(_hours(one, state, since, until) for one in lives) for state in STATES},
-        daily_cost=_mean(bill(one.machines, pool.machine.price, since, until) / hours * 24 for one in lives),
+        daily_cost=_mean(bill_of(pool, one.machines, since, until) / hours * 24 for one in lives),
     )
 
 

@@ -44,6 +44,8 @@ class MachineRecord:
     """Position among the pool's zones."""
     launched: int
     stopped: int | None = None
+    kind: int = 0
+    """Its type: position among the pool's `kinds`."""
 
 
 class ScalingRecord(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.run.lives import MachineRecord
 from simulator.run.starting import Starting
@@ -49,13 +49,22 @@ class Machine:
         """Whether it gets no further replica."""
 
 
+class Place(NamedTuple):
+    """Where a machine may be."""
+
+    zone: int
+    """Position among `Machines.zone_names`."""
+    kind: int
+    """Position among the pool's `kinds`."""
+
+
 class Machines:
     """The machines of one pool during one replication.
 
     A pool that packs puts a replica on the fullest machine that has room, and launches one only where none has. A pool
     that spreads launches one as long as the quota allows it, and then takes the emptiest. On a tie it is the oldest. A
-    new machine stands in the zone with the fewest, the first named on a tie, or else in the first zone to fall back to.
-    It stops when its last replica has, unless a supply keeps it.
+    new machine stands in the zone with the fewest, the first named on a tie, or else in the first place to fall back
+    to. It stops when its last replica has, unless a supply keeps it.
     """
 
     def __init__(self, pool: PoolRun) -> None:
@@ -65,7 +74,9 @@ class Machines:
         """By number, in the order of their launch."""
         self.roomy: dict[int, Machine] = {}
         """Those that have room for another replica, by number."""
-        self.zone_names = (*self.case.zones, *(one.zone for one in self.case.fallback))
+        others = [one.place.zone for one in self.case.fallback if one.place.zone is not None]
+        self.zone_names = tuple(dict.fromkeys([*self.case.zones, *others]))
+        self.kinds = self.case.kinds()
         self.in_zone = Counter(dict.fromkeys(range(len(self.zone_names)), 0))
         """Machines by zone."""
         self.shut: Counter[int] = Counter()
@@ -85,8 +96,8 @@ class Machines:
             return min(self.roomy.values(), key=lambda one: (-len(one.slots), one.record.number))
         if (found := self._of_others(now)) is not None:
             return found
-        if (zone := self._next_zone(now)) is not None:
-            return self._add(zone, now, started)
+        if (place := self._next(now)) is not None:
+            return self._add(place, now, started)
         if self.roomy:
             return min(self.roomy.values(), key=lambda one: (len(one.slots), one.record.number))
         self._wait(now)
@@ -97,8 +108,8 @@ class Machines:
         if self.supply is None:
             return
         spare = self.supply.rules.spare
-        while sum(1 for _ in self.empty()) < spare and (zone := self._next_zone(now)) is not None:
-            self._keep(self._add(zone, now, started))
+        while sum(1 for _ in self.empty()) < spare and (place := self._next(now)) is not None:
+            self._keep(self._add(place, now, started))
 
     def empty(self) -> Iterator[Machine]:
         """Those that have no replica, and may get one, by age."""
@@ -146,48 +157,55 @@ class Machines:
         else:
             self.roomy.pop(machine.record.number, None)
 
-    def _add(self, zone: int, now: int, started: bool) -> Machine:
+    def label(self, place: Place) -> tuple[str, str]:
+        """A zone and an instance type by name."""
+        return self.zone_names[place.zone], self.kinds[place.kind].instance
+
+    def _add(self, place: Place, now: int, started: bool) -> Machine:
         number = len(self.records)
-        machine = Machine(MachineRecord(number, zone, now), now if started else now + self.starting.machine(number))
+        record = MachineRecord(number, place.zone, now, kind=place.kind)
+        machine = Machine(record, now if started else now + self.starting.machine(number))
         if started:
             machine.useful, machine.kept = now + self.case.loading(), dict.fromkeys(FETCHED, now)
-        self.records.append(machine.record)
+        self.records.append(record)
         self.running[number] = machine
-        self.in_zone[zone] += 1
+        self.in_zone[place.zone] += 1
         return machine
 
     def _of_others(self, now: int) -> Machine | None:
         """A machine that another pool of the supply keeps empty, handed over."""
         if self.supply is None or self._at_quota():
             return None
-        zones = self._zones(now)
-        found = self.supply.empty_of_others(self, [self.zone_names[zone] for zone in zones])
-        if found is None:
-            return None
-        owner, old = found
-        owner.stop(old, now)
-        zone = next(zone for zone in zones if self.zone_names[zone] == owner.zone_names[old.record.zone])
-        machine = self._add(zone, now, started=False)
-        machine.up = max(now, old.up)
-        return machine
+        for place in self._places(now):
+            if (found := self.supply.empty_of_others(self, self.label(place))) is not None:
+                owner, old = found
+                owner.stop(old, now)
+                machine = self._add(place, now, started=False)
+                machine.up = max(now, old.up)
+                return machine
+        return None
 
-    def _next_zone(self, now: int) -> int | None:
+    def _next(self, now: int) -> Place | None:
         """Where a machine can be launched now; None where none can."""
         if self._at_quota():
             return None
-        zones = self._zones(now)
-        if self.supply is not None:
-            zones = [zone for zone in zones if self.supply.has(self.zone_names[zone])]
-        if not zones or (self.supply is not None and not self.supply.may_launch(now)):
+        places, supply = self._places(now), self.supply
+        if supply is not None:
+            places = [place for place in places if supply.has(*self.label(place))]
+        if not places or (supply is not None and not supply.may_launch(now)):
             return None
-        return zones[0]
+        return places[0]
 
-    def _zones(self, now: int) -> list[int]:
-        """Where machines may stand, the best first: the pool's own by their machines, then those to fall back to."""
+    def _places(self, now: int) -> list[Place]:
+        """Where machines may be, the best first: the pool's own zones by their machines, then what to fall back to."""
         own = sorted(range(len(self.case.zones)), key=lambda one: self.in_zone[one])
+        found = [Place(zone, 0) for zone in own]
         waited = 0 if self.since is None else now - self.since
-        others = enumerate(self.case.fallback, len(own))
-        return [zone for zone in own if not self.shut[zone]] + [zone for zone, one in others if waited >= one.after]
+        for kind, one in enumerate(self.case.fallback, 1):
+            if waited >= one.place.after:
+                zones = own if one.place.zone is None else [self.zone_names.index(one.place.zone)]
+                found += [Place(zone, kind) for zone in zones]
+        return [place for place in found if not self.shut[place.zone]]
 
     def _at_quota(self) -> bool:
         return self.case.quota is not None and len(self.running) >= self.case.quota
@@ -197,5 +215,5 @@ class Machines:
         if self.since is None:
             self.since = now
         for one in self.case.fallback:
-            if self.supply is not None and self.since + one.after > now:
-                self.supply.alarm(self.since + one.after, now)
+            if self.supply is not None and self.since + one.place.after > now:
+                self.supply.alarm(self.since + one.place.after, now)

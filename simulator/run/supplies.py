@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.faults import Process
+from simulator.run.machines import Place
 
 if TYPE_CHECKING:
     from simulator.parts import CaseSupply
@@ -27,8 +28,8 @@ class SupplyRun:
         self.name, self.rules, self.pools = case.name, case.rules, pools
         self.clock, self.draws = pools[0].clock, pools[0].tape.draws
         self.members: list[Machines] = [pool.fleet.machines for pool in pools]
-        self.out: Counter[str | None] = Counter()
-        """How many stock-outs each zone is in; None: all zones."""
+        self.out: Counter[tuple[str | None, str | None]] = Counter()
+        """How many stock-outs each zone and instance type is in; None: all of them."""
         self._alarms: set[int] = set()
         for pool in pools:
             pool.fleet.machines.supply = self
@@ -47,18 +48,16 @@ class SupplyRun:
             return False
         return True
 
-    def has(self, zone: str) -> bool:
-        """Whether a zone has machines."""
-        return not self.out[None] and not self.out[zone]
+    def has(self, zone: str, instance: str) -> bool:
+        """Whether there are machines of a type in a zone."""
+        return not any(self.out[where, what] for where in (None, zone) for what in (None, instance))
 
-    def empty_of_others(self, asking: Machines, zones: list[str]) -> tuple[Machines, Machine] | None:
-        """A machine that another pool keeps empty and that this one can have, in the first zone that has one."""
-        for zone in zones:
-            for member in self.members:
-                if member is not asking and member.case.instance == asking.case.instance:
-                    for machine in member.empty():
-                        if member.zone_names[machine.record.zone] == zone:
-                            return member, machine
+    def empty_of_others(self, asking: Machines, label: tuple[str, str]) -> tuple[Machines, Machine] | None:
+        """A machine that another pool keeps empty, of a zone and an instance type."""
+        for member in self.members:
+            for machine in member.empty() if member is not asking else ():
+                if member.label(Place(machine.record.zone, machine.record.kind)) == label:
+                    return member, machine
         return None
 
     def offer(self, now: int) -> None:
@@ -91,9 +90,9 @@ class SupplyRun:
 
         while True:
             yield self.clock.timeout(life(one.every) if one.every is not None else one.at or 0)
-            self.out[one.zone] += 1
+            self.out[one.zone, one.instance] += 1
             yield self.clock.timeout(one.lasts if one.every is None else life(one.lasts))
-            self.out[one.zone] -= 1
+            self.out[one.zone, one.instance] -= 1
             self.offer(int(self.clock.now))
             if one.every is None:
                 return
