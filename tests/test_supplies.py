@@ -17,10 +17,12 @@ from scenarios.strategies import horizontal
 from simulator.autoscaling import TargetTracking
 from simulator.case import Case
 from simulator.dispatch import RoundRobin
+from simulator.faults import Fault, MachineLoss, Process, Site
 from simulator.figures.cost import bill_of
 from simulator.figures.levers import levers
 from simulator.parts import CaseFallback, CaseSupply, Kind
 from simulator.run.engine import Run, simulate
+from simulator.run.machines import Machine
 from simulator.run.recording import Replication
 from simulator.start import Start
 from simulator.supply import Fallback, Supply
@@ -174,11 +176,58 @@ def test_a_cluster_autoscaler_looks_only_now_and_then() -> None:
 
 
 def test_an_empty_machine_that_is_kept_is_used_again() -> None:
-    """Empty from 200 to 300, then for good from 400: used in between, it stays for 150 from then."""
-    rules = {"cluster_autoscaler": {"scan": "10ms", "unneeded": "150ms"}}
+    """Empty from 200 to 300, then for good from 400: used in between, it stays for 250 from then."""
+    rules = {"cluster_autoscaler": {"scan": "10ms", "unneeded": "250ms"}}
     run = simulate(shared((2, 1, 2, 1), supply=rules, load_time=7 * MS), 0)
     assert lives(run)[1:] == [(1, 100, 157), (1, 300, 307)]
-    assert machines(run) == [(0, None), (100, 550)]
+    assert machines(run) == [(0, None), (100, 650)]
+
+
+def test_an_empty_machine_may_be_lost_and_is_not_kept_then() -> None:
+    """Machine 1 is empty from 200 and kept. At 250 it fails with the first one, on which the replica died with it:
+    another is launched at once, at the look of 250.
+    """
+    rules = {"cluster_autoscaler": {"scan": "10ms", "unneeded": "500ms"}}
+    fault = MachineLoss.model_validate({"at": "250ms", "count": 2})
+    asked = shared((2, 1), supply=rules, faults=(fault,))
+    run = simulate(asked, 0)
+    assert machines(run) == [(0, 250), (100, 250), (250, None)]
+    lawful(asked)
+
+
+def test_a_machine_that_is_cleared_is_not_kept() -> None:
+    """As after a spot notice: its idle replica is gone at once, and so is the machine."""
+    rules = {"cluster_autoscaler": {"scan": "10ms", "unneeded": "500ms"}}
+    run = simulate(shared((1,), supply=rules, faults=(Clearing(),)), 0)
+    assert machines(run) == [(0, 250), (250, None)]
+
+
+class Clearing(Fault):
+    """At 250 ms all replicas of the first machine are removed."""
+
+    def whole(self, site: Site) -> Process:
+        yield site.wait(250 * MS)
+        site.fleet.clear(site.fleet.machines.running[0], 0, site.now)
+
+
+def test_the_life_of_a_machine_that_is_used_again_goes_on() -> None:
+    """It fails 200 after its first replica was ready, whoever came to it since: at 350, and once."""
+    rules = {"cluster_autoscaler": {"scan": "10ms", "unneeded": "250ms"}}
+    run = simulate(shared((2, 1, 2, 2), supply=rules, faults=(Lasting(),)), 0)
+    assert lives(run)[1:] == [(1, 100, 150), (1, 300, 300), (2, 350, 400)]
+    assert machines(run)[1] == (100, 350)
+
+
+class Lasting(Fault):
+    """Every machine that is launched fails 200 ms after its first replica was ready."""
+
+    def of_machine(self, site: Site, machine: Machine) -> Process | None:
+        return self._failing(site, machine) if machine.record.launched == 100 * MS else None
+
+    def _failing(self, site: Site, machine: Machine) -> Process:
+        yield site.wait(site.until_useful(machine) + 200 * MS)
+        if machine.record.stopped is None:
+            site.fleet.lose(machine, 0, site.now)
 
 
 def test_an_empty_machine_goes_to_the_pool_that_needs_one() -> None:
