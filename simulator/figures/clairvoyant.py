@@ -9,7 +9,7 @@ simulating it, and there are too many to simulate them all.
 2. Replicas by the square-root rule from the load of each minute, the spare ones by bisection.
 3. One replica fewer over stretches of time, those that save most first: kept where the objectives still hold; where
    they do not, both halves of the stretch are tried instead.
-4. All replications: where they miss, one replica more in the minutes that come before and with what is late.
+4. All replications: the cheapest of those that the first one held, and where they miss, dearer ones of these.
 
 Steps 1 to 3 look at the first replication, and simulate it at most so often as the budget says.
 
@@ -22,23 +22,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
-from simulator.arrivals.calendar import MINUTE
 from simulator.autoscaling import PerRequest
 from simulator.case import Case
-from simulator.figures.late import late_slices
+from simulator.figures.cost import HOUR
 from simulator.figures.plans import Plan, lead, load_by_minute, minutes, playing, replica_time, service_time, staffed
 from simulator.figures.replications import run_case
 from simulator.figures.results import Result
 
-MOST_TRIES, FEWEST_TRIES = 40, 8
+MOST_TRIES, FEWEST_TRIES = 40, 5
 """Simulations of the first replication, unless their number is given ..."""
-MOST_REQUESTS = 4_000_000
+MOST_REQUESTS = 3_000_000
 """... and so many requests in all of them; where these are not enough for the fewest, no schedule is looked for."""
 SPARE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Replicas above the load, in units of its root."""
-MENDINGS = 3
-"""How often replicas are added where the other replications miss, before it is as many as there may be."""
-
 Progress = Callable[[int, int], None]
 """Called with (simulations done, the most there will be)."""
 
@@ -55,6 +51,8 @@ class Yardstick:
     """Simulations of the first replication that it took."""
     ended: bool = False
     """Whether the budget ended before every stretch had been tried."""
+    hours: float = 0.0
+    """Replica-hours that it takes, loading and draining too, on average."""
     least: float | None = None
     """Replica-hours that no schedule can do without, on average; None where that is not known."""
     reason: str = ""
@@ -66,30 +64,31 @@ class Yardstick:
         return max(self.plan)
 
 
+NOT_ASKED = Yardstick(reason="no schedule was looked for")
+
+
 def budget(case: Case) -> int:
     """How often the first replication may be simulated, by its size; 0 where that would take too long."""
     tries = min(MOST_TRIES, int(MOST_REQUESTS // max(case.requests(), 1.0)))
     return tries if tries >= FEWEST_TRIES else 0
 
 
-def clairvoyant(
-    case: Case, number: int, tries: int, jobs: int = 1, progress: Progress = lambda done, total: None
-) -> Yardstick:
+def clairvoyant(case: Case, number: int, tries: int, jobs: int = 1, progress: Progress | None = None) -> Yardstick:
     """The cheapest schedule for a pool that is found in so many simulations of the first replication."""
     if isinstance(case.pools[number].autoscaler, PerRequest):
         return Yardstick(reason="replicas that serve one request each follow no schedule")
     if not case.slos:
         return Yardstick(reason="no objective is given")
     if tries < 1:
-        return Yardstick(reason="no schedule was looked for")
+        return NOT_ASKED
     search = _Search(replace(case, precision=None), number, tries, progress)
     first = search.play(search.flat)
     if first.reason:
         return Yardstick(reason=first.reason, tries=1)
     if not first.held:
         return Yardstick(reason=_even(search.most), tries=1)
-    plan = search.trimmed(search.staffed(first.result))
-    return search.confirmed(plan, jobs)
+    search.trim(search.staffed(first.result))
+    return search.confirmed(jobs)
 
 
 def _even(most: int) -> str:
@@ -106,7 +105,7 @@ class _Played:
 class _Search:
     """Plans for a pool, played with the first replication and remembered."""
 
-    def __init__(self, case: Case, number: int, tries: int, progress: Progress) -> None:
+    def __init__(self, case: Case, number: int, tries: int, progress: Progress | None) -> None:
         self.case, self.number, self.tries, self.progress = case, number, tries, progress
         pool = case.pools[number]
         self.early, self.most = lead(pool), pool.most()
@@ -121,7 +120,8 @@ class _Search:
         result = run_case(case, jobs)
         if replications == 1:
             self.known[plan] = False
-            self.progress(len(self.known), self.tries)
+            if self.progress is not None:
+                self.progress(len(self.known), self.tries)
         for verdict in result.verdicts:
             if verdict.estimate.value is None:
                 return _Played(False, result, f"{verdict.slo}: {verdict.estimate.reason}")
@@ -153,8 +153,8 @@ class _Search:
             low, high = (low, middle) if self.holds(plans[middle]) else (middle + 1, high)
         return plans[low] if low < len(plans) else self.flat
 
-    def trimmed(self, plan: Plan) -> Plan:
-        """With fewer replicas wherever the objectives still hold."""
+    def trim(self, plan: Plan) -> None:
+        """Plays plans with fewer replicas, wherever the objectives still hold."""
         queue: list[tuple[int, int, int]] = []
 
         def put(start: int, end: int) -> None:
@@ -175,34 +175,30 @@ class _Search:
                 middle = _cut(plan, start, end)
                 put(start, middle)
                 put(middle, end)
-        return plan
 
     def less(self, plan: Plan, start: int, end: int) -> Plan:
         """With a replica fewer in some minutes."""
         cut = tuple(max(count - 1, min(count, self.fewest)) for count in plan[start:end])
         return plan[:start] + cut + plan[end:]
 
-    def confirmed(self, plan: Plan, jobs: int) -> Yardstick:
-        """The plan, with more replicas where the other replications need them."""
-        for mending in range(MENDINGS + 2):
-            played = self.play(plan, self.case.replications, jobs)
+    def confirmed(self, jobs: int) -> Yardstick:
+        """The cheapest plan that held, if all replications hold it; or else the next, in steps that double."""
+        held = sorted((plan for plan, met in self.known.items() if met), key=self.cost)
+        place, step = 0, 1
+        while True:
+            played = self.play(held[place], self.case.replications, jobs)
             if played.held:
-                least = least_hours(played.result, self.number)
-                return Yardstick(plan, played.result, len(self.known), self.ended, least)
-            if plan == self.flat:
-                break
-            plan = self.more(plan, played.result) if mending < MENDINGS else self.flat
-        return Yardstick(reason=_even(self.most), tries=len(self.known))
-
-    def more(self, plan: Plan, result: Result) -> Plan:
-        """With a replica more in the minutes in which those come that are late, and in the one before each."""
-        raised = set[int]()
-        for run in result.tallies:
-            for slice_ in late_slices(result, run):
-                start, end = run.grid.edges[slice_ : slice_ + 2].tolist()
-                raised |= set(range(max(0, start // MINUTE - 1), -(-end // MINUTE)))
-        chosen = raised or set(range(len(plan)))
-        return tuple(min(count + (place in chosen), self.most) for place, count in enumerate(plan))
+                return Yardstick(
+                    plan=held[place],
+                    result=played.result,
+                    tries=len(self.known),
+                    ended=self.ended,
+                    hours=replica_hours(played.result, self.number),
+                    least=least_hours(played.result, self.number),
+                )
+            if place == len(held) - 1:
+                return Yardstick(reason=_even(self.most), tries=len(self.known))
+            place, step = min(place + max(1, step // 2), len(held) - 1), step * 2
 
 
 def _cut(plan: Plan, start: int, end: int) -> int:
@@ -210,6 +206,17 @@ def _cut(plan: Plan, start: int, end: int) -> int:
     changes = [place for place in range(start + 1, end) if plan[place] != plan[place - 1]]
     middle = (start + end) // 2
     return min(changes, key=lambda place: abs(place - middle)) if changes else middle
+
+
+def replica_hours(result: Result, number: int) -> float:
+    """Replica-hours of a pool in the measured time, from launch to stop, on average."""
+    since, until = result.start, result.case.duration
+    total = sum(
+        max(0, min(until if one.stopped is None else one.stopped, until) - max(one.launched, since))
+        for run in result.tallies
+        for one in run.lives[number].replicas
+    )
+    return total / HOUR / len(result.runs)
 
 
 def least_hours(result: Result, number: int) -> float | None:
