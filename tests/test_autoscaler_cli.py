@@ -46,6 +46,7 @@ spec:
       external: {metric: {name: my_queue}, target: {type: AverageValue, averageValue: "2"}}
 """
 BIND = ["--bind", "my_queue=outstanding"]
+ALONE = ["--yardstick", "0"]
 
 
 @pytest.fixture
@@ -67,12 +68,12 @@ class Told:
 
 
 def test_validate_answers_why_and_what_it_costs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = Told(capsys, "validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND)
+    told = Told(capsys, "validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND, *ALONE)
     assert told.code == 3
     assert "HorizontalPodAutoscaler shop/sorter misses p95(latency)<400ms" in told.out
     assert "boxes was short of replicas for" in told.out
     assert "a day." in told.out
-    held = Told(capsys, "validate", "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND)
+    held = Told(capsys, "validate", "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND, *ALONE)
     assert held.code == 0
     assert "pools.boxes: begins with 4 replicas" in held.err
     assert "HorizontalPodAutoscaler shop/sorter holds p95(latency)<400ms." in held.out
@@ -86,6 +87,7 @@ def test_every_target_is_a_test_case_for_continuous_integration(
         str(files / "hpa.yaml"),
         str(files / "step.yaml"),
         *BIND,
+        *ALONE,
         "--max-flaps",
         "100/h",
         "--max-cost",
@@ -101,12 +103,20 @@ def test_every_target_is_a_test_case_for_continuous_integration(
 
 def test_markdown_json_and_a_page(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND, "-q", "-n", "2"]
+    words += ["--yardstick", "5"]
     markdown = Told(capsys, *words, "--format", "md").out
     assert markdown.startswith("HorizontalPodAutoscaler shop/sorter misses")
     assert "| target |" in markdown.replace("|  | target", "| | target").replace("| | target", "| target")
     data = json.loads(Told(capsys, *words, "--format", "json").out)
     assert data["met"] is False
     assert data["replica_hours"]["loading"]["value"] > 0
+    assert len(data["yardstick"]["replicas_by_minute"]) == 4
+    assert data["yardstick"]["least_replica_hours"] < data["yardstick"]["replica_hours"]
+    assert data["overshoot_ratio"]["value"] >= 1
+    assert "Somebody who knew the arrivals would do with" in data["answer"]
+    assert data["attainment"][0]["objective"] == "p95(latency)<400ms"
+    assert 0 < data["attainment"][0]["requests_share"]["value"] < 0.95
+    assert data["bursts"][0]["late_s"] > 0
     page = Told(capsys, *words, "--format", "html", "-o", str(files / "out")).out
     assert page.startswith("<!doctype html>")
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -115,11 +125,15 @@ def test_markdown_json_and_a_page(files: Path, capsys: pytest.CaptureFixture[str
 
 def test_compare_is_paired_on_the_same_load(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-f", str(files / "hpa.yaml"), "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND]
-    told = Told(capsys, "compare", *words, "--format", "json")
+    told = Told(capsys, "compare", *words, "--yardstick", "3", "-n", "2", "--format", "json")
     assert told.code == 0
     data = json.loads(told.out)
     assert (data["old"]["met"], data["new"]["met"]) == (False, True)
     assert data["figures"]["missed_share"]["change"]["value"] < 0
+    change = data["figures"]["usd_per_day"]["change"]["value"]
+    assert data["new"]["extra_usd_per_day"]["value"] - data["old"]["extra_usd_per_day"]["value"] == pytest.approx(
+        change
+    )
 
 
 def test_explain_gives_the_decision_with_its_arithmetic(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

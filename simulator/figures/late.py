@@ -82,7 +82,7 @@ def after_bursts(bursts: Sequence[Spell], late: Sequence[tuple[float, float]], e
     ends = [*(one.start for one in bursts[1:]), end]
     return [
         sum(max(0.0, min(high, until) - max(low, one.start)) for low, high in late)
-        for one, until in zip(bursts, ends, strict=True)
+        for one, until in zip(bursts, ends, strict=False)
     ]
 
 
