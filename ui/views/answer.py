@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isinf
 from typing import Any, Literal
 
 from scenarios import charts
@@ -148,6 +148,8 @@ def _figures(result: Result, q: float) -> tuple[Figure, ...]:
 def _figure(label: str, estimate: Estimate, scale: Scale) -> Figure:
     if estimate.value is None:
         return Figure(label, "n/a", estimate.reason)
+    if isinf(estimate.value):  # the word for it is too long for a card
+        return Figure(label, "∞", ": ".join(part for part in (say(estimate.value, scale), estimate.reason) if part))
     if not estimate.sure:
         return Figure(label, say(estimate.value, scale), estimate.reason)
     return Figure(label, say(estimate.value, scale), interval(estimate, scale) or "exact to 3 digits")
