@@ -71,6 +71,27 @@ def changes(old: Side, new: Side) -> list[Change]:
     )
     for what, key, figure, scale in figures:
         found.append(_paired(what, key, [[figure(one).value or 0.0 for one in side] for side in alone], scale))
+    return [*found, *_attained(old, new, alone)]
+
+
+def _attained(old: Side, new: Side, alone: Sequence[Sequence[PoolScaling]]) -> list[Change]:
+    """How far each objective is met, by share of the requests and of the time."""
+    found = []
+    for place, (one, other) in enumerate(zip(old.found.attained, new.found.attained, strict=True)):
+        shares = [[side.attained[place] for side in runs] for runs in alone]
+        requests, times = (
+            [[getattr(one, of).value or 0.0 for one in side] for side in shares] for of in ("requests", "time")
+        )
+        found += [
+            _paired(
+                f"requests that met {one.slo}",
+                f"requests_share {one.slo}",
+                requests,
+                in_percent,
+                (one.requests, other.requests),
+            ),
+            _paired(f"time that met {one.slo}", f"time_share {one.slo}", times, in_percent, (one.time, other.time)),
+        ]
     return found
 
 
@@ -145,20 +166,9 @@ def comparison_sheets(old: Side, new: Side, found: Sequence[Change]) -> list[She
     figures = Sheet(title, ("figure", old.name, new.name, "change (95 % interval)"), rows)
     return [
         *([Sheet("Targets", ("target", old.name, new.name), asked)] if asked else []),
-        *_attained(old, new),
         figures,
         *yardstick_sheet([(old.name, old.found), (new.name, new.found)], new.number),
     ]
-
-
-def _attained(old: Side, new: Side) -> list[Sheet]:
-    rows = [
-        (f"{one.slo}, {what}", spread(before, in_percent), spread(after, in_percent))
-        for one, other in zip(old.found.attained, new.found.attained, strict=True)
-        for what, before, after in (("of requests", one.requests, other.requests), ("of time", one.time, other.time))
-    ]
-    columns = ("objective", old.name, new.name)
-    return [Sheet("How far each objective was met", columns, tuple(rows))] if rows else []
 
 
 def _difference(change: Change) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from scenarios.plain import estimate_data
 from scenarios.reports import PERCENTILES, TICKS
 from scenarios.scaling_targets import Target, all_met, clock, daily_cost, in_minutes
-from scenarios.scaling_yardstick import attainment_data, yardstick_data, yardstick_sentence, yardstick_sheet
+from scenarios.scaling_yardstick import attainment_data, share, yardstick_data, yardstick_sentence, yardstick_sheet
 from scenarios.sheet import Sheet
 from scenarios.wording import in_dollars, in_percent, in_seconds, say, spread
 from simulator.figures.results import Result
@@ -123,10 +123,7 @@ def _asked(asked: Sequence[Target]) -> Sheet:
 
 
 def _attained(found: PoolScaling) -> Sheet:
-    rows = tuple(
-        (str(one.slo), _told(one.requests, spread(one.requests, in_percent)), spread(one.time, in_percent))
-        for one in found.attained
-    )
+    rows = tuple((str(one.slo), share(one.requests), share(one.time)) for one in found.attained)
     return Sheet("How far each objective was met", ("objective", "share of requests", "share of the time"), rows)
 
 

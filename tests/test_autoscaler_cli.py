@@ -99,6 +99,7 @@ def test_every_target_is_a_test_case_for_continuous_integration(
     cases = {case.get("name"): case.find("failure") is None for case in suite.findall("testcase")}
     assert cases == {"p95(latency)<400ms": False, "flaps<=100/h": True, "cost<=$0.0100/day": False}
     assert suite.get("failures") == "2"
+    assert "p95(latency)<400ms: met by" in (suite.findtext("system-out") or "")
 
 
 def test_markdown_json_and_a_page(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +130,7 @@ def test_compare_is_paired_on_the_same_load(files: Path, capsys: pytest.CaptureF
     data = json.loads(told.out)
     assert (data["old"]["met"], data["new"]["met"]) == (False, True)
     assert data["figures"]["missed_share"]["change"]["value"] < 0
+    assert data["figures"]["requests_share p95(latency)<400ms"]["change"]["value"] > 0
     change = data["figures"]["usd_per_day"]["change"]["value"]
     assert data["new"]["extra_usd_per_day"]["value"] - data["old"]["extra_usd_per_day"]["value"] == pytest.approx(
         change

@@ -12,6 +12,7 @@ from scenarios.page import page
 from scenarios.plain import to_json
 from scenarios.scaling_sheets import answer, data, sheets
 from scenarios.scaling_targets import all_met, junit, parse_cost, parse_flaps, targets
+from scenarios.scaling_yardstick import attained_text
 from simulator.figures.replications import run_case
 from simulator.figures.scaling import FLAP_WINDOW, scaling
 from simulator.quantities import parse_duration
@@ -80,7 +81,12 @@ def validate(
         sys.stdout.write(to_json(told))
     elif form is Form.JUNIT:
         sys.stdout.write(
-            junit(f"headroom autoscaler: {subject.name}", f"{subject.pool}.{found.kind}", wanted, sentence)
+            junit(
+                f"headroom autoscaler: {subject.name}",
+                f"{subject.pool}.{found.kind}",
+                wanted,
+                attained_text(sentence, found),
+            )
         )
     elif form is Form.MD:
         sys.stdout.write("\n\n".join([sentence, *(sheet.markdown() for sheet in tables)]) + "\n")
