@@ -119,7 +119,7 @@ def test_small_cases_against_all_schedules(counts: tuple[int, ...], slo: str, co
 def test_what_cannot_be_met_is_said() -> None:
     found = clairvoyant(burst(most=1), 0, 40)
     assert found.plan == ()
-    assert found.reason == "no schedule meets the objectives: even 1 replicas all the time do not"
+    assert found.reason == "no schedule meets the objectives: even 1 replica all the time does not"
     assert found.tries == 1
 
 

@@ -9,7 +9,7 @@ UNITS = {"milliseconds": 1e3, "ms": 1e3, "microseconds": 1e6, "us": 1e6, "second
 """By the end of a histogram's name: what seconds are multiplied by."""
 _TOLD = re.compile(r"(?:latency|duration|response_time|request_time|http_server_requests)(?:_(?P<unit>[a-z]+))?")
 """What the name of a histogram of whole requests ends in."""
-_PART = ("token", "queue", "prefill", "decode", "inference", "connect", "handshake", "dns", "schedul", "batch")
+_PART = ("token", "queue", "prefill", "decode", "inference", "connect", "handshake", "dns", "scheduling", "batch")
 """In the names of histograms of a part of a request only."""
 
 _NAME = r"(?P<{0}>[A-Za-z_:][A-Za-z0-9_:]*)"

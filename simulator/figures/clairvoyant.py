@@ -92,7 +92,8 @@ def clairvoyant(case: Case, number: int, tries: int, jobs: int = 1, progress: Pr
 
 
 def _even(most: int) -> str:
-    return f"no schedule meets the objectives: even {most} replicas all the time do not"
+    told = f"{most} replicas all the time do" if most != 1 else "1 replica all the time does"
+    return f"no schedule meets the objectives: even {told} not"
 
 
 @dataclass(frozen=True)
