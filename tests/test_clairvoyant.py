@@ -151,8 +151,11 @@ def test_the_budget_goes_by_the_size_of_a_replication() -> None:
 def test_all_replications_hold_what_is_found() -> None:
     served = pool(takes("0s", "2s"), autoscaler=TargetTracking(target=0.5, max_replicas=6), cold_start=5)
     one = case(poisson(1.0), served, seconds=300, slos=["p90(latency)<8s"], replications=5)
-    found = clairvoyant(one, 0, 20)
+    told: list[tuple[str, int, int]] = []
+    found = clairvoyant(one, 0, 20, progress=lambda *what: told.append(what))
     assert found.result is not None
+    assert told[0] == ("looking for the cheapest schedule", 1, 20)
+    assert told[-1] == ("playing the schedule", 5, 5)
     assert len(found.result.runs) == 5
     assert (found.result.percentile(0.9).value or 0.0) < 8
     assert found.plan == clairvoyant(one, 0, 20).plan

@@ -35,8 +35,8 @@ MOST_REQUESTS = 3_000_000
 """... and so many requests in all of them; where these are not enough for the fewest, no schedule is looked for."""
 SPARE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Replicas above the load, in units of its root."""
-Progress = Callable[[int, int], None]
-"""Called with (simulations done, the most there will be)."""
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done, simulations of it that are done, the most there will be)."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,24 @@ class _Search:
     def play(self, plan: Plan, replications: int = 1, jobs: int = 1) -> _Played:
         """What becomes of a plan."""
         case = replace(playing(self.case, self.number, plan), replications=replications)
-        result = run_case(case, jobs)
-        if replications == 1:
-            self.known[plan] = False
-            if self.progress is not None:
-                self.progress(len(self.known), self.tries)
+        result = run_case(case, jobs, self._tell)
+        held, reason = True, ""
         for verdict in result.verdicts:
-            if verdict.estimate.value is None:
-                return _Played(False, result, f"{verdict.slo}: {verdict.estimate.reason}")
-        held = all(verdict.slo.holds(verdict.estimate.value or 0.0) for verdict in result.verdicts)
+            value = verdict.estimate.value
+            held = held and value is not None and verdict.slo.holds(value)
+            if value is None:
+                reason = f"{verdict.slo}: {verdict.estimate.reason}"
         if replications == 1:
             self.known[plan] = held
-        return _Played(held, result)
+        return _Played(held, result, reason)
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.progress is None:
+            return
+        if total > 1:
+            self.progress("playing the schedule", done, total)
+        else:
+            self.progress("looking for the cheapest schedule", min(len(self.known) + done, self.tries), self.tries)
 
     def holds(self, plan: Plan) -> bool:
         """Whether a plan meets the objectives; not, where the budget has ended."""

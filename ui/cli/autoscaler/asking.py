@@ -114,9 +114,7 @@ def look_for_yardstick(
     spent = budget(case) if tries is None else tries
     if not spent and tries is None and case.slos:
         talk("the run is too long to look for the cheapest schedule in passing: ask for it, as --yardstick 20", quiet)
-    return clairvoyant(
-        case, subject.number, spent, jobs, lambda done, total: bar("looking for the cheapest schedule", done, total)
-    )
+    return clairvoyant(case, subject.number, spent, jobs, bar)
 
 
 def parse_bindings(texts: Sequence[str] | None) -> dict[str, str]:
