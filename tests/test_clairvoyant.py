@@ -27,7 +27,10 @@ from simulator.figures.plans import (
 from simulator.figures.replications import run_case
 from simulator.figures.scaling import scaling
 from simulator.figures.stability import Spell
+from simulator.parts import CaseSupply
 from simulator.quantities import SECOND
+from simulator.start import Start
+from simulator.supply import Supply
 
 ASKED = ["p90(latency)<5s"]
 
@@ -64,6 +67,17 @@ def test_the_lead_is_the_start_in_whole_seconds() -> None:
     assert lead(made) == 11 * SECOND
     # Of times between 0 and 20.4 s, 95 % are no more than 19.38 s.
     assert lead(replace(made, cold_start_spread="uniform")) == 20 * SECOND
+
+
+def test_the_lead_of_a_start_in_steps() -> None:
+    """60 s late, 20 s, 30 s, a probe each 10 s: 120 s; the probe's first delay of 90 s instead of 40: 170 s; a scan."""
+    steps = {"provision": {"median": "40s", "p95": "60s"}, "image": "20s", "warm_up": "30s"}
+    made = pool(takes("0s", "1s"), start=Start.model_validate({**steps, "probe": {}})).pool
+    assert lead(made) == 120 * SECOND
+    late = Start.model_validate({**steps, "probe": {"initial_delay": "90s"}})
+    assert lead(replace(made, start=late)) == 170 * SECOND
+    supply = CaseSupply("gpus", Supply.model_validate({"cluster_autoscaler": {}}))
+    assert lead(replace(made, supply=supply)) == 130 * SECOND
 
 
 def test_each_minute_begins_with_its_replicas() -> None:

@@ -13,15 +13,16 @@ from simulator.autoscaling.schedule import Step
 from simulator.batching import Scheduler
 from simulator.case import Case
 from simulator.figures.tally import Tally
-from simulator.model import spread_out
+from simulator.model import Spread, spread_out
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
+from simulator.start import Start
 from simulator.streams import Floats
 
 Plan = tuple[int, ...]
 """Replicas that are to be ready, by minute from the beginning of the run."""
 STARTED = 0.95
-"""Share of the machines that have started within the time that a plan allows for it."""
+"""Share of the times of a step of a start that are within what a plan allows for it."""
 
 
 def minutes(case: Case) -> int:
@@ -31,8 +32,28 @@ def minutes(case: Case) -> int:
 
 def lead(pool: CasePool) -> int:
     """Nanoseconds, in whole seconds, that a replica is asked for before it is to be ready."""
-    start = int(spread_out(pool.cold_start, pool.cold_start_spread, np.array([STARTED]))[0])
-    return -(-(start + pool.load_time) // SECOND) * SECOND
+    scan = 0
+    if pool.supply is not None and pool.supply.rules.cluster_autoscaler is not None:
+        scan = pool.supply.rules.cluster_autoscaler.scan
+    if pool.start is None:
+        start = _late(pool.cold_start, pool.cold_start_spread) + pool.load_time
+    else:
+        start = _steps(pool.start)
+    return -(-(scan + start) // SECOND) * SECOND
+
+
+def _steps(start: Start) -> int:
+    """Nanoseconds of a start whose steps are all late."""
+    times = {name: step.p95 or _late(step.mean or 0, step.spread) for name, step in start.steps()}
+    if start.probe is not None:
+        up = times.pop("weights", 0) + times.pop("warm_up", 0)
+        first = max(start.probe.initial_delay, up + start.probe.period)
+        times["up"] = first + (start.probe.successes - 1) * start.probe.period
+    return sum(times.values())
+
+
+def _late(mean: int, spread: Spread) -> int:
+    return int(spread_out(mean, spread, np.array([STARTED]))[0])
 
 
 def wanted(plan: Plan, early: int) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from simulator.autoscaling import Limit
 from simulator.figures.clairvoyant import NOT_ASKED, Yardstick
-from simulator.figures.cost import HOUR, bill
+from simulator.figures.cost import HOUR, bill_of
 from simulator.figures.late import Attained, after_bursts, attained, late_spans
 from simulator.figures.reaction import REACTION, reactions
 from simulator.figures.results import Result
@@ -101,7 +101,7 @@ def scaling(
     late = [late_spans(result, run) for run in runs]
     longest = [max((high - low for low, high in spans), default=0.0) for spans in late]
     spells = [_spells(result, run, pool.name) for run in runs]
-    answers = [reactions(short, one, pool.load_time) for short, one in zip(spells, lives, strict=True)]
+    answers = [reactions(short, one) for short, one in zip(spells, lives, strict=True)]
     after = [after_bursts(short, spans, until / SECOND) for short, spans in zip(spells, late, strict=True)]
     peaks = [max(record.desired for record, _ in one) for one in stood]
     costs = daily_costs(result, number)
@@ -131,7 +131,7 @@ def scaling(
         reaction={
             stage: _mean(sum(found) / len(found) for found in (_of(one, stage) for one in answers) if found)
             for stage in REACTION
-            if any(_of(one, stage) for one in answers)
+            if any(stage in answer for one in answers for answer in one if answer is not None)
         },
         unanswered=_mean(sum(answer is None for answer in one) for one in answers),
         hours={state: _mean(_hours(one, state, since, until) for one in lives) for state in STATES},
@@ -144,9 +144,9 @@ _NOTHING_ASKED = Estimate(None, reason="no objective is given")
 
 def daily_costs(result: Result, number: int) -> list[float]:
     """Dollars in 24 hours such as the measured ones, for the machines of a pool, by replication."""
-    since, until, price = result.start, result.case.duration, result.case.pools[number].machine.price
+    since, until, pool = result.start, result.case.duration, result.case.pools[number]
     days = (until - since) / HOUR / 24
-    return [bill(run.lives[number].machines, price, since, until) / days for run in result.tallies]
+    return [bill_of(pool, run.lives[number].machines, since, until) / days for run in result.tallies]
 
 
 def _after(asked: Sequence[Slo], after: Sequence[Sequence[float]]) -> Estimate:
@@ -215,7 +215,8 @@ def _limits(stood: Sequence[Sequence[tuple[ScalingRecord, int]]], lasted: int) -
 
 
 def _of(answers: Sequence[Mapping[str, float] | None], stage: str) -> list[float]:
-    return [answer[stage] for answer in answers if answer is not None]
+    """Seconds of each answer on a stage, of which some may have nothing."""
+    return [answer.get(stage, 0.0) for answer in answers if answer is not None]
 
 
 def _hours(lives: Lives, state: str, since: int, until: int) -> float:
