@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -64,6 +65,17 @@ class Reads:
     remarks: tuple[str, ...] = ()
 
 
+class UnboundError(InputError):
+    """A metric that nothing is known of, and how to bind it."""
+
+    def __init__(self, problem: str, *, file: str | Path | None, metric: str, more: str = "") -> None:
+        super().__init__(problem, file=file, fix=HOW.format(name=metric) + more)
+        self.metric = metric
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return InputError(self.problem, file=self.file, fix=self.fix).__reduce__()
+
+
 def parse_binding(name: str, text: str) -> Metric:
     """`SIGNAL[*NUMBER] [sum|mean|max] [over TIME] [every TIME] [push TIME] [delay TIME]`. Raises InputError."""
     words = text.split()
@@ -109,7 +121,7 @@ def read_name(name: str, bindings: Mapping[str, str], per_pod: bool, where: Inpu
         return _fit(parse_binding(name, bindings[name]), per_pod)
     found = known(name)
     if found is None:
-        raise InputError(f"{where.problem}: {unbound(name)}", file=where.file, fix=HOW.format(name=name))
+        raise UnboundError(f"{where.problem}: {unbound(name)}", file=where.file, metric=name)
     metric = Metric.model_validate({"signal": found[0], "scale": found[1]})
     return _fit(metric, per_pod, f"{name} is taken for the signal {_shown(metric, per_pod)}, read every 15s")
 
@@ -157,7 +169,7 @@ def read_query(name: str, query: str, bindings: Mapping[str, str], where: InputE
     number = float(match["number"] or 1) if match else 0.0
     if match is None or found is None or not number or match["rate"] in ("increase", "max_over_time"):
         what = unbound(match["name"]) if match and found is None else "the query is more than is understood here"
-        raise InputError(f"{where.problem}: {what}", file=where.file, fix=HOW.format(name=name))
+        raise UnboundError(f"{where.problem}: {what}", file=where.file, metric=name)
     fields: dict[str, Any] = {"signal": found[0], "over": _OVER[match["over"] or "sum"]}
     fields["scale"] = found[1] * (number if match["sign"] != "/" else 1 / number)
     if match["window"]:

@@ -111,13 +111,17 @@ class Fields:
 
     def left(self) -> Iterator[str]:
         """Remarks on the fields that nobody asked for."""
+        for path, close in self.unasked():
+            yield f"{path} has no effect here" + (f"; did you mean {close}?" if close else "")
+
+    def unasked(self) -> Iterator[tuple[str, str | None]]:
+        """The paths of the fields that nobody asked for, each with the known name that it may be a slip of."""
         for name in self.data:
             if name not in self.asked and not (not self.path and name in ABOUT):
                 close = difflib.get_close_matches(name, sorted(self.asked), n=1, cutoff=0.8)
-                meant = f"; did you mean {close[0]}?" if close else ""
-                yield f"{'.'.join(part for part in (self.path, name) if part)} has no effect here{meant}"
+                yield ".".join(part for part in (self.path, name) if part), close[0] if close else None
         for one in self.inner:
-            yield from one.left()
+            yield from one.unasked()
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from scenarios.manifests.binding import HOW, Reads, read_name
+from scenarios.manifests.binding import Reads, UnboundError, read_name
 from scenarios.manifests.bound import Asked, Bound, given
 from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
@@ -130,10 +130,11 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
         reads = read_name(name, asked.bindings, per_pod=True, where=where)
         return {"request": format_amount(amount), "reads": told(reads, remarks)}
     if name != "cpu":
-        raise InputError(
+        raise UnboundError(
             f"{where.problem}: nothing here says how {name} follows the load",
             file=where.file,
-            fix=HOW.format(name=name) + f"; for a constant --bind {name}=one*AMOUNT",
+            metric=name,
+            more=f"; for a constant --bind {name}=one*AMOUNT",
         )
     remarks.append(
         f"a busy replica is taken to use the cpu that it requests, {format_amount(amount)}; "

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.manifests.binding import HOW, read_name, read_query
+from scenarios.manifests.binding import UnboundError, read_name, read_query
 from scenarios.manifests.bound import Asked, Bound, given
 from scenarios.manifests.fields import Fields
 from scenarios.manifests.horizontal import behavior, resource, told
 from simulator.autoscaling import Keda
-from simulator.errors import InputError
 
 QUEUES = {
     "rabbitmq": ("value", "queueLength"),
@@ -145,7 +144,7 @@ def _trigger(asked: Asked, entry: Fields, number: int, target: str | None, remar
         reads = read_name(name, asked.bindings, False, where)
     else:
         wrong = f"{where.problem}: triggers of type {kind!r} are not known here"
-        raise InputError(wrong, file=where.file, fix=HOW.format(name=name))
+        raise UnboundError(wrong, file=where.file, metric=name)
     return found | {"reads": told(reads, remarks)}
 
 
