@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scenarios.blanks import FILL_IN
 from scenarios.cluster.writing import Noted
-from scenarios.manifests import CONVERTERS, Bound, bind
-from scenarios.manifests.binding import UnboundError
+from scenarios.manifests import CONVERTERS, try_out
 from scenarios.manifests.documents import Document
 from simulator.errors import InputError
 
@@ -34,33 +33,11 @@ class Scaled:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A manifest bound as far as it can be."""
-
-    bound: Bound
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """By the name of a metric that nothing is known of: what is wrong, and how to bind it."""
-
-
-def bound_at_all(document: Document, documents: Sequence[Document]) -> Trial:
-    """The autoscaler of a document; metrics that nothing is known of are taken for a constant. Raises InputError."""
-    others = [one for one in documents if one is document or one.kind not in CONVERTERS]
-    missing: dict[str, str] = {}
-    while True:
-        try:
-            return Trial(bind(others, dict.fromkeys(missing, "one")), missing)
-        except UnboundError as error:
-            if error.metric in missing:
-                raise
-            missing[error.metric] = str(error)
-
-
 def scaled(document: Document, sources: Sequence[Source], folder: Path | None) -> Scaled:
     """What a pool says of its autoscaler: the file that holds it, or what is in it where that came on stdin."""
     source = next(one for one in sources if any(document is other for other in one.documents))
     try:
-        trial = bound_at_all(document, source.documents)
+        trial = try_out(document, source.documents)
     except InputError as error:
         return Scaled(Noted(FILL_IN, str(error)), None)
     bounds, remarks = trial.bound.autoscaler.bounds(1), trial.bound.remarks

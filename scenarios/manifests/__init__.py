@@ -2,19 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from scenarios.manifests.binding import UnboundError
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
 from scenarios.manifests.horizontal import horizontal
-from scenarios.manifests.lint import Finding, lint
+from scenarios.manifests.lint import Finding, look_over
 from scenarios.manifests.scaled import scaled
 from simulator.errors import InputError, suggestion
 
 CONVERTERS: dict[str, Callable[[Asked], Bound]] = {"HorizontalPodAutoscaler": horizontal, "ScaledObject": scaled}
 """By kind: what makes an autoscaler of it."""
 
-__all__ = ["CONVERTERS", "Bound", "Document", "Finding", "bind", "lint", "read"]
+__all__ = ["CONVERTERS", "Bound", "Document", "Finding", "Trial", "bind", "lint", "read", "try_out"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A manifest bound as far as it can be."""
+
+    bound: Bound
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """By the name of a metric that nothing is known of: what is wrong, and how to bind it."""
+
+
+def try_out(document: Document, documents: Sequence[Document]) -> Trial:
+    """The autoscaler of a document; metrics that nothing is known of are taken for a constant. Raises InputError."""
+    beside = [one for one in documents if one is document or one.kind not in CONVERTERS]
+    missing: dict[str, str] = {}
+    while True:
+        try:
+            return Trial(bind(beside, dict.fromkeys(missing, "one")), missing)
+        except UnboundError as error:
+            if error.metric in missing:
+                raise
+            missing[error.metric] = str(error)
+
+
+def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
+    """What manifests are to be blamed for, whatever the load is."""
+    tried = [finding for one in documents if one.kind in CONVERTERS for finding in _tried(one, documents)]
+    return (*look_over(documents), *tried)
+
+
+def _tried(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
+    """What shows when a manifest is bound: fields that are slips of others, and what is refused."""
+    try:
+        remarks = try_out(document, documents).bound.remarks
+    except InputError as error:
+        yield Finding("warning", "not-read", document.source, "", str(error))
+        return
+    for remark in remarks:
+        path, slip, rest = remark.partition(" has no effect here; did you mean ")
+        if slip:
+            text = f"no controller knows this field: it has no effect; did you mean {rest}"
+            yield Finding("warning", "field-without-effect", document.source, path, text)
 
 
 def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = None, name: str | None = None) -> Bound:

@@ -51,6 +51,10 @@ ALIASES: dict[str, tuple[str, float]] = {
     "pending_requests": ("queue", 1),
 }
 """By the name in small letters, with underscores for all that is no letter or digit: the signal, and its scale."""
+CACHES = ("vllm_kv_cache_usage_perc", "vllm_gpu_cache_usage_perc", "inference_pool_average_kv_cache_utilization")
+"""Shares of a cache that is in use, whatever their names say of percent."""
+FULL = {name: scale for name, (signal, scale) in ALIASES.items() if signal == "utilisation"} | dict.fromkeys(CACHES, 1)
+"""By such a name: what it is at most for one replica."""
 OF_REPLICAS = {"arrival_rate": "request_rate", "queue": "waiting", "outstanding": "concurrency"}
 """What a replica tells of itself in the place of what is known of the pool."""
 UNKNOWN = ("kv_cache_usage_perc", "gpu_cache_usage_perc", "time_to_first_token", "_latency", "duration", "_seconds")
@@ -112,7 +116,12 @@ _TIMES = {"over": "window", "every": "scrape", "push": "push", "delay": "delay"}
 
 def known(name: str) -> tuple[str, float] | None:
     """The signal and scale of a metric by its name."""
-    return ALIASES.get(re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"))
+    return ALIASES.get(canonical(name))
+
+
+def canonical(name: str) -> str:
+    """A name in small letters, with underscores for all that is no letter or digit."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def read_name(name: str, bindings: Mapping[str, str], per_pod: bool, where: InputError) -> Reads:
@@ -155,6 +164,15 @@ _QUERY = re.compile(
     re.DOTALL,
 )
 _OVER = {"sum": "sum", "avg": "mean", "max": "max"}
+
+
+def parsed_query(query: str) -> tuple[str, float] | None:
+    """The metric of a query of a form that is understood, and what it is multiplied by; None for any other."""
+    match = _QUERY.fullmatch(query)
+    factor = float(match["number"] or 1) if match else 0.0
+    if match is None or not factor:
+        return None
+    return match["name"], 1 / factor if match["sign"] == "/" else factor
 
 
 def read_query(name: str, query: str, bindings: Mapping[str, str], where: InputError) -> Reads:

@@ -145,15 +145,31 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
 
 
 def requested(workload: Document | None, name: str, container: str | None) -> int | None:
-    """Thousandths of a resource that a pod requests, all its containers or one; None where that is not told."""
+    """Thousandths of a resource that a pod requests, all its containers or one; None where that is not told.
+
+    A container that has a limit alone requests as much.
+    """
+    return _counted(workload, name, container, ("requests", "limits"))
+
+
+def limited(workload: Document | None, name: str, container: str | None) -> int | None:
+    """Thousandths of a resource that a pod may use; None where it has no limit, or none is told."""
+    return _counted(workload, name, container, ("limits",))
+
+
+def _counted(workload: Document | None, name: str, container: str | None, fields: tuple[str, ...]) -> int | None:
     if workload is None:
         return None
     try:
         pod = workload.data["spec"]["template"]["spec"]
         sidecars = [one for one in pod.get("initContainers") or () if one.get("restartPolicy") == "Always"]
         counted = [one for one in [*pod["containers"], *sidecars] if container in (None, one.get("name"))]
-        return sum(parse_amount(one["resources"]["requests"][name]) for one in counted) or None
-    except (KeyError, TypeError, AttributeError, ValueError):
+        each = [
+            next(one["resources"][field][name] for field in fields if name in one["resources"].get(field, ()))
+            for one in counted
+        ]
+        return sum(map(parse_amount, each)) or None
+    except (KeyError, TypeError, AttributeError, ValueError, StopIteration):
         return None
 
 
