@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filling import ANSWERS, filled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,30 +22,6 @@ from simulator.quantities import SECOND
 from ui.cli import main
 
 HERE = Path(__file__).parent / "manifests"
-ANSWERS = {
-    "rate": "5/s",
-    "per_request": "20ms",
-    "cv": 0.3,
-    "memory": "1GiB",
-    "price": "$1/h",
-    "cores": 64,
-    "name": "card",
-    "cold_start": "60s",
-    "load_time": "30s",
-    "batching": "none",
-    "type": "deep",
-    "autoscaler": "fixed",
-    "slos": ["p95(latency)<1s"],
-}
-"""What a user writes into the places, by the field."""
-
-
-def filled(data: Any, key: str = "") -> Any:
-    if isinstance(data, dict):
-        return {name: filled(value, "bound" if key == "bind" else name) for name, value in data.items()}
-    if isinstance(data, list):
-        return ANSWERS[key] if data == [FILL_IN] else [filled(value, key) for value in data]
-    return {**ANSWERS, "bound": "one"}[key] if data == FILL_IN else data
 
 
 def imported(*sources: str | Path) -> Skeleton:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scenarios.manifests.binding import UnboundError
+from scenarios.manifests.binding import OUT, UnboundError
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
 from scenarios.manifests.horizontal import horizontal
@@ -29,16 +29,21 @@ class Trial:
 
 
 def try_out(document: Document, documents: Sequence[Document]) -> Trial:
-    """The autoscaler of a document; metrics that nothing is known of are taken for a constant. Raises InputError."""
+    """The autoscaler of a document, where metrics that nothing is known of are a constant, or left out.
+
+    Raises InputError.
+    """
     beside = [one for one in documents if one is document or one.kind not in CONVERTERS]
+    bindings: dict[str, str] = {}
     missing: dict[str, str] = {}
     while True:
         try:
-            return Trial(bind(beside, dict.fromkeys(missing, "one")), missing)
+            return Trial(bind(beside, bindings), missing)
         except UnboundError as error:
-            if error.metric in missing:
+            if bindings.get(error.metric) == OUT:
                 raise
-            missing[error.metric] = str(error)
+            bindings[error.metric] = OUT if error.metric in bindings else "one"
+            missing.setdefault(error.metric, str(error))
 
 
 def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
@@ -82,7 +87,8 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
         several = ", ".join(one.source for one in found)
         raise InputError(f"holds several autoscalers: {several}", file=files, fix="say which by its name")
     bound = CONVERTERS[found[0].kind](Asked(found[0], tuple(documents), bindings or {}))
-    unused = [key for key in bindings or {} if key not in _names(bound)]
+    said = " ".join(bound.remarks)
+    unused = [key for key in bindings or {} if key not in _names(bound) and f", {key}, is left out" not in said]
     if unused:
         wrong = f"{unused[0]!r} is not a metric of {bound.source}"
         raise InputError(wrong, file=bound.file, path=f"--bind {unused[0]}", fix=suggestion(unused[0], _names(bound)))

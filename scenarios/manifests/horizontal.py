@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from scenarios.manifests.binding import Reads, UnboundError, read_name
+from scenarios.manifests.binding import HOW, OUT, Reads, UnboundError, read_name
 from scenarios.manifests.bound import Asked, Bound, given
 from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
@@ -47,12 +47,14 @@ def horizontal(asked: Asked) -> Bound:
         kind="hpa",
         min_replicas=least,
         max_replicas=spec.whole("maxReplicas"),
-        metrics=[metric(asked, entry, name, remarks) for entry in metrics] or None,
+        metrics=[found for entry in metrics if (found := metric(asked, entry, name, remarks))] or None,
         behavior=behavior(spec.below("behavior")),
     )
     if "max_replicas" not in fields:
         raise spec.wrong("maxReplicas", "is required", "write the most replicas that there may be")
     percent = spec.whole("targetCPUUtilizationPercentage") if version == "autoscaling/v1" else None
+    if metrics and "metrics" not in fields:
+        raise spec.wrong("metrics", "all of them are left out", f"bind one of them to a signal, not to {OUT}")
     if version == "autoscaling/v1" or not metrics:
         fields["metrics"] = [cpu(asked, percent or DEFAULT_CPU, name, remarks)]
     if not metrics and percent is None:
@@ -64,8 +66,18 @@ def horizontal(asked: Asked) -> Bound:
     return Bound(made, document.source, document.file, (*dict.fromkeys([*remarks, *spec.left()]),))
 
 
-def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) -> dict[str, Any]:
-    """One entry of `metrics`."""
+def left_out(asked: Asked, entry: Fields, name: str, remarks: list[str]) -> bool:
+    """Whether a metric is bound to nothing; it then joins the remarks."""
+    if asked.bindings.get(name, "").strip() != OUT:
+        return False
+    for field in entry.data:
+        entry.get(field)
+    remarks.append(f"{entry.path}, {name}, is left out, as --bind says: nothing follows it here")
+    return True
+
+
+def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) -> dict[str, Any] | None:
+    """One entry of `metrics`; None where it is left out."""
     kind = entry.needed("type")
     if kind not in SOURCES:
         raise entry.wrong("type", f"{kind!r} is not a type of metric", suggestion(kind, SOURCES))
@@ -77,6 +89,8 @@ def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) 
     if named is None:
         raise body.wrong("metric", "is required", "write its name below metric:")
     name, container = named.needed("name"), body.text("container")
+    if left_out(asked, entry, name, remarks):
+        return None
     if kind == "Object" and (described := body.below("describedObject")):
         described.text("kind"), described.text("name"), described.text("apiVersion")
     goal, wanted = _target(body)
@@ -134,7 +148,7 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
             f"{where.problem}: nothing here says how {name} follows the load",
             file=where.file,
             metric=name,
-            more=f"; for a constant --bind {name}=one*AMOUNT",
+            how=HOW + "; for a constant --bind {name}=one*AMOUNT",
         )
     remarks.append(
         f"a busy replica is taken to use the cpu that it requests, {format_amount(amount)}; "

@@ -5,7 +5,8 @@ Rules take fields as they stand, whatever they hold: what is no number or mappin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from scenarios.manifests.binding import FULL, canonical
@@ -16,6 +17,8 @@ from simulator.autoscaling.amount import parse_amount
 Level = Literal["error", "warning", "note"]
 Rule = Iterator[tuple[Level, str, str, str]]
 """(level, name of the rule, path, what is wrong and the fix)."""
+WAITING = re.compile("waiting|queue|pending", re.IGNORECASE)
+"""In the names of metrics that count what waits."""
 TOLERANCE = 0.1
 """Of the controller: a ratio of value to target as close to 1 as this changes nothing."""
 
@@ -45,8 +48,10 @@ def horizontal(asked: Asked) -> Rule:
     """A HorizontalPodAutoscaler."""
     spec = mapping(asked.document.data, "spec")
     yield from _bounds(spec)
-    for place, entry in enumerate(entries(spec, "metrics")):
+    metrics = entries(spec, "metrics")
+    for place, entry in enumerate(metrics):
         yield from _metric(entry, f"spec.metrics[{place}]", spec, asked)
+    yield from waiting([_named(entry)[1] for entry in metrics], "spec.metrics")
     if "targetCPUUtilizationPercentage" in spec:
         percent = number(spec["targetCPUUtilizationPercentage"], 0)
         yield from _percent("cpu", None, percent, "spec.targetCPUUtilizationPercentage", spec, asked)
@@ -68,14 +73,13 @@ def _bounds(spec: dict[str, Any]) -> Rule:
 
 
 def _metric(entry: dict[str, Any], path: str, spec: dict[str, Any], asked: Asked) -> Rule:
-    kind = str(entry.get("type"))
-    body = mapping(entry, kind[:1].lower() + kind[1:])
+    body, name = _named(entry)
     target = mapping(body, "target")
-    name = str(body.get("name") or mapping(body, "metric").get("name") or "")
     if not target:
         return
     sort = str(target.get("type"))
-    averaged = "average" in name.lower() or name.lower().startswith("avg")
+    one_for_all = entry.get("type") in ("Object", "External")
+    averaged = one_for_all and ("average" in name.lower() or name.lower().startswith("avg"))
     yield from target_type(sort, averaged, name, f"{path}.target")
     if sort == "Utilization":
         percent = number(target.get("averageUtilization"), 0)
@@ -84,7 +88,13 @@ def _metric(entry: dict[str, Any], path: str, spec: dict[str, Any], asked: Asked
     elif sort == "AverageValue" or averaged:
         value = number(target.get("averageValue" if sort == "AverageValue" else "value"), 0)
         yield from reach(name, value, tolerance(mapping(spec, "behavior")), f"{path}.target")
-    yield from waiting(name, path)
+
+
+def _named(entry: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """What an entry of `metrics` holds, and what it is called."""
+    kind = str(entry.get("type"))
+    body = mapping(entry, kind[:1].lower() + kind[1:])
+    return body, str(body.get("name") or mapping(body, "metric").get("name") or "")
 
 
 def target_type(sort: str, averaged: bool, name: str, path: str) -> Rule:
@@ -129,10 +139,10 @@ def _percent(name: str, container: str | None, percent: float, path: str, spec: 
         yield "warning", "target-near-full", path, f"{text}; lower it, or the queue grows before anything happens"
 
 
-def waiting(name: str, path: str) -> Rule:
+def waiting(names: Sequence[str], path: str) -> Rule:
     """Whether only what waits is looked at."""
-    if "waiting" in name.lower() or "queue" in name.lower():
-        text = f"{name} is 0 until replicas are full and says nothing of how busy they are"
+    if names and all(WAITING.search(name) for name in names):
+        text = f"{', '.join(names)}: 0 until replicas are full, which says nothing of how busy they are"
         yield (
             "note",
             "waiting-only",

@@ -7,7 +7,7 @@ from typing import Any
 
 from scenarios.manifests.binding import parsed_query
 from scenarios.manifests.bound import Asked
-from scenarios.manifests.rules import Rule, behaviour, entries, mapping, number, reach, target_type, tolerance
+from scenarios.manifests.rules import Rule, behaviour, entries, mapping, number, reach, target_type, tolerance, waiting
 from simulator.quantities import SECOND, parse_duration
 
 AVERAGES = re.compile(r"\s*(scalar\s*\(\s*)?(avg|quantile)\s*(by|without|\()")
@@ -32,6 +32,8 @@ def scaled(asked: Asked) -> Rule:
     behavior = mapping(spec, "advanced", "horizontalPodAutoscalerConfig").get("behavior")
     for place, one in enumerate(triggers):
         yield from _trigger(one, f"spec.triggers[{place}]", least, mapping(behavior))
+    queries = [parsed_query(str(mapping(one, "metadata").get("query", ""))) for one in triggers]
+    yield from waiting([found[0] if found else "" for found in queries], "spec.triggers")
     path = "spec.advanced.horizontalPodAutoscalerConfig.behavior"
     yield from behaviour(behavior, max(least, 1), path)
 
