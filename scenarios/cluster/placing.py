@@ -9,7 +9,7 @@ from typing import Any
 from scenarios.blanks import FILL_IN
 from scenarios.cluster.machines import Machine, Offer, per_machine
 from scenarios.cluster.pods import ACCELERATOR, Pod
-from scenarios.cluster.served import Served
+from scenarios.cluster.served import Served, as_name
 from scenarios.cluster.writing import Noted
 from scenarios.load import catalogue
 from simulator.quantities import format_memory
@@ -51,7 +51,7 @@ def place(one: Served, name: str, machines: Sequence[Machine], offers: Sequence[
     listed = catalogue().get(types[0])
     if listed is None:
         remarks.append(f"one replica on each {types[0]} is assumed, which asks for {_asks(pod)}")
-        return Placed(types[0], _open(pod.accelerators), remarks=tuple(remarks))
+        return Placed(as_name(types[0]), _open(pod.accelerators), remarks=tuple(remarks))
     room = _room(listed, pod)
     remarks.append("what the system keeps of a machine is not known: all of it is taken to be there for replicas")
     return Placed(types[0], None, per_machine(pod, room), (), _quota(offered, room), tuple(remarks))
@@ -68,9 +68,8 @@ def _on_nodes(pod: Pod, takers: Sequence[Machine], offered: Sequence[Offer]) -> 
         remarks.append("it requests nothing, so that nothing tells how many fit on a machine: one is assumed")
     known = machine.name in catalogue()
     described = None if known else _described(machine)
-    return Placed(
-        machine.name, described, fits, tuple(machine.zones[:16]), _quota(offered, machine.capacity), tuple(remarks)
-    )
+    zones = tuple(dict.fromkeys(map(as_name, machine.zones)))[:16]
+    return Placed(as_name(machine.name), described, fits, zones, _quota(offered, machine.capacity), tuple(remarks))
 
 
 def _nodes(machine: Machine) -> str:

@@ -121,17 +121,17 @@ def names_of(found: Sequence[Served]) -> Mapping[int, str]:
     """A name for each pool: that of the workload, with the namespace where two are called the same."""
     names: dict[int, str] = {}
     for one in found:
-        plain = _name(one.name)
-        twice = sum(_name(other.name) == plain for other in found) > 1
-        name = _name(f"{one.document.namespace}-{one.name}") if twice else plain
+        plain = as_name(one.name)
+        twice = sum(as_name(other.name) == plain for other in found) > 1
+        name = as_name(f"{one.document.namespace}-{one.name}") if twice else plain
         count = 2
         while name in names.values():
-            name, count = f"{_name(one.name)[:60]}-{count}", count + 1
+            name, count = f"{as_name(one.name)[:60]}-{count}", count + 1
         names[id(one)] = name
     return names
 
 
-def _name(text: str) -> str:
+def as_name(text: str) -> str:
     """Text as a name of a scenario's own."""
     kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in text)
     return kept.lstrip("._-")[:64] or "unnamed"
