@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,11 @@ def test_a_binding_of_no_metric_is_refused() -> None:
         ("sum(rate(http_requests_total{code=~'2..'}[2m]))", "arrival_rate", "sum", 1, 120 * SECOND),
         ("sum(rate(http_requests_total[1m])) * 60", "arrival_rate", "sum", 60, 60 * SECOND),
         ("max(nv_gpu_utilization)", "utilisation", "max", 1, 0),
+        ("sum(vllm:num_requests_waiting{a='+'}) + sum(vllm:num_requests_running)", "concurrency", "sum", 1, 0),
+        ("avg(sglang:num_running_reqs + sglang:num_queue_reqs)", "concurrency", "mean", 1, 0),
+        ("sum(inference_extension_flow_control_queue_size)", "queue", "sum", 1, 0),
+        ('inference_pool_average_queue_size{name="p"}', "waiting", "mean", 1, 0),
+        ("sum(inference_objective_running_requests)", "outstanding", "sum", 1, 0),
     ],
 )
 def test_queries_that_are_understood(query: str, signal: str, over: str, scale: float, window: int) -> None:
@@ -169,6 +175,11 @@ def test_queries_that_are_understood(query: str, signal: str, over: str, scale: 
         "histogram_quantile(0.95, sum(rate(vllm:time_to_first_token_seconds_bucket[5m])) by (le))",
         "avg(vllm:kv_cache_usage_perc)",
         "sum(a) / sum(b)",
+        "sum(vllm:num_requests_waiting) + avg(vllm:num_requests_running)",
+        "sum(vllm:num_requests_waiting) + sum(vllm:num_requests_waiting)",
+        "sum(vllm:num_tokens_waiting)",
+        "avg(inference_pool_average_kv_cache_utilization)",
+        "inference_extension_flow_control_pool_saturation",
         "increase(http_requests_total[5m])",
         "sum(http_requests_total) * 0",
         "",
@@ -178,6 +189,60 @@ def test_other_queries_are_refused_and_may_be_bound(query: str) -> None:
     with pytest.raises(InputError, match=r"f.yaml: here: .*bind it with --bind q=SIGNAL"):
         read_query("q", query, {}, WRONG)
     assert read_query("q", query, {"q": "queue"}, WRONG).metric.signal == "queue"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vllm:gpu_cache_usage_perc", "has no signal here yet; bind it with --bind vllm:gpu_cache_usage_perc=SIGNAL"),
+        ("inference_pool_average_kv_cache_utilization", "has no signal here yet"),
+        ("llm_d_epp_flow_control_pool_saturation", "has no signal here yet"),
+        ("token_backlog", "tokens are requests times their mean: --bind token_backlog=queue*500"),
+        ("p99_time_to_first_token", "has no signal here yet"),
+    ],
+)
+def test_what_has_no_signal_yet_says_how_to_bind_it(name: str, said: str) -> None:
+    data = manifest()
+    data["spec"]["metrics"][0]["pods"]["metric"]["name"] = name
+    assert said in refusal(data)
+    assert f"--bind {name}=none leaves it out" in refusal(data)
+    assert hpa(data, **{name: "utilisation"}).metrics[0].reads.signal == "utilisation"
+
+
+def test_an_average_of_the_endpoint_picker_is_read_as_one() -> None:
+    target = {"type": "Value", "value": "2"}
+    metric = {"metric": {"name": "inference_pool_average_queue_size"}, "target": target}
+    found = bind([document(manifest(metrics=[{"type": "External", "external": metric}]))])
+    assert isinstance(found.autoscaler, Hpa)
+    assert (found.autoscaler.metrics[0].reads.signal, found.autoscaler.metrics[0].reads.over) == ("waiting", "mean")
+    assert "is taken for the signal waiting (mean), read every 15s" in found.remarks[0]
+
+
+def test_a_metric_may_be_left_out() -> None:
+    data = manifest()
+    known = data["spec"]["metrics"][0]
+    data["spec"]["metrics"] = [known, json.loads(json.dumps(known).replace("vllm:num_requests_running", "my_own"))]
+    found = bind([document(data)], {"my_own": "none"})
+    assert list(found.autoscaler.reads()) == ["vllm:num_requests_running"]
+    assert "spec.metrics[1], my_own, is left out, as --bind says: nothing follows it here" in found.remarks
+    assert "'other' is not a metric of" in refusal(data, my_own="none", other="none")
+    data["spec"]["metrics"] = [known]
+    assert "spec.metrics: all of them are left out" in refusal(data, **{"vllm:num_requests_running": "none"})
+    spec = {"triggers": [{"type": "cron", "metadata": {"start": "0 8 * * *"}}]}
+    scaled = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "s"}, "spec": spec}
+    assert "triggers" in refusal(scaled, cron="none")
+
+
+def test_a_container_with_a_limit_alone_requests_as_much() -> None:
+    """2 of the limit and 500m that are requested: 2.5 cores, of which 70 % are the target."""
+    one = {"name": "a", "resources": {"limits": {"cpu": "2"}}}
+    other = {"name": "b", "resources": {"limits": {"cpu": "4"}, "requests": {"cpu": "500m"}}}
+    pod = {"spec": {"template": {"spec": {"containers": [one, other]}}}}
+    deployment = {"kind": "Deployment", "metadata": {"name": "llm"}} | pod
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
+    found = bind([document(manifest(metrics=[cpu])), document(deployment)]).autoscaler
+    assert isinstance(found, Hpa)
+    assert found.metrics[0].request == 2500
 
 
 def test_aliases_are_signals() -> None:
