@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +326,9 @@ def test_the_command_holds_a_manifest_against_a_scenario(tmp_path: Path, capsys:
         3, ["target-beyond-capacity", "older-rules", "min-below-base-load"]
     )  # fmt: skip
     assert codes(str(tmp_path / "step.yaml")) == (2, [])
+
+
+def test_every_rule_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "manifests.md").read_text()
+    table = page.partition("| rule | what it finds |")[2]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == {one[0] for one in [*ALONE, *AGAINST]}
