@@ -232,7 +232,10 @@ def test_a_metric_that_nothing_is_known_of_is_a_place_to_be_filled_in(tmp_path: 
     found = imported(written(tmp_path, deployment(), hpa))
     assert pool_of(found)["autoscaler"]["bind"] == {"my_backlog": FILL_IN, "my_tokens": FILL_IN}
     notes = dict(found.open)
-    assert "bind it with --bind my_tokens=SIGNAL" in notes["pools.api.autoscaler.bind.my_tokens"]
+    said = notes["pools.api.autoscaler.bind.my_tokens"]
+    assert (
+        "spec.metrics[2]: metric my_tokens: 'my_tokens' is not a metric known by name; a signal such as queue" in said
+    )
     validate(whole(found))
 
 

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.cluster import Source, skeleton
-from scenarios.load import load
+from scenarios.load import Loaded, load
+from scenarios.lookup import Files
 from scenarios.manifests import CONVERTERS, bind, lint, read, try_out
 from scenarios.scaling_lint import Looked, lint_against
 from scenarios.yamlfile import format_yaml, parse_documents, parse_yaml
@@ -97,4 +98,9 @@ def test_no_manifest_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory,
         found = skeleton([Source(str(file), documents)])
         written = parse_yaml(found.text())
         assert written == found.plain
-        Scenario.model_validate(filled(written))
+        scenario = Scenario.model_validate(filled(written))
+        case = Loaded(scenario, Files(file.parent), "fuzz").case()
+        scalers = [one for one in documents if one.kind in CONVERTERS]
+        for number, pool in enumerate(case.pools):
+            if pool.autoscaler.period() is not None:
+                lint_against(Looked(case, number, scalers[0], documents))

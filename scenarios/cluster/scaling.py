@@ -14,6 +14,8 @@ from scenarios.manifests import CONVERTERS, try_out
 from scenarios.manifests.documents import Document
 from simulator.errors import InputError
 
+HOW = "a signal such as queue or 'utilisation*100 over 1m mean'; none leaves it out"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -44,13 +46,13 @@ def scaled(document: Document, sources: Sequence[Source], folder: Path | None) -
     if source.given == "-":
         if trial.missing:
             said = "; ".join(trial.missing.values())
-            return Scaled(Noted(FILL_IN, f"{said}; give the file instead of stdin, or fill it in"), bounds, remarks)
+            return Scaled(Noted(FILL_IN, f"{said}: give the file instead of stdin, and bind it there"), bounds, remarks)
         return Scaled(trial.bound.autoscaler.model_dump(mode="json", exclude_unset=True), bounds, remarks)
     found: dict[str, Any] = {"kind": "manifest", "file": _beside(source.given, folder)}
     if sum(one.kind in CONVERTERS for one in source.documents) > 1:
         found["name"] = document.name
     if trial.missing:
-        found["bind"] = {name: Noted(FILL_IN, said) for name, said in trial.missing.items()}
+        found["bind"] = {name: Noted(FILL_IN, f"{said}; {HOW}") for name, said in trial.missing.items()}
     return Scaled(found, bounds, remarks)
 
 

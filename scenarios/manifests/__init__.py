@@ -25,7 +25,7 @@ class Trial:
 
     bound: Bound
     missing: Mapping[str, str] = field(default_factory=dict)
-    """By the name of a metric that nothing is known of: what is wrong, and how to bind it."""
+    """By the name of a metric that nothing is known of: what is wrong with it."""
 
 
 def try_out(document: Document, documents: Sequence[Document]) -> Trial:
@@ -43,7 +43,7 @@ def try_out(document: Document, documents: Sequence[Document]) -> Trial:
             if bindings.get(error.metric) == OUT:
                 raise
             bindings[error.metric] = OUT if error.metric in bindings else "one"
-            missing.setdefault(error.metric, str(error))
+            missing.setdefault(error.metric, error.problem)
 
 
 def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:

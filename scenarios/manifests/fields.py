@@ -116,8 +116,8 @@ class Fields:
 
     def unasked(self) -> Iterator[tuple[str, str | None]]:
         """The paths of the fields that nobody asked for, each with the known name that it may be a slip of."""
-        for name in self.data:
-            if name not in self.asked and not (not self.path and name in ABOUT):
+        for name, value in self.data.items():
+            if name not in self.asked and value is not None and not (not self.path and name in ABOUT):
                 close = difflib.get_close_matches(name, sorted(self.asked), n=1, cutoff=0.8)
                 yield ".".join(part for part in (self.path, name) if part), close[0] if close else None
         for one in self.inner:
