@@ -97,7 +97,8 @@ def _scale(document: Document, found: list[Served], left: list[Fields]) -> None:
     name = str(target.get("name")) if isinstance(target, dict) and target.get("name") else document.name
     for one in found:
         if one.name == name and one.document.namespace == document.namespace:
-            one.scalers.append(document)
+            if document.source not in [other.source for other in one.scalers]:  # a policy may have several documents
+                one.scalers.append(document)
             return
     made = Served(document, name, scalers=[document])
     if isinstance(target, dict):

@@ -33,7 +33,7 @@ def try_out(document: Document, documents: Sequence[Document]) -> Trial:
 
     Raises InputError.
     """
-    beside = [one for one in documents if one is document or one.kind not in CONVERTERS]
+    beside = [one for one in documents if one.kind not in CONVERTERS or one.source == document.source]
     bindings: dict[str, str] = {}
     missing: dict[str, str] = {}
     while True:
