@@ -20,12 +20,18 @@ from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler, Hpa, Keda
 from simulator.case import Case
 from simulator.errors import InputError
-from simulator.quantities import SECOND
+from simulator.quantities import SECOND, parse_duration
 
 LATE = {"constant": 1.0, "uniform": 1.9, "exponential": log(20)}
 """How many times the mean 95 % of the times are below."""
-DEADLINE = 600.0
-"""progressDeadlineSeconds unless given, of Deployments and of Knative's revisions (documented defaults)."""
+DEADLINE = 600 * SECOND
+"""For progress, unless given: of Deployments and of Knative's revisions (documented defaults)."""
+PROGRESS = "serving.knative.dev/progress-deadline"
+LIMITS = {
+    "HorizontalPodAutoscaler": ("spec.minReplicas", "spec.maxReplicas"),
+    "ScaledObject": ("spec.minReplicaCount", "spec.maxReplicaCount"),
+}
+"""By kind: where the fewest and the most replicas stand."""
 SLICES = 48
 """Parts of a run whose load is looked at."""
 
@@ -138,15 +144,34 @@ def _seconds(time: float) -> str:
 def _start(looked: Looked) -> Iterator[Finding]:
     """Whether Kubernetes gives a start up that is on its way."""
     late, target = looked.start(late=True), looked.target
-    if mapping(looked.document.data, "spec", "scaleTargetRef").get("kind", "Deployment") == "Deployment":
+    code, document = "start-beyond-deadline", looked.document
+    if document.kind == "KnativeService":
+        notes = mapping(document.data, "spec", "template", "metadata", "annotations")
+        deadline = _duration(notes.get(PROGRESS), DEADLINE)
+        if late > deadline:
+            text = f"a start may take {_seconds(late)}, and a revision that is not ready after {_seconds(deadline)}"
+            path = f"spec.template.metadata.annotations.{PROGRESS}"
+            yield Finding("error", code, document.source, path, f"{text} has failed; make it {_seconds(late * 2)}")
+    elif document.kind in LIMITS and _kind_of_target(document) == "Deployment":
         spec = mapping(target.data, "spec") if target else {}
-        deadline = number(spec.get("progressDeadlineSeconds"), DEADLINE)
-        if late > deadline * SECOND:
-            text = f"a start may take {_seconds(late)}, and a rollout without progress for {deadline:g} s has failed"
-            source = (target or looked.document).source
-            path = "spec.progressDeadlineSeconds"
-            yield Finding("warning", "start-beyond-deadline", source, path, f"{text}; make it {_seconds(late * 2)}")
+        deadline = round(number(spec.get("progressDeadlineSeconds"), DEADLINE / SECOND) * SECOND)
+        if late > deadline:
+            text = f"a start may take {_seconds(late)}, and a rollout without progress for {_seconds(deadline)}"
+            source, path = (target or document).source, "spec.progressDeadlineSeconds"
+            yield Finding("warning", code, source, path, f"{text} has failed; make it {_seconds(late * 2)}")
     yield from _probes(looked, target)
+
+
+def _kind_of_target(document: Document) -> object:
+    return mapping(document.data, "spec", "scaleTargetRef").get("kind", "Deployment")
+
+
+def _duration(text: object, otherwise: int) -> int:
+    """Nanoseconds of a duration such as 600s, where it is one."""
+    try:
+        return otherwise if text is None else parse_duration(text)
+    except ValueError:
+        return otherwise
 
 
 def _probes(looked: Looked, target: Document | None) -> Iterator[Finding]:
@@ -172,20 +197,17 @@ def _bounds(looked: Looked) -> Iterator[Finding]:
     pool, source = looked.case.pools[looked.pool], looked.document.source
     low, high = looked.autoscaler.bounds(pool.replicas)
     room = inf if pool.quota is None else pool.quota * pool.per_machine
-    least, most = ("minReplicaCount", "maxReplicaCount") if isinstance(looked.autoscaler, Keda) else LIMITS
+    least, most = LIMITS.get(looked.document.kind, ("the fewest replicas", "the most replicas"))
     if high > room:
         text = f"{high} replicas are allowed, and {pool.quota} machines have room for {room:g}: the others wait for one"
-        yield Finding("warning", "max-beyond-quota", source, f"spec.{most}", f"{text}; lower it, or raise the quota")
+        yield Finding("warning", "max-beyond-quota", source, most, f"{text}; lower it, or raise the quota")
     needed = looked.needed()
     if needed is None:
         return
     base, peak = needed
     if max(low, 1) < base:
-        text = f"the load always takes {base} replicas at least, and {low} may be left"
-        yield Finding("note", "min-below-base-load", source, f"spec.{least}", f"{text}; raise it to {base}")
+        text = f"even where it is quietest the load takes {base} replicas, and {low} may be left"
+        yield Finding("note", "min-below-base-load", source, least, f"{text}; raise it to {base}")
     if min(high, room) < peak:
         text = f"the load takes {peak} full replicas at its height, and there are {min(high, room):g} at most"
-        yield Finding("warning", "max-below-peak", source, f"spec.{most}", f"{text}; raise it above {peak}")
-
-
-LIMITS = ("minReplicas", "maxReplicas")
+        yield Finding("warning", "max-below-peak", source, most, f"{text}; raise it, or the quota")

@@ -14,6 +14,7 @@ from scenarios.manifests import bind, lint
 from scenarios.manifests.documents import Document
 from scenarios.scaling_lint import Looked, lint_against
 from scenarios.scaling_subject import place
+from simulator.errors import InputError
 from ui.cli import main
 
 Data = dict[str, Any]
@@ -301,6 +302,30 @@ def test_what_shows_on_the_pool_of_a_scenario(tmp_path: Path, code: str, bad: Ca
     file.write_text(SCENARIO)
     assert code in against(file, *bad)
     assert code not in against(file, *good)
+
+
+def test_a_revision_of_knative_that_starts_too_slowly_has_failed(tmp_path: Path) -> None:
+    file = tmp_path / "step.yaml"
+    file.write_text(SCENARIO)
+
+    def codes(cold: int, **notes: str) -> list[str]:
+        note = {f"serving.knative.dev/{name.replace('_', '-')}": value for name, value in notes.items()}
+        document = named("KnativeService", {"template": {"metadata": {"annotations": note}}})
+        found = lint_against(Looked(load(file, [COLD % f"{cold}s"]).case(), 0, document, [document]))
+        return [one.code for one in found if one.level == "error"]
+
+    assert codes(541) == ["start-beyond-deadline"]
+    assert codes(540) == codes(541, progress_deadline="20m") == []
+    assert codes(541, progress_deadline="soon") == ["start-beyond-deadline"]
+
+
+@pytest.mark.parametrize(
+    "query", ["sum(a) / %s" % ("9" * 400), "sum(rate(a[9999999999999h]))", "sum(a) * 0.%s1" % ("0" * 400)]
+)
+def test_numbers_beyond_any_are_looked_over(query: str) -> None:
+    assert "not-read" not in [one.code for one in lint([keda(query)])]
+    with pytest.raises(InputError, match="trigger prometheus"):
+        bind([keda(query)])
 
 
 def test_closed_loops_take_as_many_replicas_as_there_are(tmp_path: Path) -> None:

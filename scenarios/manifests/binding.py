@@ -193,8 +193,6 @@ _QUERY = re.compile(
     re.DOTALL,
 )
 _OVER = {"sum": "sum", "avg": "mean", "max": "max"}
-
-
 _PARTS = r"(?P<{0}>sum|avg|max)\s*\(\s*(?P<{1}>[A-Za-z_:][A-Za-z0-9_:]*)\s*\)"
 _TWO = re.compile(rf"\s*{_PARTS.format('o1', 'n1')}\s*\+\s*{_PARTS.format('o2', 'n2')}\s*")
 _INSIDE = re.compile(r"\s*(?P<o1>sum|avg|max)\s*\(\s*(?P<n1>[\w:]+)\s*\+\s*(?P<n2>[\w:]+)\s*\)\s*", re.ASCII)
@@ -216,10 +214,15 @@ _BOTH = "waiting_and_running"
 def parsed_query(query: str) -> tuple[str, float] | None:
     """The metric of a query of a form that is understood, and what it is multiplied by; None for any other."""
     match = _QUERY.fullmatch(query)
-    factor = float(match["number"] or 1) if match else 0.0
-    if match is None or not factor:
+    return None if match is None or (factor := _factor(match)) is None else (match["name"], factor)
+
+
+def _factor(match: re.Match[str]) -> float | None:
+    """What a metric is multiplied by; None where that is nothing, or no number."""
+    number = float(match["number"] or 1)
+    if not 1e-9 <= number <= 1e9:
         return None
-    return match["name"], 1 / factor if match["sign"] == "/" else factor
+    return 1 / number if match["sign"] == "/" else number
 
 
 def read_query(name: str, query: str, bindings: Mapping[str, str], where: InputError) -> Reads:
@@ -231,13 +234,12 @@ def read_query(name: str, query: str, bindings: Mapping[str, str], where: InputE
         return Reads(parse_binding(name, bindings[name]))
     match = _QUERY.fullmatch(_together(query))
     found = known(match["name"]) if match else None
-    number = float(match["number"] or 1) if match else 0.0
-    if match is None or found is None or not number or match["rate"] in ("increase", "max_over_time"):
+    factor = _factor(match) if match else None
+    if match is None or found is None or factor is None or match["rate"] in ("increase", "max_over_time"):
         what = unbound(match["name"]) if match and found is None else "the query is more than is understood here"
         raise UnboundError(f"{where.problem}: {what}", file=where.file, metric=name)
     over = "mean" if AVERAGES.fullmatch(canonical(match["name"])) else _OVER[match["over"] or "sum"]
-    fields: dict[str, Any] = {"signal": found[0], "over": over}
-    fields["scale"] = found[1] * (number if match["sign"] != "/" else 1 / number)
+    fields: dict[str, Any] = {"signal": found[0], "over": over, "scale": found[1] * factor}
     if match["window"]:
         fields["window"] = _window(match["window"], where)
     shown = Metric.model_validate(fields)

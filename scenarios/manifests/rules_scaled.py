@@ -12,7 +12,7 @@ from simulator.quantities import SECOND, parse_duration
 
 AVERAGES = re.compile(r"\s*(scalar\s*\(\s*)?(avg|quantile)\s*(by|without|\()")
 """Queries that are an average over pods; avg_over_time is none, but one over time."""
-RANGE = re.compile(r"\[\s*([0-9]+(?:ms|s|m|h|d))\s*[:\]]")
+RANGE = re.compile(r"\[\s*([0-9]{1,6}(?:ms|s|m|h|d))\s*[:\]]")
 OF_REPLICAS = ("num_requests_waiting", "num_requests_running", "cache_usage_perc")
 STABILISATION = 300
 """Seconds that the HPA waits before it removes anything, unless `behavior` says otherwise."""
