@@ -18,9 +18,10 @@ from simulator.batching import Scheduler
 from simulator.case import Case
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
-from simulator.parts import CasePool
+from simulator.parts import CasePool, CaseSupply
 from simulator.quantities import SECOND
 from simulator.service import Law, WorkFunction
+from simulator.start import Start
 from simulator.streams import Floats
 
 RELIEF = 1.2
@@ -96,7 +97,21 @@ def levers(case: Case) -> tuple[Lever, ...]:
         for what, before, after, unit, relieved in _of(pool, known):
             pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
             found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
-    return tuple(found)
+    return (*found, *_supplies(case))
+
+
+def _supplies(case: Case) -> Iterator[Lever]:
+    """The quotas that pools share, each told of the first pool whose replicas come and go."""
+    first: dict[str, tuple[str, CaseSupply]] = {}
+    for pool in case.pools:
+        if pool.supply is not None and (pool.faults or not isinstance(pool.autoscaler, Fixed)):
+            first.setdefault(pool.supply.name, (pool.name, pool.supply))
+    for name, supply in first.values():
+        if (quota := supply.rules.quota) is None:
+            continue
+        more = replace(supply, rules=supply.rules.model_copy(update={"quota": _more(quota)}))
+        pools = tuple(replace(pool, supply=more) if pool.supply == supply else pool for pool in case.pools)
+        yield Lever(name, f"machine quota of {supply.name}", quota, _more(quota), "", replace(case, pools=pools))
 
 
 def _stage(case: Case, position: int) -> Iterator[Lever]:
@@ -166,6 +181,8 @@ def _starts(pool: CasePool) -> Iterator[_Change]:
     if pool.load_time:
         after = _less(pool.load_time)
         yield _told("load time", pool.load_time, after, True, replace(pool, load_time=after))
+    if pool.start is not None:
+        yield from _steps(pool, pool.start)
     if pool.slow_start is not None:
         before, after = pool.slow_start.lasts, _less(pool.slow_start.lasts)
         faster = pool.slow_start.model_copy(update={"lasts": after})
@@ -173,6 +190,19 @@ def _starts(pool: CasePool) -> Iterator[_Change]:
     if pool.quota is not None:
         more = _more(pool.quota)
         yield "machine quota", pool.quota, more, "", replace(pool, quota=more)
+
+
+def _steps(pool: CasePool, start: Start) -> Iterator[_Change]:
+    """The levers of a start: each of its steps."""
+    for name, step in start.steps():
+        shorter = step.shorter(RELIEF)
+        if shorter.average() < step.average():
+            relieved = replace(pool, start=start.model_copy(update={name: shorter}))
+            yield _told(f"start: {name.replace('_', '-')}", step.average(), shorter.average(), True, relieved)
+    if start.probe is not None:
+        probe = start.probe.model_copy(update={"period": max(1, _less(start.probe.period))})
+        relieved = replace(pool, start=start.model_copy(update={"probe": probe}))
+        yield _told("start: probe period", start.probe.period, probe.period, True, relieved)
 
 
 def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
