@@ -21,6 +21,7 @@ from simulator.autoscaling import Autoscaler, Hpa, Keda
 from simulator.case import Case
 from simulator.errors import InputError
 from simulator.quantities import SECOND, parse_duration
+from simulator.start import Step
 
 LATE = {"constant": 1.0, "uniform": 1.9, "exponential": log(20)}
 """How many times the mean 95 % of the times are below."""
@@ -59,7 +60,19 @@ class Looked:
     def start(self, late: bool = False) -> int:
         """Nanoseconds from the launch of a machine until a replica takes requests: on average, or of one in twenty."""
         pool = self.case.pools[self.pool]
-        return round(pool.cold_start * (LATE[pool.cold_start_spread] if late else 1)) + pool.load_time
+        if not late:
+            return pool.starting()
+        if pool.start is None:
+            return round(pool.cold_start * LATE[pool.cold_start_spread]) + pool.load_time
+        probe = 0.0 if pool.start.probe is None else pool.start.probe.average()
+        return round(probe + sum(_late(step) for _, step in pool.start.steps()))
+
+    def loading(self) -> int:
+        """Nanoseconds from the start of a container until its server answers; with its image where that is not told."""
+        pool = self.case.pools[self.pool]
+        if pool.start is None:
+            return pool.load_time
+        return round(sum(step.average() for name, step in pool.start.steps() if name in ("weights", "warm_up")))
 
     def needed(self) -> tuple[int, int] | None:
         """The replicas that the least and the most loaded part of the run takes at best; None for closed loops."""
@@ -75,6 +88,11 @@ class Looked:
                 for place, width in enumerate(_differences(edges)):
                     parts[place] += (came[place + 1] - came[place]) * SECOND / width / each
         return ceil(round(min(parts), 6)), ceil(round(max(parts), 6))
+
+
+def _late(step: Step) -> float:
+    """Nanoseconds that 95 % of the times of a step are below."""
+    return float(step.p95) if step.p95 is not None else (step.mean or 0) * LATE[step.spread]
 
 
 def _differences(edges: Sequence[int]) -> list[int]:
@@ -181,7 +199,7 @@ def _probes(looked: Looked, target: Document | None) -> Iterator[Finding]:
     except InputError:
         return  # the import says what is wrong
     probe = (pod.startup or pod.liveness) if pod else None
-    load = looked.case.pools[looked.pool].load_time
+    load = looked.loading()
     if target is None or pod is None or probe is None or load <= probe.allows * SECOND:
         return
     name = "startupProbe" if pod.startup else "livenessProbe"
@@ -196,10 +214,12 @@ def _bounds(looked: Looked) -> Iterator[Finding]:
     """Whether the fewest and the most replicas suit the load and the machines."""
     pool, source = looked.case.pools[looked.pool], looked.document.source
     low, high = looked.autoscaler.bounds(pool.replicas)
-    room = inf if pool.quota is None else pool.quota * pool.per_machine
+    shared = pool.supply.rules.quota if pool.supply else None
+    quota = min((one for one in (pool.quota, shared) if one is not None), default=inf)
+    room = quota * pool.per_machine
     least, most = LIMITS.get(looked.document.kind, ("the fewest replicas", "the most replicas"))
     if high > room:
-        text = f"{high} replicas are allowed, and {pool.quota} machines have room for {room:g}: the others wait for one"
+        text = f"{high} replicas are allowed, and {quota:g} machines have room for {room:g}: the others wait for one"
         yield Finding("warning", "max-beyond-quota", source, most, f"{text}; lower it, or raise the quota")
     needed = looked.needed()
     if needed is None:

@@ -78,8 +78,7 @@ def test_an_engine_behind_keda_becomes_its_pool() -> None:
         "zones": ["rack-a"],
         "balancer": "kube_proxy_iptables",
         "batching": FILL_IN,
-        "cold_start": FILL_IN,
-        "load_time": FILL_IN,
+        "start": {"provision": FILL_IN, "image": FILL_IN, "weights": FILL_IN, "warm_up": FILL_IN},
         "grace": "120s",
         "autoscaler": {"kind": "manifest", "file": str(HERE / "vllm-production-stack.yaml")},
         "faults": [],
@@ -237,6 +236,17 @@ def test_a_metric_that_nothing_is_known_of_is_a_place_to_be_filled_in(tmp_path: 
         "spec.metrics[2]: metric my_tokens: 'my_tokens' is not a metric known by name; a signal such as queue" in said
     )
     validate(whole(found))
+
+
+def test_the_readiness_probe_is_a_step_of_the_start(tmp_path: Path) -> None:
+    probe = {"readinessProbe": {"initialDelaySeconds": 20, "periodSeconds": 5, "successThreshold": 2}}
+    found = imported(written(tmp_path, deployment(container=probe)))
+    assert pool_of(found)["start"]["probe"] == {"initial_delay": "20s", "period": "5s", "successes": 2}
+    validate(whole(found))
+    probe["readinessProbe"] = {}  # the defaults of Kubernetes
+    found = imported(written(tmp_path, deployment(container=probe)))
+    assert pool_of(found)["start"]["probe"] == {"initial_delay": "0s", "period": "10s", "successes": 1}
+    assert "no readiness probe" in imported(written(tmp_path, deployment())).text()
 
 
 def test_stdin_has_no_file_that_a_scenario_could_name(tmp_path: Path) -> None:

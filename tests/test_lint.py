@@ -190,6 +190,7 @@ COLD = "pools.boxes.cold_start=%s"
 PROBE = {"startupProbe": {"initialDelaySeconds": 20, "periodSeconds": 10, "failureThreshold": 4}}  # 60 s
 BATCHES = "pools.boxes.batching={kind: greedy, max_batch: 8}"
 RATE = pods("nv_inference_request_success", 45)
+START = "pools.boxes={instance: c7a.medium, replicas: 2, start: {provision: {median: 200s, p95: 500s}, %s}}"
 Case = tuple[list[Document], list[str]]
 AGAINST: list[tuple[str, Case, Case]] = [
     # replicas go after 300 s; a start takes 60 s more than its cold start
@@ -232,6 +233,16 @@ AGAINST: list[tuple[str, Case, Case]] = [
         "start-beyond-probe",
         ([hpa(), deployment(livenessProbe={})], []),
         ([hpa(), deployment(livenessProbe={}, **PROBE)], []),
+    ),
+    # one machine in twenty takes 500 s: with 101 s they are 601 s
+    ("start-beyond-deadline", ([hpa()], [START % "warm_up: 101s"]), ([hpa()], [START % "warm_up: 100s"])),
+    # the mean of that machine is 200 s * exp(0.557^2 / 2) = 234 s
+    ("window-shorter-than-start", ([hpa()], [START % "warm_up: 67s"]), ([hpa()], [START % "warm_up: 65s"])),
+    # the image is there before the container starts
+    (
+        "start-beyond-probe",
+        ([hpa(), deployment(**PROBE)], [START % "image: 1s, weights: 1s, warm_up: 60s"]),
+        ([hpa(), deployment(**PROBE)], [START % "image: 99s, warm_up: 60s"]),
     ),
     # a replica serves one request at a time: 1 > 0.9 * 1.1 = 0.99
     (
@@ -279,6 +290,11 @@ AGAINST: list[tuple[str, Case, Case]] = [
         ([hpa(external("requests_per_second", 45))], []),
     ),
     ("max-beyond-quota", ([hpa()], ["pools.boxes.quota=8"]), ([hpa()], ["pools.boxes.quota=9"])),
+    (
+        "max-beyond-quota",
+        ([hpa()], ["supplies={all: {quota: 8}}", "pools.boxes.supply=all"]),
+        ([hpa()], ["supplies={all: {quota: 9}}", "pools.boxes.supply=all"]),
+    ),
     # 60 / 50 is more than one; 220 / 50 = 4.4
     ("min-below-base-load", ([hpa()], []), ([hpa(minReplicas=2)], [])),
     ("min-below-base-load", ([hpa()], []), ([hpa()], [STEPS])),

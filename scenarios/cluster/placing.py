@@ -11,7 +11,7 @@ from scenarios.cluster.machines import Machine, Offer, per_machine
 from scenarios.cluster.pods import ACCELERATOR, Pod
 from scenarios.cluster.served import Served, as_name
 from scenarios.cluster.writing import Noted
-from scenarios.load import catalogue
+from scenarios.pools import catalogue
 from simulator.quantities import format_memory
 from simulator.scenario import InstanceType
 

@@ -24,6 +24,7 @@ class Probe:
     delay: int = 0
     period: int = 10
     failures: int = 3
+    successes: int = 1
 
     @property
     def allows(self) -> int:
@@ -147,12 +148,13 @@ def _probe(container: Fields | None, name: str) -> Probe | None:
     fields = container.below(name) if container else None
     if fields is None:
         return None
-    for way in ("httpGet", "tcpSocket", "exec", "grpc", "timeoutSeconds", "successThreshold"):
+    for way in ("httpGet", "tcpSocket", "exec", "grpc", "timeoutSeconds"):
         fields.get(way)
     return Probe(
         _or(fields.whole("initialDelaySeconds"), 0),
         _or(fields.whole("periodSeconds"), 10),
         _or(fields.whole("failureThreshold"), 3),
+        _or(fields.whole("successThreshold"), 1),
     )
 
 

@@ -13,8 +13,6 @@ from scenarios.cluster.scaling import Scaled, Source, scaled
 from scenarios.cluster.served import Served
 from scenarios.cluster.writing import Noted
 
-LOADS = "from then until a replica takes requests: image, weights, warm-up, readiness"
-
 
 def pool(one: Served, placed: Placed, sources: Sequence[Source], folder: Path | None) -> tuple[Noted, list[str]]:
     """The pool, and what was assumed on the way."""
@@ -36,8 +34,7 @@ def pool(one: Served, placed: Placed, sources: Sequence[Source], folder: Path | 
         found["balancer"] = Noted("kube_proxy_iptables", f"{one.service}; 100 connections, unless you say otherwise")
     if one.pod is None or one.pod.model_type != "traditional":
         found["batching"] = Noted(FILL_IN, "such as none, or {kind: greedy, max_batch: 8}: headroom list batching")
-    found["cold_start"] = Noted(FILL_IN, "from the launch of a machine until replicas can be loaded; 0s if it is there")
-    found["load_time"] = Noted(FILL_IN, "\n".join([*_starts(one.pod), LOADS]))
+    found["start"] = Noted(_start(one.pod), "\n".join([*_patience(one.pod), ""]))
     if one.pod:
         found["grace"] = Noted(f"{one.pod.grace}s", "terminationGracePeriodSeconds")
     if scaler:
@@ -70,18 +67,36 @@ def _origin(one: Served) -> str:
     return f"{one.document.source}{images}"
 
 
-def _starts(pod: Pod | None) -> list[str]:
-    """What the probes say of the start."""
+STEPS = {
+    "provision": "a machine: node, boot, driver; 0s if it is there, or {median: 3m, p95: 6m}",
+    "image": "its pull; with {mean: 60s, kept: true} once a machine",
+    "weights": "fetching them; 0s if they are in the image",
+    "warm_up": "until the server answers: loading to the device, compiling",
+}
+"""Steps of a start that no manifest tells."""
+
+
+def _start(pod: Pod | None) -> dict[str, Any]:
+    """The steps of a start: the readiness probe as it is, the others to be filled in."""
+    found: dict[str, Any] = {name: Noted(FILL_IN, said) for name, said in STEPS.items()}
+    if pod and pod.readiness:
+        found["probe"] = _probe(pod.readiness)
+    return found
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    """A readiness probe as scenarios have it."""
+    found = {"initial_delay": f"{max(probe.delay, 0)}s", "period": f"{max(probe.period, 1)}s"}
+    return found | {"successes": min(max(probe.successes, 1), 100)}
+
+
+def _patience(pod: Pod | None) -> list[str]:
+    """What the other probes say of the start."""
     if pod is None:
         return []
-    said = []
+    said = [] if pod.readiness else ["no readiness probe: a replica is ready as soon as its server answers"]
     if pod.startup:
-        said.append(f"the startup probe gives a container up after {pod.startup.allows}s")
-    elif pod.liveness:
-        said.append(f"the liveness probe kills a container that does not answer after {pod.liveness.allows}s")
-    said.append(_readiness(pod.readiness) if pod.readiness else "no readiness probe: it is ready as soon as it runs")
+        return [f"the startup probe gives a container up after {pod.startup.allows}s", *said]
+    if pod.liveness:
+        return [f"the liveness probe kills a container that does not answer after {pod.liveness.allows}s", *said]
     return said
-
-
-def _readiness(probe: Probe) -> str:
-    return f"the readiness probe asks every {probe.period}s, after {probe.delay}s"
