@@ -22,6 +22,7 @@ from simulator import quantities
 from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
+from simulator.autoscaling.aws import Tracking
 from simulator.autoscaling.hpa.spec import TARGETS
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, NoBatching, Scheduler
@@ -301,6 +302,35 @@ def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
     return [queue, memory]
 
 
+@st.composite
+def _tracking(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """One or two policies of target tracking, on metrics of their own."""
+    found = []
+    for name in draw(st.sampled_from([(None,), ("busy", "load")])):
+        policy = {**draw(written(Tracking)), "name": name, "period": None}
+        for least, among in (("out_after", "out_of"), ("in_after", "in_of")):
+            policy[least] = draw(st.integers(1, 4))
+            policy[among] = draw(st.sampled_from([None, policy[least], policy[least] + 2]))
+        found.append(policy)
+    return found
+
+
+@st.composite
+def _step_policies(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """An alarm for more, and perhaps one for less, on one metric."""
+    kind = draw(st.sampled_from(["ChangeInCapacity", "PercentChangeInCapacity", "ExactCapacity"]))
+    sign = 1 if kind == "ExactCapacity" else -1
+    watched = {"name": "steps", "reads": draw(written(Metric))}
+    one, two = draw(st.integers(1, 50)), draw(st.integers(50, 200))
+    more = [{"lower": 0, "upper": 1, "change": one}, {"lower": 1, "change": two}]
+    found = [{**watched, "threshold": draw(st.floats(0, 3)), "comparison": ">=", "adjustment": kind, "steps": more}]
+    if draw(EITHER):
+        steps = [{"upper": 0, "change": sign * one}]
+        found.append({**watched, "threshold": draw(st.floats(0, 1)), "comparison": "<", "steps": steps})
+        found[-1] |= {"after": draw(st.integers(1, 3)), "among": 4, "adjustment": kind}
+    return [policy | {"cooldown": draw(DURATION)} for policy in found]
+
+
 def _choice(family: str, kind: str) -> type[Component]:
     return Component.families[family].choices[kind]
 
@@ -361,10 +391,28 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
+    _choice("autoscaler", "predictive"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "interval": st.just("20ms"),
+        "window": st.sampled_from(["40ms", "100ms"]),
+        "season": st.sampled_from([None, "200ms"]),
+        "level": st.sampled_from([0.5, 0.9, 0.99]),
+    },
     _choice("autoscaler", "schedule"): {
         "replicas": st.integers(1, 4),
         "steps": st.sampled_from([[], [{"at": "50ms", "replicas": 3}, {"at": "300ms", "replicas": 1}]]),
         "daily": st.sampled_from([[], [{"start": "22:00", "end": "01:30", "replicas": 2, "days": "weekdays"}]]),
+    },
+    _choice("autoscaler", "step_scaling"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "policies": _step_policies(),
+        "instance_warmup": st.one_of(st.none(), DURATION),
+    },
+    _choice("autoscaler", "target_tracking"): {
+        "min_replicas": st.integers(1, 4),  # at zero nothing is known
+        "policies": _tracking(),
+        "steps": st.one_of(st.just([]), _step_policies()),
+        "instance_warmup": st.one_of(st.none(), DURATION),
     },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},

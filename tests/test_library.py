@@ -16,7 +16,7 @@ from ui.cli import main as headroom
 ANSWERS = {
     "evening-rush": (
         "2 x g4dn.xlarge (horizontal) is the cheapest that meets p95(latency)<400ms and rate(errors)<0.1%: $1.05/h",
-        "What you run now, 1-4 x g4dn.xlarge, autoscaled at $1.26/h, misses them.",
+        "What you run now, 1-4 x g4dn.xlarge, autoscaled at $0.982/h, misses them.",
     ),
     "one-big-or-many-small": (
         "2 x c7a.medium (horizontal) is the cheapest that meets p99(latency)<50ms and rate(errors)<0.1%: $0.103/h",

@@ -113,6 +113,8 @@ def parse_binding(name: str, text: str) -> Metric:
     path = f"--bind {name}"
     if not words:
         raise InputError("names no signal", path=path, fix=suggestion("", SIGNALS))
+    if words == [OUT]:
+        raise InputError("is needed: nothing else scales this", path=path, fix="bind it to a signal")
     signal, star, scale = words[0].partition("*")
     if signal not in SIGNALS:
         raise InputError(f"{signal!r} is not a signal", path=path, fix=suggestion(signal, SIGNALS))

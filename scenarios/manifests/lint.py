@@ -9,12 +9,14 @@ from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
 from scenarios.manifests.rules import Level, Rule
 from scenarios.manifests.rules import horizontal as horizontal_rules
+from scenarios.manifests.rules_aws import aws as aws_rules
 from scenarios.manifests.rules_ray import ray as ray_rules
 from scenarios.manifests.rules_scaled import scaled as scaled_rules
 
 RULES: Mapping[str, Callable[[Asked], Rule]] = {
     "HorizontalPodAutoscaler": horizontal_rules,
     "ScaledObject": scaled_rules,
+    "ScalingPolicy": aws_rules,
     "RayService": ray_rules,
     "ServeConfig": ray_rules,
 }

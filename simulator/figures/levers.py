@@ -16,6 +16,7 @@ from pydantic import SerializeAsAny
 from simulator.autoscaling import Fixed, PerRequest
 from simulator.batching import Scheduler
 from simulator.case import Case
+from simulator.component import Record
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
 from simulator.parts import CasePool, CaseSupply
@@ -35,7 +36,7 @@ _AUTOSCALER = {
     "out_after": "periods before scaling out",
     "idle_expiry": "time until idle replicas expire",
 }
-"""Fields of autoscalers that are levers of their own, and how they are called."""
+"""Fields of autoscalers, and of their policies, that are levers of their own, and how they are called."""
 _LARGER = ("max_replicas", "idle_expiry")
 """Those that are relieved when they get larger; the others when they get smaller."""
 
@@ -162,15 +163,26 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
         scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
         replicas = max(fewest, min(more, pool.most()))
         yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)
+    for what, field, before, after in _eased(pool.autoscaler):
+        scaler = pool.autoscaler.model_copy(update={field: after})
+        yield _told(what, before, after, field in ("interval", "idle_expiry"), replace(pool, autoscaler=scaler))
+    policies = getattr(pool.autoscaler, "policies", ())
+    for number, policy in enumerate(policies):
+        whose = f" of policy {number + 1}" if len(policies) > 1 else ""
+        for what, field, before, after in _eased(policy):
+            changed = policy.model_copy(update={field: after})
+            scaler = pool.autoscaler.model_copy(
+                update={"policies": (*policies[:number], changed, *policies[number + 1 :])}
+            )
+            yield _told(f"{what}{whose}", before, after, False, replace(pool, autoscaler=scaler))
+
+
+def _eased(record: Record) -> Iterator[tuple[str, str, float, float]]:
+    """The levers among the fields of an autoscaler or of one of its policies: their names, before and after."""
     for field, what in _AUTOSCALER.items():
-        before = getattr(pool.autoscaler, field, None)
-        if before is None:
-            continue
-        after = _more(before) if field in _LARGER else _less(before)
-        if after:
-            scaler = pool.autoscaler.model_copy(update={field: after})
-            timed = field in ("interval", "idle_expiry")
-            yield _told(what, before, after, timed, replace(pool, autoscaler=scaler))
+        before = getattr(record, field, None)
+        if before is not None and (after := _more(before) if field in _LARGER else _less(before)):
+            yield what, field, before, after
 
 
 def _starts(pool: CasePool) -> Iterator[_Change]:
