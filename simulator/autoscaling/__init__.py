@@ -7,6 +7,7 @@ from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
+from simulator.autoscaling.ray import Ray
 from simulator.autoscaling.schedule import Schedule
 from simulator.autoscaling.target_tracking import TargetTracking
 
@@ -22,6 +23,7 @@ __all__ = [
     "Observation",
     "PerRequest",
     "Pod",
+    "Ray",
     "Sample",
     "Schedule",
     "TargetTracking",
