@@ -90,7 +90,8 @@ def test_it_moves_to_its_last_value_without_turning_back(
     if found is None:
         return
     begin = found.last + LEAST
-    path = [found.at(begin + turn * step * 1_000_000) for turn in range(9)] + [found.at(begin + later * SECOND)]
+    path = [found.at(begin + turn * step * 1_000_000) for turn in range(9)]
+    path.append(found.at(begin + 9 * SECOND + later * SECOND))
     falling = path[0] > found.value
     assert path == sorted(path, reverse=falling)
     assert min(path[0], found.value) <= path[-1] <= max(path[0], found.value)
