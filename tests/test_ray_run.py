@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from cases import case, pool, replay, takes
-from choices import cases, instances
+from choices import instances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws_of import lawful
@@ -15,6 +16,7 @@ from simulator.autoscaling import Decision, Observation, Ray
 from simulator.autoscaling.ray import State
 from simulator.component import temporary_choices
 from simulator.dispatch import CentralQueue, PowerOfTwo
+from simulator.faults import ControllerRestart, Fault, MetricsOutage, Restarts
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
 
@@ -80,9 +82,18 @@ def story(run: Any) -> list[list[Any]]:
     return found
 
 
-@settings(max_examples=40)
-@given(st.data())
-def test_passes_that_are_left_out_would_have_changed_nothing(data: st.DataObject) -> None:
+FAULTS = [
+    ControllerRestart.model_validate({"at": "700ms"}),
+    MetricsOutage.model_validate({"at": "500ms", "lasts": "400ms"}),
+    Restarts.model_validate({"age": "300ms", "restart": "100ms"}),
+]
+
+
+@settings(max_examples=30)
+@given(instances(Ray), st.lists(st.integers(0, 60), max_size=20), st.sampled_from([None, *FAULTS]), st.booleans())
+def test_passes_that_are_left_out_would_have_changed_nothing(
+    scaler: Ray, gaps: list[int], fault: Fault | None, shared: bool
+) -> None:
     with temporary_choices():
 
         class EveryPass(Ray):
@@ -91,6 +102,13 @@ def test_passes_that_are_left_out_would_have_changed_nothing(data: st.DataObject
             def decide(self, state: State, observation: Observation, now: int) -> Decision:
                 return replace(super().decide(state, observation, now), until=0)
 
-        given_case = data.draw(instances(Ray).flatmap(lambda scaler: cases(autoscaler=scaler)))
-        each = [replace(one, autoscaler=EveryPass.model_construct(**dict(one.autoscaler))) for one in given_case.pools]
-        assert story(simulate(given_case, 0)) == story(simulate(replace(given_case, pools=tuple(each)), 0))
+        balancer = CentralQueue() if shared else PowerOfTwo()
+        arrivals = replay(0, *np.cumsum(gaps) / 1000)
+        found = []
+        fewer = scaler.model_copy(update={"control_loop": 6 * scaler.control_loop})
+        for autoscaler in (fewer, EveryPass.model_construct(**dict(fewer))):
+            low, high = scaler.bounds(1)
+            fields: dict[str, Any] = {"cold_start": 0.07, "faults": () if fault is None else (fault,)}
+            one = pool(takes("0s", "60ms"), min(high, low + 1), balancer, autoscaler=autoscaler, **fields)
+            found.append(story(simulate(case(arrivals, one, seconds=1.5), 0)))
+        assert found[0] == found[1]
