@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
+from scenarios.manifests.finding import Finding
 from scenarios.manifests.horizontal import horizontal
-from scenarios.manifests.lint import Finding, lint
+from scenarios.manifests.lint import lint
 from scenarios.manifests.scaled import scaled
+from scenarios.manifests.serve import deployments, served
 from simulator.errors import InputError, suggestion
 
-CONVERTERS: dict[str, Callable[[Asked], Bound]] = {"HorizontalPodAutoscaler": horizontal, "ScaledObject": scaled}
+CONVERTERS: dict[str, Callable[[Asked], Bound]] = {
+    "HorizontalPodAutoscaler": horizontal,
+    "RayService": served,
+    "ScaledObject": scaled,
+    "ServeConfig": served,
+}
 """By kind: what makes an autoscaler of it."""
 
 __all__ = ["CONVERTERS", "Bound", "Document", "Finding", "bind", "lint", "read"]
@@ -23,6 +30,7 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
     `bindings` say by the name of a metric which signal it is (`scenarios.manifests.binding`).
     """
     files = ", ".join(dict.fromkeys(one.file for one in documents))
+    documents = [part for one in documents for part in deployments(one)]
     found = [one for one in documents if one.kind in CONVERTERS]
     if not found:
         kinds = ", ".join(dict.fromkeys(one.kind for one in documents))

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from scenarios.manifests.documents import Document
-
-Level = Literal["error", "warning", "note"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to look at."""
-
-    level: Level
-    source: str
-    path: str
-    text: str
-    """What is wrong, why, and the fix."""
+from scenarios.manifests.finding import Finding, Level
+from scenarios.manifests.serve import KINDS as SERVE_KINDS
+from scenarios.manifests.serve_lint import serve_findings
 
 
 def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
@@ -29,6 +18,9 @@ def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
 
 
 def _alone(document: Document) -> Iterator[Finding]:
+    if document.kind in SERVE_KINDS:
+        yield from serve_findings(document)
+        return
     rules = {"HorizontalPodAutoscaler": (_bounds, _metrics, _behaviour), "ScaledObject": (_scaled,)}
     spec = document.data.get("spec")
     for rule in rules.get(document.kind, ()):
