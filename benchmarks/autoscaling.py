@@ -1,0 +1,133 @@
+"""Ray Serve scaling itself on this machine against the simulator: a section of docs/accuracy.md.
+
+    python benchmarks/autoscaling.py --write
+    python benchmarks/autoscaling.py --ray ray-env/bin/python
+
+A step and a ramp of load, less than two minutes each. The machine should do nothing else meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calibration.live import scaling
+from calibration.live.scaling import Course, Measured, Settings, Steps
+
+PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
+HEADING = "## Against a real autoscaler\n"
+ABOUT = """
+Ray Serve itself, on one machine, with replicas that sleep {sleep:g} s for a request, {most} at a time, and take
+{start:g} s to start; its settings are {settings}.
+A step and a ramp of Poisson arrivals, sent whether or not earlier requests were answered. The simulator is told, beside
+the settings and the arrivals, what was measured before the load came: how long the first replica took to start, and
+what an answer takes beyond the sleep. When the handle reports within its interval of {interval:g} s nobody knows:
+simulated are {phases} moments, evenly. *Apart*: within so many seconds, before or after, either course of replicas lies
+between the least and the most of the other, at the worst of these moments. Written by
+`python benchmarks/autoscaling.py --write`.
+
+"""
+LOADS = {
+    "step": ((0, 2), (15, 2), (15.001, 16), (45, 16), (45.001, 2), (85, 2)),
+    "ramp": ((0, 2), (15, 2), (45, 20), (55, 20), (75, 2), (90, 2)),
+}
+"""By name: (second, requests per second)."""
+WITHIN = 0.2
+"""The largest error of p99 that passes."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One load, real and simulated."""
+
+    load: str
+    real: Measured
+    simulated: list[Course]
+    interval: float
+
+    @property
+    def apart(self) -> tuple[float, float]:
+        """Seconds between the courses of wanted and of running replicas."""
+        until, real = self.real.arrived[-1] / 1e9, self.real.course
+        wanted = [scaling.apart(real.wanted, one.wanted, until) for one in self.simulated]
+        running = [scaling.apart(real.running, one.running, until) for one in self.simulated]
+        return max(wanted), max(running)
+
+    @property
+    def p99(self) -> tuple[float, float]:
+        """Measured, and simulated on average."""
+        return scaling.p99(self.real.course), float(np.mean([scaling.p99(one) for one in self.simulated]))
+
+    @property
+    def right(self) -> bool:
+        """Whether both are as near as is claimed."""
+        real, simulated = self.p99
+        return max(self.apart) <= self.interval and abs(simulated / real - 1) <= WITHIN
+
+    def __str__(self) -> str:
+        real, simulated = self.p99
+        most = max(count for _, count in self.real.course.wanted)
+        cells = (
+            self.load,
+            f"{len(self.real.arrived)}",
+            f"{self.real.start:.2f} s",
+            f"{self.real.overhead * 1000:.0f} ms",
+            f"{most} → {max(count for _, count in self.simulated[0].wanted)}",
+            *(f"{seconds:.1f} s" for seconds in self.apart),
+            f"{real:.2f} → {simulated:.2f} s ({simulated / real - 1:+.1%})",
+        )
+        return f"| {' | '.join(cells)} |"
+
+
+COLUMNS = ("load", "requests", "start", "overhead", "most wanted", "wanted apart", "running apart", "p99")
+
+
+def rows(settings: Settings, python: Path) -> Iterator[Row]:
+    """Runs each load."""
+    for name, course in LOADS.items():
+        real = scaling.measure(settings, scaling.rates(course, seed=1), python)
+        row = Row(name, real, scaling.predict(settings, real), dict(settings.autoscaling)["metrics_interval_s"])
+        for called, steps in (("real", real.course), *((f"phase {n}", one) for n, one in enumerate(row.simulated))):
+            print(f"{name}, {called}: wanted {_told(steps.wanted)}; running {_told(steps.running)}", flush=True)
+        print(row, flush=True)
+        yield row
+
+
+def _told(steps: Steps) -> str:
+    return ", ".join(f"{count} at {at:.1f}" for at, count in steps)
+
+
+def section(settings: Settings, found: list[Row]) -> str:
+    """The part of the page that the rows become."""
+    about = ABOUT.format(
+        sleep=settings.sleep,
+        most=settings.max_ongoing,
+        start=settings.start,
+        settings=", ".join(f"`{name}: {value:g}`" for name, value in settings.autoscaling),
+        interval=dict(settings.autoscaling)["metrics_interval_s"],
+        phases=scaling.PHASES,
+    )
+    table = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
+    return HEADING + about + table + "".join(f"{row}\n" for row in found)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--ray", type=Path, default=Path(sys.executable), metavar="PYTHON", help="One that has Ray.")
+    parser.add_argument("--write", action="store_true", help=f"Writes the section of {PAGE.name}.")
+    wanted = parser.parse_args()
+    settings = Settings()
+    found = list(rows(settings, wanted.ray))
+    if wanted.write:
+        before, _, _ = PAGE.read_text().partition(HEADING)
+        PAGE.write_text(f"{before.rstrip()}\n\n{section(settings, found)}")
+    return 0 if all(row.right for row in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

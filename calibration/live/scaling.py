@@ -1,0 +1,256 @@
+"""A real autoscaling loop on this machine, Ray Serve itself, and the same simulated.
+
+Replicas sleep instead of working, so that a small machine can have many of them; their starts, the way of requests
+and every decision are Ray's own. What the simulator is told beside the settings is measured before the load comes: how
+long the first replica took to start, and what an answer takes beyond the sleep while there is hardly anything to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from calibration.live.client import Endpoint, Log, drive
+from calibration.live.servers import ray_serve
+from calibration.live.servers.starting import await_answer, free_port
+from simulator.arrivals import Replay
+from simulator.autoscaling import Ray
+from simulator.batching import NoBatching
+from simulator.case import Case
+from simulator.dispatch import CentralQueue
+from simulator.errors import MeasurementError
+from simulator.parts import CasePool, CaseStage, CaseWorkload
+from simulator.quantities import SECOND
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED
+from simulator.scenario import InstanceType
+from simulator.service import Deterministic
+from simulator.streams import Floats, Integers
+
+GRID = 0.1
+"""Seconds at which courses are compared."""
+PHASES = 5
+"""The handle notes and reports at moments that nobody knows: so many of them are simulated."""
+QUIET = 15 * SECOND
+"""At the beginning of the load there is hardly anything to do for so long."""
+_MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
+
+Steps = list[tuple[float, int]]
+"""(seconds, replicas) from when on there are so many; ascending."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is deployed."""
+
+    sleep: float = 0.5
+    """Seconds that a replica takes for a request."""
+    start: float = 3.0
+    """Seconds that its constructor takes."""
+    max_ongoing: int = 4
+    """Requests that a replica has at a time."""
+    autoscaling: tuple[tuple[str, float], ...] = (
+        ("min_replicas", 1),
+        ("max_replicas", 8),
+        ("target_ongoing_requests", 2),
+        ("upscale_delay_s", 3),
+        ("downscale_delay_s", 6),
+        ("look_back_period_s", 10),
+        ("metrics_interval_s", 2),
+    )
+    """Of Ray's autoscaling_config."""
+
+    def policy(self) -> Ray:
+        """The simulated autoscaler."""
+        told = dict(self.autoscaling)
+        return Ray.model_validate(
+            {
+                "min_replicas": int(told["min_replicas"]),
+                "max_replicas": int(told["max_replicas"]),
+                "target_ongoing_requests": float(told["target_ongoing_requests"]),
+                "upscale_delay": f"{told['upscale_delay_s']}s",
+                "downscale_delay": f"{told['downscale_delay_s']}s",
+                "look_back": f"{told['look_back_period_s']}s",
+                "metrics_interval": f"{told['metrics_interval_s']}s",
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Course:
+    """What replicas and requests did, in seconds from the first arrival."""
+
+    wanted: Steps
+    """Replicas that were starting or running."""
+    running: Steps
+    latency: Floats
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A load on the real thing."""
+
+    course: Course
+    arrived: Integers
+    start: float
+    """Seconds that the first replica took."""
+    overhead: float
+    """Seconds of an answer beyond the sleep while there was hardly anything to do."""
+
+
+def rates(seconds: Sequence[tuple[float, float]], seed: int) -> Integers:
+    """Poisson arrivals at a rate that moves from one (second, requests per second) to the next in a straight line."""
+    draw = np.random.default_rng(seed)
+    times, levels = np.array(seconds).T
+    most = levels.max()
+    count = int(most * times[-1] + 6 * np.sqrt(most * times[-1]) + 20)
+    stamps = np.cumsum(draw.exponential(1 / most, size=count))
+    kept = draw.random(count) * most < np.interp(stamps, times, levels)
+    found: Integers = (stamps[kept & (stamps < times[-1])] * SECOND).astype(np.int64)
+    return found
+
+
+def measure(settings: Settings, schedule: Integers, python: Path) -> Measured:
+    """Sends a load to Ray Serve, started by that Python. Raises MeasurementError."""
+    with _deployed(settings, python) as (endpoint, told):
+        deployed = time.monotonic_ns()
+        log = drive(endpoint, schedule)
+        lines = [json.loads(line) for line in told.read_text().splitlines() if line.startswith("{")]
+    if (lost := int(np.sum(log["status"] != 200))) > len(schedule) / 100:
+        raise MeasurementError(f"{lost} of {len(schedule)} requests were not answered")
+    began = next(line["at"] for line in lines if line["wanted"])
+    ready = next(line["at"] for line in lines if line["running"])
+    latency = (log["done"] - log["scheduled"]) / SECOND
+    quiet = latency[(log["scheduled"] < QUIET) & (log["status"] == 200)]
+    course = Course(
+        wanted=_steps(lines, "wanted", log),
+        running=_steps(lines, "running", log),
+        latency=np.where(log["status"] == 200, latency, np.nan),
+    )
+    if deployed < ready:
+        raise MeasurementError("the first replica was not ready when the load began")
+    return Measured(course, schedule, (ready - began) / SECOND, float(np.median(quiet)) - settings.sleep)
+
+
+def _steps(lines: list[dict[str, int]], name: str, log: Log) -> Steps:
+    """What the replicas did after the schedule began; what there was before counts from its beginning."""
+    told = [((line["at"] - log.origin) / SECOND, line[name]) for line in lines]
+    first = [count for at, count in told if at <= 0][-1]
+    found = [(0.0, first)]
+    for at, count in told:
+        if at > 0 and count != found[-1][1]:
+            found.append((at, count))
+    return found
+
+
+@contextlib.contextmanager
+def _deployed(settings: Settings, python: Path) -> Iterator[tuple[Endpoint, Path]]:
+    port = free_port()
+    asked: dict[str, Any] = {"port": port, "sleep": settings.sleep, "start": settings.start}
+    asked |= {"max_ongoing": settings.max_ongoing, "autoscaling": dict(settings.autoscaling)}
+    endpoint = Endpoint(port, "/", "{}")
+    with tempfile.TemporaryDirectory(prefix="headroom-") as folder:
+        told, said = Path(folder, "replicas"), Path(folder, "log")
+        with told.open("wb") as out, said.open("wb") as err:
+            words = [str(python), ray_serve.__file__, json.dumps(asked)]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=folder)
+        try:
+            await_answer(process, endpoint, said, "ray serve")
+            yield endpoint, told
+        finally:
+            if process.stdin:
+                process.stdin.close()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def predict(settings: Settings, found: Measured) -> list[Course]:
+    """The same arrivals simulated, with the handle's moments in several phases."""
+    interval = round(dict(settings.autoscaling)["metrics_interval_s"] * SECOND)
+    return [_simulate(settings, found, interval * phase // PHASES) for phase in range(PHASES)]
+
+
+def _simulate(settings: Settings, found: Measured, phase: int) -> Course:
+    """With a load that begins so much after a report."""
+    arrived = found.arrived - found.arrived[0] + phase
+    pool = CasePool(
+        name="replicas",
+        instance="host",
+        machine=_MACHINE,
+        replicas=1,
+        balancer=CentralQueue(),
+        batching=NoBatching(),
+        autoscaler=settings.policy(),
+        cold_start=round(found.start * SECOND),
+        instances=settings.max_ongoing,
+    )
+    service = Deterministic.model_validate({"setup": "0s", "per_request": f"{settings.sleep}s"})
+    way = max(0, round(found.overhead * SECOND))
+    case = Case(
+        title="Ray Serve",
+        workloads=(CaseWorkload("load", Replay(times=np.concatenate([[0], arrived])), (0,), None),),
+        stages=(CaseStage("serve", 0, service, network=way),),
+        pools=(pool,),
+        slos=(),
+        duration=int(arrived[-1]) + 1,
+        warmup=0,
+        replications=1,
+        seed=0,
+        records=True,
+    )
+    run = simulate(case, 0)
+    shift = int(arrived[0]) - int(found.arrived[0])
+    latency = np.where(run.outcome == COMPLETED, run.latency / SECOND, np.nan)[1:]
+    wanted = [(one.time, one.desired) for one in run.pools[0].scaling if one.desired != one.before]
+    running, ready = list[tuple[float, int]](), 0
+    for at, more in sorted(run.pools[0].changes().items()):
+        ready += more
+        running.append((max(0.0, (at - shift) / SECOND), ready))
+    return Course([(0.0, 1), *(((at - shift) / SECOND, count) for at, count in wanted)], running, latency)
+
+
+def apart(one: Steps, other: Steps, until: float) -> float:
+    """Seconds by which two courses differ.
+
+    Within so many, before or after, each lies between the least and the most that the other has.
+    """
+    first, second = (_sampled(steps, until) for steps in (one, other))
+    for reach in range(len(first)):
+        if all(_covers(*pair, reach) for pair in ((first, second), (second, first))):
+            return reach * GRID
+    return until
+
+
+def _sampled(steps: Steps, until: float) -> Integers:
+    times, counts = zip(*steps, strict=True)
+    found: Integers = np.array(counts)[np.searchsorted(times, np.arange(0, until, GRID), side="right") - 1]
+    return found
+
+
+def _covers(inner: Integers, outer: Integers, reach: int) -> bool:
+    width = 2 * reach + 1
+    low, high = ndimage.minimum_filter1d(outer, width), ndimage.maximum_filter1d(outer, width)
+    return bool(np.all((low <= inner) & (inner <= high)))
+
+
+def p99(course: Course) -> float:
+    """Of all that were answered, in seconds."""
+    return float(np.nanquantile(course.latency, 0.99))
+
+
+def default_python() -> Path:
+    """That of this environment."""
+    return Path(sys.executable)
