@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from calibration.live.client import Endpoint, Log, drive
+from calibration.live.client import Endpoint, drive
+from calibration.live.course import OK
 from calibration.live.servers import ray_serve
 from calibration.live.servers.starting import await_answer, free_port
 from simulator.arrivals import Replay
@@ -42,6 +43,8 @@ GRID = 0.1
 """Seconds at which courses are compared."""
 PHASES = 5
 """The handle notes and reports at moments that nobody knows: so many of them are simulated."""
+ENDING = 30.0
+"""Seconds that Ray may take to stop."""
 QUIET = 15 * SECOND
 """At the beginning of the load there is hardly anything to do for so long."""
 _MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
@@ -123,56 +126,78 @@ def rates(seconds: Sequence[tuple[float, float]], seed: int) -> Integers:
 
 def measure(settings: Settings, schedule: Integers, python: Path) -> Measured:
     """Sends a load to Ray Serve, started by that Python. Raises MeasurementError."""
-    with _deployed(settings, python) as (endpoint, told):
-        deployed = time.monotonic_ns()
+    with _deployed(settings, python) as (endpoint, folder):
         log = drive(endpoint, schedule)
-        lines = [json.loads(line) for line in told.read_text().splitlines() if line.startswith("{")]
-    if (lost := int(np.sum(log["status"] != 200))) > len(schedule) / 100:
+        said = "".join(path.read_text() for path in folder.glob("session_latest/logs/serve/controller_*.log"))
+    answered = log["status"] == OK
+    if (lost := int(np.sum(~answered))) > len(schedule) / 100:
         raise MeasurementError(f"{lost} of {len(schedule)} requests were not answered")
-    began = next(line["at"] for line in lines if line["wanted"])
-    ready = next(line["at"] for line in lines if line["running"])
     latency = (log["done"] - log["scheduled"]) / SECOND
-    quiet = latency[(log["scheduled"] < QUIET) & (log["status"] == 200)]
-    course = Course(
-        wanted=_steps(lines, "wanted", log),
-        running=_steps(lines, "running", log),
-        latency=np.where(log["status"] == 200, latency, np.nan),
-    )
-    if deployed < ready:
+    wanted, running = courses(said, (log.origin + time.time_ns() - time.monotonic_ns()) / SECOND)
+    deployed, ready = wanted[0][0], running[0][0]
+    if ready > 0:
         raise MeasurementError("the first replica was not ready when the load began")
-    return Measured(course, schedule, (ready - began) / SECOND, float(np.median(quiet)) - settings.sleep)
+    quiet = np.median(latency[(log["scheduled"] < QUIET) & answered])
+    course = Course(_since(wanted), _since(running), np.where(answered, latency, np.nan))
+    return Measured(course, schedule, ready - deployed, float(quiet) - settings.sleep)
 
 
-def _steps(lines: list[dict[str, int]], name: str, log: Log) -> Steps:
-    """What the replicas did after the schedule began; what there was before counts from its beginning."""
-    told = [((line["at"] - log.origin) / SECOND, line[name]) for line in lines]
-    first = [count for at, count in told if at <= 0][-1]
-    found = [(0.0, first)]
-    for at, count in told:
-        if at > 0 and count != found[-1][1]:
-            found.append((at, count))
-    return found
+_LINE = re.compile(
+    r"^\w+ (?P<date>[\d-]+ [\d:]+),(?P<ms>\d+) controller \d+ -- (?:"
+    r"Deploying new version .*initial target replicas: (?P<first>\d+)"
+    r"|(?:Up|Down)scaling .* from \d+ to (?P<target>\d+) replicas"
+    r"|Replica.* (?P<started>started successfully)"
+    r"|(?P<stopping>Stopping) Replica.*currently ReplicaState.RUNNING"
+    r"|(?P<end>Controller shutdown started))",
+    re.MULTILINE,
+)
+"""What the controller of Ray Serve says when replicas change."""
+
+
+def courses(said: str, origin: float) -> tuple[Steps, Steps]:
+    """Replicas wanted and running as the controller's log has them, in seconds from an origin since 1970.
+
+    Raises MeasurementError where it tells of none.
+    """
+    wanted, running, ready = list[tuple[float, int]](), list[tuple[float, int]](), 0
+    for line in _LINE.finditer(said):
+        if line["end"]:
+            break
+        at = time.mktime(time.strptime(line["date"], "%Y-%m-%d %H:%M:%S")) + int(line["ms"]) / 1000 - origin
+        if (count := line["first"] or line["target"]) is not None:
+            wanted.append((at, int(count)))
+        else:
+            ready += 1 if line["started"] else -1
+            running.append((at, ready))
+    if not wanted or not running:
+        raise MeasurementError("the log of Ray Serve's controller tells of no replicas; is it Ray 2.60?")
+    return wanted, running
+
+
+def _since(steps: Steps) -> Steps:
+    """From the origin on."""
+    return [(0.0, [count for at, count in steps if at <= 0][-1]), *(one for one in steps if one[0] > 0)]
 
 
 @contextlib.contextmanager
 def _deployed(settings: Settings, python: Path) -> Iterator[tuple[Endpoint, Path]]:
-    port = free_port()
-    asked: dict[str, Any] = {"port": port, "sleep": settings.sleep, "start": settings.start}
-    asked |= {"max_ongoing": settings.max_ongoing, "autoscaling": dict(settings.autoscaling)}
-    endpoint = Endpoint(port, "/", "{}")
-    with tempfile.TemporaryDirectory(prefix="headroom-") as folder:
-        told, said = Path(folder, "replicas"), Path(folder, "log")
-        with told.open("wb") as out, said.open("wb") as err:
+    """Ray Serve with one replica that is ready; where it keeps its files."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # a short name: sockets
+        asked: dict[str, Any] = {"port": free_port(), "folder": folder, "sleep": settings.sleep}
+        asked |= {"start": settings.start, "max_ongoing": settings.max_ongoing}
+        asked["autoscaling"] = dict(settings.autoscaling)
+        endpoint, said = Endpoint(asked["port"], "/", "{}"), Path(folder, "said")
+        with said.open("wb") as out:
             words = [str(python), ray_serve.__file__, json.dumps(asked)]
-            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=folder)
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
         try:
-            await_answer(process, endpoint, said, "ray serve")
-            yield endpoint, told
+            await_answer(process, endpoint, said, "Ray Serve")
+            yield endpoint, Path(folder)
         finally:
-            if process.stdin:
-                process.stdin.close()
+            assert process.stdin is not None, "it has a pipe"
+            process.stdin.close()
             try:
-                process.wait(30)
+                process.wait(ENDING)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -215,10 +240,10 @@ def _simulate(settings: Settings, found: Measured, phase: int) -> Course:
     shift = int(arrived[0]) - int(found.arrived[0])
     latency = np.where(run.outcome == COMPLETED, run.latency / SECOND, np.nan)[1:]
     wanted = [(one.time, one.desired) for one in run.pools[0].scaling if one.desired != one.before]
-    running, ready = list[tuple[float, int]](), 0
+    running = [(0.0, 1)]
     for at, more in sorted(run.pools[0].changes().items()):
-        ready += more
-        running.append((max(0.0, (at - shift) / SECOND), ready))
+        if at > 0:
+            running.append(((at - shift) / SECOND, running[-1][1] + more))
     return Course([(0.0, 1), *(((at - shift) / SECOND, count) for at, count in wanted)], running, latency)
 
 
@@ -249,8 +274,3 @@ def _covers(inner: Integers, outer: Integers, reach: int) -> bool:
 def p99(course: Course) -> float:
     """Of all that were answered, in seconds."""
     return float(np.nanquantile(course.latency, 0.99))
-
-
-def default_python() -> Path:
-    """That of this environment."""
-    return Path(sys.executable)
