@@ -1,8 +1,8 @@
 """A real autoscaling loop on this machine, Ray Serve itself, and the same simulated.
 
 Replicas sleep instead of working, so that a small machine can have many of them; their starts, the way of requests
-and every decision are Ray's own. What the simulator is told beside the settings is measured before the load comes: how
-long the first replica took to start, and what an answer takes beyond the sleep while there is hardly anything to do.
+and every decision are Ray's own. What the simulator is told beside the settings and the arrivals is how long replicas
+took to start, and what an answer takes beyond the sleep while there is hardly anything to do.
 """
 
 from __future__ import annotations
@@ -39,12 +39,16 @@ from simulator.scenario import InstanceType
 from simulator.service import Deterministic
 from simulator.streams import Floats, Integers
 
+FINE = 0.001
+"""Seconds in which a rate does not change."""
 GRID = 0.1
 """Seconds at which courses are compared."""
 PHASES = 5
 """The handle notes and reports at moments that nobody knows: so many of them are simulated."""
 ENDING = 30.0
 """Seconds that Ray may take to stop."""
+SPARE = 3
+"""Processes that Ray starts beforehand beside those of the replicas, so that starts do not load the machine."""
 QUIET = 15 * SECOND
 """At the beginning of the load there is hardly anything to do for so long."""
 _MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1GiB"})
@@ -65,7 +69,7 @@ class Settings:
     """Requests that a replica has at a time."""
     autoscaling: tuple[tuple[str, float], ...] = (
         ("min_replicas", 1),
-        ("max_replicas", 8),
+        ("max_replicas", 6),
         ("target_ongoing_requests", 2),
         ("upscale_delay_s", 3),
         ("downscale_delay_s", 6),
@@ -107,20 +111,21 @@ class Measured:
     course: Course
     arrived: Integers
     start: float
-    """Seconds that the first replica took."""
+    """Seconds that a replica took, on average."""
     overhead: float
     """Seconds of an answer beyond the sleep while there was hardly anything to do."""
 
 
-def rates(seconds: Sequence[tuple[float, float]], seed: int) -> Integers:
-    """Poisson arrivals at a rate that moves from one (second, requests per second) to the next in a straight line."""
-    draw = np.random.default_rng(seed)
-    times, levels = np.array(seconds).T
-    most = levels.max()
-    count = int(most * times[-1] + 6 * np.sqrt(most * times[-1]) + 20)
-    stamps = np.cumsum(draw.exponential(1 / most, size=count))
-    kept = draw.random(count) * most < np.interp(stamps, times, levels)
-    found: Integers = (stamps[kept & (stamps < times[-1])] * SECOND).astype(np.int64)
+def even(course: Sequence[tuple[float, float]]) -> Integers:
+    """Arrivals as even as can be, at a rate that moves from one (second, requests per second) to the next in a line.
+
+    Without noise the replicas that are wanted follow from the settings alone, not from chance.
+    """
+    times, levels = np.array(course).T
+    fine = np.arange(0, times[-1], FINE)
+    total = np.cumsum(np.interp(fine, times, levels)) * FINE
+    wanted = np.arange(0.5, total[-1])
+    found: Integers = (np.interp(wanted, total, fine) * SECOND).astype(np.int64)
     return found
 
 
@@ -134,12 +139,11 @@ def measure(settings: Settings, schedule: Integers, python: Path) -> Measured:
         raise MeasurementError(f"{lost} of {len(schedule)} requests were not answered")
     latency = (log["done"] - log["scheduled"]) / SECOND
     wanted, running = courses(said, (log.origin + time.time_ns() - time.monotonic_ns()) / SECOND)
-    deployed, ready = wanted[0][0], running[0][0]
-    if ready > 0:
+    if running[0][0] > 0:
         raise MeasurementError("the first replica was not ready when the load began")
     quiet = np.median(latency[(log["scheduled"] < QUIET) & answered])
     course = Course(_since(wanted), _since(running), np.where(answered, latency, np.nan))
-    return Measured(course, schedule, ready - deployed, float(quiet) - settings.sleep)
+    return Measured(course, schedule, float(np.mean(starts(said))), float(quiet) - settings.sleep)
 
 
 _LINE = re.compile(
@@ -174,6 +178,11 @@ def courses(said: str, origin: float) -> tuple[Steps, Steps]:
     return wanted, running
 
 
+def starts(said: str) -> list[float]:
+    """Seconds that replicas took to start, as the controller's log has them."""
+    return [float(took) for took in re.findall(r"Replica.* started successfully .* after ([\d.]+)s", said)]
+
+
 def _since(steps: Steps) -> Steps:
     """From the origin on."""
     return [(0.0, [count for at, count in steps if at <= 0][-1]), *(one for one in steps if one[0] > 0)]
@@ -186,6 +195,7 @@ def _deployed(settings: Settings, python: Path) -> Iterator[tuple[Endpoint, Path
         asked: dict[str, Any] = {"port": free_port(), "folder": folder, "sleep": settings.sleep}
         asked |= {"start": settings.start, "max_ongoing": settings.max_ongoing}
         asked["autoscaling"] = dict(settings.autoscaling)
+        asked["workers"] = int(asked["autoscaling"]["max_replicas"]) + SPARE
         endpoint, said = Endpoint(asked["port"], "/", "{}"), Path(folder, "said")
         with said.open("wb") as out:
             words = [str(python), ray_serve.__file__, json.dumps(asked)]

@@ -2,7 +2,8 @@
 
     python ray_serve.py '{"port": 8123, "folder": "/tmp/x", "sleep": 0.5, "start": 3, "max_ongoing": 4, ...}'
 
-`folder` is where Ray keeps its files, `autoscaling` its autoscaling_config. Ends when its input does.
+`folder` is where Ray keeps its files, `autoscaling` its autoscaling_config, `workers` how many processes it starts
+beforehand. Ends when its input does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def main() -> None:
     serve: Any = importlib.import_module("ray.serve")
     memory = 100 * 2**20
     ray.init(
-        num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=memory, _temp_dir=asked["folder"]
+        num_cpus=asked["workers"],
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=memory,
+        _temp_dir=asked["folder"],
     )
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": asked["port"]})
 
