@@ -72,7 +72,7 @@ class Settings:
         ("max_replicas", 6),
         ("target_ongoing_requests", 2),
         ("upscale_delay_s", 3),
-        ("downscale_delay_s", 6),
+        ("downscale_delay_s", 12),
         ("look_back_period_s", 10),
         ("metrics_interval_s", 2),
     )

@@ -16,11 +16,14 @@ import sys
 import time
 from typing import Any
 
+PROMPT = {"RAY_SERVE_ROUTER_RETRY_INITIAL_BACKOFF_S": "0.01", "RAY_SERVE_ROUTER_RETRY_MAX_BACKOFF_S": "0.02"}
+"""So long a handle waits before it asks full replicas again; 0.025 and 0.5 unless told, which leaves replicas idle."""
+
 
 def main() -> None:
     """Deploys, and waits."""
     asked = json.loads(sys.argv[1])
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", **PROMPT}
     ray: Any = importlib.import_module("ray")
     serve: Any = importlib.import_module("ray.serve")
     memory = 100 * 2**20
