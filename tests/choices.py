@@ -398,6 +398,13 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "season": st.sampled_from([None, "200ms"]),
         "level": st.sampled_from([0.5, 0.9, 0.99]),
     },
+    _choice("autoscaler", "ray"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "max_replicas": st.integers(4, 9),
+        "initial_replicas": st.sampled_from([None, 4]),
+        "target_capacity": st.sampled_from([None, 50.0]),
+        "gang_size": st.sampled_from([1, 1, 2]),
+    },
     _choice("autoscaler", "schedule"): {
         "replicas": st.integers(1, 4),
         "steps": st.sampled_from([[], [{"at": "50ms", "replicas": 3}, {"at": "300ms", "replicas": 1}]]),

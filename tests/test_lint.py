@@ -115,7 +115,7 @@ ALONE = [
     ),
     # pods may use 100 % of their request: 95 * 1.1 = 104.5; with twice the limit 200 %
     ("target-out-of-reach", [hpa(cpu(95)), deployment(**CPU)], [hpa(cpu(95)), deployment(**MORE)]),
-    ("target-out-of-reach", [ray(target_ongoing_requests=9)], [ray(target_ongoing_requests=8)]),
+    ("target-out-of-reach", [ray(target_ongoing_requests=8)], [ray(target_ongoing_requests=7)]),
     ("target-near-full", [hpa(pods("DCGM_FI_DEV_GPU_UTIL", "88"))], [hpa(pods("DCGM_FI_DEV_GPU_UTIL", "70"))]),
     ("target-near-full", [hpa(cpu(92))], [hpa(cpu(80))]),
     ("waiting-only", [hpa(external("queue_size", 5))], [hpa(external("requests_in_flight", 5))]),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scenarios.cluster import Source, skeleton
 from scenarios.load import Loaded, load
 from scenarios.lookup import Files
-from scenarios.manifests import CONVERTERS, bind, lint, read, try_out
+from scenarios.manifests import CONVERTERS, apart, bind, lint, read, try_out
 from scenarios.scaling_lint import Looked, lint_against
 from scenarios.yamlfile import format_yaml, parse_documents, parse_yaml
 from simulator.errors import InputError
@@ -35,7 +35,7 @@ def test_there_are_ten_styles_and_more() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_style_is_looked_over_imported_and_run(path: Path, tmp_path: Path) -> None:
-    documents = read([path])
+    documents = apart(read([path]))
     assert not [one for one in lint(documents) if one.code == "not-read"]
     scalers = [one for one in documents if one.kind in CONVERTERS]
     for one in scalers:
@@ -43,7 +43,7 @@ def test_every_style_is_looked_over_imported_and_run(path: Path, tmp_path: Path)
         bound = bind(documents, {name: SIGNALS.get(name, "utilisation") for name in trial.missing}, one.name)
         assert bound.source == one.source
         assert bound.autoscaler.reads()
-    found = skeleton([Source(str(path), documents)])
+    found = skeleton([Source(str(path), tuple(documents))])
     file = tmp_path / "scenario.yaml"
     file.write_text(format_yaml(filled(parse_yaml(found.text()))))
     case = load(file, ["run={duration: 1m, replications: 1}"]).case()
@@ -93,6 +93,7 @@ def test_no_manifest_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory,
     with contextlib.suppress(InputError):
         documents = read([file])
         lint(documents)
+        documents = tuple(apart(documents))
         with contextlib.suppress(InputError):
             bind(documents)
         found = skeleton([Source(str(file), documents)])

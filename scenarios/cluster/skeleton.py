@@ -15,7 +15,7 @@ from scenarios.cluster.pools import pool
 from scenarios.cluster.scaling import Source
 from scenarios.cluster.served import names_of, served_by
 from scenarios.cluster.writing import Noted, comments, lines, open_places, plain
-from scenarios.manifests import CONVERTERS
+from scenarios.manifests import CONVERTERS, apart
 from scenarios.manifests.bound import WORKLOADS
 from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
@@ -64,6 +64,7 @@ class Skeleton:
 
 def skeleton(sources: Sequence[Source], folder: Path | None = None) -> Skeleton:
     """The scenario, in that folder, of the workloads in some sources. Raises InputError."""
+    sources = [Source(one.given, tuple(apart(one.documents))) for one in sources]
     documents = [document for source in sources for document in source.documents]
     left: list[Fields] = []
     found = served_by(documents, left)

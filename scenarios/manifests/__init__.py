@@ -9,19 +9,23 @@ from scenarios.manifests.aws import first_of_each_target, scaling_policies
 from scenarios.manifests.binding import OUT, UnboundError
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
+from scenarios.manifests.finding import Finding
 from scenarios.manifests.horizontal import horizontal
-from scenarios.manifests.lint import Finding, look_over
+from scenarios.manifests.lint import look_over
 from scenarios.manifests.scaled import scaled
+from scenarios.manifests.serve import deployments, served
 from simulator.errors import InputError, suggestion
 
 CONVERTERS: dict[str, Callable[[Asked], Bound]] = {
     "HorizontalPodAutoscaler": horizontal,
+    "RayService": served,
     "ScaledObject": scaled,
     "ScalingPolicy": scaling_policies,
+    "ServeConfig": served,
 }
 """By kind: what makes an autoscaler of it."""
 
-__all__ = ["CONVERTERS", "Bound", "Document", "Finding", "Trial", "bind", "lint", "read", "try_out"]
+__all__ = ["CONVERTERS", "Bound", "Document", "Finding", "Trial", "apart", "bind", "lint", "read", "try_out"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Trial:
     bound: Bound
     missing: Mapping[str, str] = field(default_factory=dict)
     """By the name of a metric that nothing is known of: what is wrong with it."""
+
+
+def apart(documents: Sequence[Document]) -> list[Document]:
+    """The same with each deployment of a Serve config as a document of its own. Raises InputError."""
+    return [part for one in documents for part in deployments(one)]
 
 
 def try_out(document: Document, documents: Sequence[Document]) -> Trial:
@@ -53,8 +62,15 @@ def try_out(document: Document, documents: Sequence[Document]) -> Trial:
 
 def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
     """What manifests are to be blamed for, whatever the load is."""
-    tried = [finding for one in documents if one.kind in CONVERTERS for finding in _tried(one, documents)]
-    return (*look_over(documents), *tried)
+    wrong: list[Finding] = []
+    found: list[Document] = []
+    for document in documents:
+        try:
+            found += deployments(document)
+        except InputError as error:
+            wrong.append(Finding("warning", "not-read", document.source, "", str(error)))
+    tried = [finding for one in found if one.kind in CONVERTERS for finding in _tried(one, found)]
+    return (*look_over(found), *wrong, *tried)
 
 
 def _tried(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
@@ -77,6 +93,7 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
     `bindings` say by the name of a metric which signal it is (`scenarios.manifests.binding`).
     """
     files = ", ".join(dict.fromkeys(one.file for one in documents))
+    documents = apart(documents)
     found = first_of_each_target([one for one in documents if one.kind in CONVERTERS])
     if not found:
         kinds = ", ".join(dict.fromkeys(one.kind for one in documents))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
-from scenarios.manifests.rules import Level, Rule
+from scenarios.manifests.finding import Finding
+from scenarios.manifests.rules import Rule
 from scenarios.manifests.rules import horizontal as horizontal_rules
 from scenarios.manifests.rules_aws import aws as aws_rules
 from scenarios.manifests.rules_ray import ray as ray_rules
@@ -21,19 +21,6 @@ RULES: Mapping[str, Callable[[Asked], Rule]] = {
     "ServeConfig": ray_rules,
 }
 """By kind: what looks at a document."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to look at."""
-
-    level: Level
-    code: str
-    """The name of the rule."""
-    source: str
-    path: str
-    text: str
-    """What is wrong, why, and the fix."""
 
 
 def look_over(documents: Sequence[Document]) -> tuple[Finding, ...]:

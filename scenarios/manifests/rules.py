@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from scenarios.manifests.binding import FULL, canonical
 from scenarios.manifests.bound import Asked
+from scenarios.manifests.finding import Level
 from scenarios.manifests.horizontal import limited, requested
 from simulator.autoscaling.amount import parse_amount
 
-Level = Literal["error", "warning", "note"]
 Rule = Iterator[tuple[Level, str, str, str]]
 """(level, name of the rule, path, what is wrong and the fix)."""
 WAITING = re.compile("waiting|queue|pending", re.IGNORECASE)

@@ -9,6 +9,7 @@ from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.predictive import Predictive
+from simulator.autoscaling.ray import Ray
 from simulator.autoscaling.schedule import Schedule
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PerRequest",
     "Pod",
     "Predictive",
+    "Ray",
     "Sample",
     "Schedule",
     "StepScaling",

@@ -10,7 +10,16 @@ from simulator.component import Record
 from simulator.quantities import SECOND, Duration, PositiveDuration
 
 Signal = Literal[
-    "utilisation", "waiting", "running", "concurrency", "request_rate", "one", "queue", "outstanding", "arrival_rate"
+    "utilisation",
+    "waiting",
+    "running",
+    "concurrency",
+    "request_rate",
+    "one",
+    "queue",
+    "held",
+    "outstanding",
+    "arrival_rate",
 ]
 REPLICA_SIGNALS = {
     "utilisation": "busy share of the time for which a replica was ready",
@@ -23,6 +32,7 @@ REPLICA_SIGNALS = {
 """What replicas tell of themselves: of a pool without a ready replica nothing is known."""
 POOL_SIGNALS = {
     "queue": "requests that wait in the pool, at replicas or for one to become ready",
+    "held": "requests that no replica was given yet: they wait for one to become ready, or in the pool's one queue",
     "outstanding": "requests in the pool, waiting or in service",
     "arrival_rate": "requests per second that reach the pool",
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import simpy
 
-from simulator.autoscaling import Metric, Sample
+from simulator.autoscaling import Metric
 from simulator.quantities import SECOND
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
@@ -41,6 +41,8 @@ class Reading(NamedTuple):
     """Nanoseconds for which replicas were ready, times what each can run at a time."""
     busy: int
     queue: int
+    held: int
+    """Of the queue: those that no replica was given yet."""
     outstanding: int
     replicas: dict[Life, Told]
     """Those that are ready."""
@@ -95,6 +97,7 @@ class Meter:
             pool.fleet.ready_time(now) * self.devices,
             self._whole,
             queue,
+            len(pool.held) + (pool.shared.present() if pool.shared else 0),
             queue + sum(replica.serving() for replica in pool.replicas),
             told,
         )
@@ -147,7 +150,7 @@ class Sensor:
         """What is known now."""
         self.silent = 0
         """Until when it cannot be read."""
-        self._readings: deque[Reading] = deque([Reading(0, 0, 0, 0, 0, 0, {})])
+        self._readings: deque[Reading] = deque([Reading(0, 0, 0, 0, 0, 0, 0, {})])
         """Those of the window, and the one before it."""
         self._coming: deque[Known] = deque()
 
@@ -176,13 +179,16 @@ class Sensor:
         self.latest = None
         self._coming.clear()
 
-    def look(self, now: int) -> list[Sample]:
+    def stirs(self, now: int, last: int) -> bool:
+        """Whether there is news since the last look at `last`."""
+        return last < self.silent or (bool(self._coming) and self._coming[0].since <= now)
+
+    def look(self, now: int) -> list[Known]:
         """What has become known since the last look."""
         found = []
         while self._coming and self._coming[0].since <= now:
             self.latest = self._coming.popleft()
-            if self.latest.value is not None:
-                found.append(Sample(self.latest.time, self.latest.value))
+            found.append(self.latest)
         return found
 
     def _evaluate(self, known: int) -> Known:
@@ -213,7 +219,7 @@ class Sensor:
         first, last = self._readings[0], self._readings[-1]
         if self.metric.signal == "arrival_rate":
             return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
-        values = [one.queue if self.metric.signal == "queue" else one.outstanding for one in self._latest()]
+        values: list[int] = [getattr(one, self.metric.signal) for one in self._latest()]
         return sum(values) / len(values)
 
     def _latest(self) -> list[Reading]:
