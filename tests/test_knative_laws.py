@@ -27,6 +27,13 @@ def seen(policy: Knative, replicas: int, ready: int, now: int, loads: list[float
     )
 
 
+def test_a_copy_with_other_fields_decides_by_them() -> None:
+    before = Knative()
+    assert before.decide(before.initial(), seen(before, 1, 1, 2 * SECOND, [70.0, 70.0]), 2 * SECOND).desired == 1
+    after = before.model_copy(update={"target": 10.0})  # as explanations of a run make it
+    assert after.decide(after.initial(), seen(after, 1, 1, 2 * SECOND, [70.0, 70.0]), 2 * SECOND).desired == 10
+
+
 @given(st.data())
 def test_the_bounds_hold_and_the_same_history_gives_the_same_decisions(data: st.DataObject) -> None:
     policy = data.draw(instances(Knative))
