@@ -39,7 +39,7 @@ class Control:
         self.pool, self.policy = pool, pool.case.autoscaler
         self.state = self.policy.initial()
         reads = self.policy.reads()
-        meter = Meter(pool) if reads else None  # a meter that nobody reads would keep all batches for its next reading
+        meter = Meter(pool, reads.values()) if reads else None  # one that nobody reads would keep all batches for later
         self.sensors = {name: Sensor(meter, metric) for name, metric in reads.items() if meter is not None}
 
     def begin(self, period: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,10 +47,14 @@ class Reading(NamedTuple):
 
 
 class Meter:
-    """Reads a pool; what batches have done is added up from one reading to the next."""
+    """Reads a pool; what batches have done is added up from one reading to the next.
 
-    def __init__(self, pool: PoolRun) -> None:
+    Batches and single replicas are left out where no metric tells of them: some autoscalers read every second.
+    """
+
+    def __init__(self, pool: PoolRun, metrics: Iterable[Metric]) -> None:
         self.pool, self.devices = pool, pool.tape.case.devices(pool.number)
+        self.closely = any(metric.of_replicas or metric.over == "mean" for metric in metrics)
         self._last: Reading | None = None
         self._first = 0
         """Number of the first batch that must be read again: those before had ended."""
@@ -59,13 +63,19 @@ class Meter:
         """By slot: as far as what instances share has been read."""
         self._busy: dict[Life, int] = {}
         self._finished: dict[Life, int] = {}
-        pool.log.since = 0
+        if self.closely:
+            pool.log.since = 0
 
     def read(self, now: int) -> Reading:
         """The pool now; the same reading again for whoever asks at the same moment."""
         if self._last is None or self._last.time != now:
-            self._last = self._read(now)
+            self._last = self._read(now) if self.closely else self._glance(now)
         return self._last
+
+    def _glance(self, now: int) -> Reading:
+        queue = self.pool.waiting()
+        serving = sum(replica.serving() for replica in self.pool.replicas)
+        return Reading(now, self.pool.log.ended() + queue, 0, 0, queue, queue + serving, {})
 
     def _read(self, now: int) -> Reading:
         pool = self.pool
