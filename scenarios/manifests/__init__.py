@@ -7,11 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
 from scenarios.manifests.horizontal import horizontal
+from scenarios.manifests.knative import knative_service
+from scenarios.manifests.kserve import inference_service, scaled_elsewhere
 from scenarios.manifests.lint import Finding, lint
 from scenarios.manifests.scaled import scaled
 from simulator.errors import InputError, suggestion
 
-CONVERTERS: dict[str, Callable[[Asked], Bound]] = {"HorizontalPodAutoscaler": horizontal, "ScaledObject": scaled}
+CONVERTERS: dict[str, Callable[[Asked], Bound]] = {
+    "HorizontalPodAutoscaler": horizontal,
+    "ScaledObject": scaled,
+    "KnativeService": knative_service,
+    "InferenceService": inference_service,
+}
 """By kind: what makes an autoscaler of it."""
 
 __all__ = ["CONVERTERS", "Bound", "Document", "Finding", "bind", "lint", "read"]
@@ -34,6 +41,8 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
             raise InputError(
                 f"{name!r} is not an autoscaler in it", file=files, path="name", fix=suggestion(name, names)
             )
+    if len(found) > 1:  # the autoscaler of some comes beside them
+        found = [one for one in found if not scaled_elsewhere(one)] or found
     if len(found) > 1:
         several = ", ".join(one.source for one in found)
         raise InputError(f"holds several autoscalers: {several}", file=files, fix="say which by its name")

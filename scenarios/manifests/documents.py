@@ -11,6 +11,7 @@ from typing import Any
 from scenarios.yamlfile import MOST_BYTES, parse_documents, read_text
 from simulator.errors import InputError
 
+KNATIVE = "serving.knative.dev/"
 ENDINGS = (".yaml", ".yml", ".json")
 
 
@@ -19,7 +20,8 @@ class Document:
     """One object of a manifest."""
 
     kind: str
-    """Of Kubernetes; files that have none are known by what is in them (`identified`)."""
+    """Of Kubernetes; files that have none are known by what is in them (`identified`). A Service of Knative is a
+    `KnativeService` here, for Kubernetes has Services that scale nothing."""
     name: str
     namespace: str
     file: str
@@ -74,6 +76,8 @@ def _unfold(data: Any, file: str, where: str) -> Iterator[Document]:
         for number, item in enumerate(data["items"]):
             yield from _unfold(item, file, f"{where}, item {number + 1}")
         return
+    if kind == "Service" and str(data.get("apiVersion")).startswith(KNATIVE):
+        kind = "KnativeService"
     about = data.get("metadata")
     about = about if isinstance(about, dict) else {}
     name, namespace = about.get("name", data.get("PolicyName")), about.get("namespace")

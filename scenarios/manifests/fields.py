@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 from scenarios.manifests.documents import Document
 from simulator.autoscaling.amount import parse_amount
 from simulator.errors import InputError
+from simulator.quantities import format_duration, parse_duration
 
+_PART = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(f"(?:{_PART.pattern}){{1,9}}", re.ASCII)
 ABOUT = ("apiVersion", "kind", "metadata", "status")
 """What every object has, and what tells nothing about how to scale."""
 
@@ -88,6 +93,29 @@ class Fields:
         if value is not None and value < 0:
             raise self.wrong(name, f"{value} is below zero", "write seconds, such as 300")
         return None if value is None else f"{value}s"
+
+    def number(self, name: str) -> float | None:
+        """A number, also as text."""
+        value = self.get(name)
+        if value is None:
+            return None
+        try:
+            found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+        except (ValueError, OverflowError):
+            found = None
+        if found is None or not isfinite(found):
+            raise self.wrong(name, f"{_shown(value)} is not a number", "write it such as 70")
+        return found
+
+    def duration(self, name: str) -> str | None:
+        """A duration as programs in Go read it, such as 90s, 1m30s or 0, as one of ours."""
+        value = self.get(name)
+        if value is None or str(value) == "0":
+            return None if value is None else "0s"
+        if not _DURATION.fullmatch(str(value)):
+            raise self.wrong(name, f"{_shown(value)} is not a duration", "write it such as 90s or 1m30s")
+        parts = [parse_duration(part) for part in _PART.findall(str(value))]
+        return format_duration(sum(parts))
 
     def below(self, name: str) -> Fields | None:
         """A mapping below it."""
