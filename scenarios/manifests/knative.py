@@ -129,6 +129,9 @@ def of_revision(
     if fields.get("metric", "concurrency") not in ("concurrency", "rps"):
         wrong = f"{fields['metric']!r} is no metric of the class {KPA}"
         raise notes.wrong(_written(notes, "metric"), wrong, f"write concurrency or rps, or the class {HPA}")
+    for name in asked.bindings:
+        wrong = f"{asked.document.source} counts requests itself: no metric of it is bound"
+        raise InputError(wrong, file=asked.document.file, path=f"--bind {name}", fix="leave it out")
     if container is not None:
         fields["container_concurrency"] = container
     return asked.made(Knative, given(kind="knative", controller=controller, **fields))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from scenarios.manifests.documents import Document
-
-Level = Literal["error", "warning", "note"]
+from scenarios.manifests.lint_serverless import RULES as SERVERLESS
+from scenarios.manifests.lint_serverless import Level
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
 
 
 def _alone(document: Document) -> Iterator[Finding]:
+    for level, path, text in SERVERLESS.get(document.kind, lambda _: ())(document):
+        yield Finding(level, document.source, path, text)
     rules = {"HorizontalPodAutoscaler": (_bounds, _metrics, _behaviour), "ScaledObject": (_scaled,)}
     spec = document.data.get("spec")
     for rule in rules.get(document.kind, ()):
