@@ -75,7 +75,7 @@ class Control:
     def _answer(self) -> None:
         now = int(self.pool.clock.now)
         for sensor in self.sensors.values():
-            sensor.scrape(now, now)
+            sensor.scrape(now, now, anew=True)  # at the moment of a reading, too, the request came after it
         self._decide(now)
 
     def _decide(self, now: int) -> None:

@@ -66,9 +66,9 @@ class Meter:
         if self.closely:
             pool.log.since = 0
 
-    def read(self, now: int) -> Reading:
-        """The pool now; the same reading again for whoever asks at the same moment."""
-        if self._last is None or self._last.time != now:
+    def read(self, now: int, anew: bool = False) -> Reading:
+        """The pool now; the same reading again for whoever asks at the same moment, unless it asks for a new one."""
+        if anew or self._last is None or self._last.time != now:
             self._last = self._read(now) if self.closely else self._glance(now)
         return self._last
 
@@ -169,13 +169,15 @@ class Sensor:
             now, push = int(clock.now), self.metric.push
             self.scrape(now, (-(-now // push) * push if push else now) + self.metric.delay)
 
-    def scrape(self, now: int, known: int) -> None:
-        """Reads the pool, if it can; the value is known from then on."""
+    def scrape(self, now: int, known: int, anew: bool = False) -> None:
+        """Reads the pool, if it can; the value is known from then on. `anew`: even if it was read at this moment."""
         if now < self.silent:
             return
-        reading = self.meter.read(now)
+        reading = self.meter.read(now, anew)
         if self._readings[-1].time < now:
             self._readings.append(reading)
+        elif now:  # the first stands for the beginning, which every rate is counted from
+            self._readings[-1] = reading
         while len(self._readings) > 2 and self._readings[1].time <= now - self.metric.window:
             self._readings.popleft()
         self._coming.append(self._evaluate(known))
@@ -222,7 +224,7 @@ class Sensor:
     def _of_pool(self) -> float:
         first, last = self._readings[0], self._readings[-1]
         if self.metric.signal == "arrival_rate":
-            return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
+            return (last.arrived - first.arrived) * SECOND / max(1, last.time - first.time)
         values = [one.queue if self.metric.signal == "queue" else one.outstanding for one in self._latest()]
         return sum(values) / len(values)
 
