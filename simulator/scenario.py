@@ -158,7 +158,14 @@ class Pool(Record):
         return self
 
     def check_control(self) -> None:
-        """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
+        """Whether the autoscaler lets in what replicas serve, and the faults of the control plane can happen to it.
+
+        Raises ValueError.
+        """
+        most, served = self.autoscaler.lets_in(), self.instances * self.batching.largest()
+        if most is not None and served > most:
+            wrong = f"autoscaler: container_concurrency {most} lets in fewer than the {served} that a replica serves"
+            raise ValueError(f"{wrong} at a time; raise it, or lower instances or the largest batch to it")
         kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
         for fault in self.faults:
             if isinstance(fault, ControllerRestart | MetricsOutage) and self.autoscaler.period() is None:

@@ -8,7 +8,9 @@ import pytest
 from cases import case, pool, replay, takes
 from laws_of import lawful
 
+from scenarios.load import load
 from simulator.autoscaling import Knative
+from simulator.errors import InputError
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
 
@@ -63,3 +65,10 @@ def test_a_pool_that_goes_to_zero_and_back_obeys_the_laws() -> None:
     policy = knative(window="6s", controller={"scale_to_zero_grace_period": "6s"})
     one = pool(takes("0s", "7s"), autoscaler=policy, cold_start=20.0)
     lawful(case(replay(0, *[1.0] * 8, 120.5, 121, 190), one, seconds=200))
+
+
+def test_a_replica_that_serves_more_than_its_container_lets_in_is_refused() -> None:
+    here = "pools.gpus.autoscaler={kind: knative, container_concurrency: 3}"
+    assert load("evening-rush", [here, "pools.gpus.batching={kind: dynamic, max_batch: 3}"]).case()
+    with pytest.raises(InputError, match=r"pools.gpus: autoscaler: container_concurrency 3 lets in fewer than the 4"):
+        load("evening-rush", [here, "pools.gpus.batching={kind: dynamic, max_batch: 2}", "pools.gpus.instances=2"])

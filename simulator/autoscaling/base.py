@@ -111,6 +111,10 @@ class Autoscaler(Component):
         """Nanoseconds for which it remembers the load, if there is nothing to decide once in a while."""
         return 0
 
+    def lets_in(self) -> int | None:
+        """How many requests a replica gets at a time from what stands in front of it; None: as many as come."""
+        return None
+
     @abstractmethod
     def decide(self, state: Any, observation: Observation, now: int) -> Decision:
         """The replicas to have from `now` (nanoseconds), the next state and the reason. Pure."""

@@ -120,6 +120,10 @@ class Knative(Autoscaler):
         fewest = self._fewest if self.controller.enable_scale_to_zero else max(1, self._fewest)
         return fewest, max(MOST if self.max_replicas is None else self.max_replicas, self.initial_scale)
 
+    def lets_in(self) -> int | None:
+        """As many as the limit of the container says: the queue-proxy keeps the others."""
+        return self.container_concurrency or None
+
     def decide(self, state: Any, observation: Observation, now: int) -> Decision:
         """A tick, or the poke of a request that comes after none was asked for."""
         before: State = state
