@@ -158,14 +158,9 @@ class Pool(Record):
         return self
 
     def check_control(self) -> None:
-        """Whether the autoscaler lets in what replicas serve, and the faults of the control plane can happen to it.
-
-        Raises ValueError.
-        """
-        most, served = self.autoscaler.lets_in(), self.instances * self.batching.largest()
-        if most is not None and served > most:
-            wrong = f"autoscaler: container_concurrency {most} lets in fewer than the {served} that a replica serves"
-            raise ValueError(f"{wrong} at a time; raise it, or lower instances or the largest batch to it")
+        """Whether the autoscaler fits what a replica serves, and the faults of the control plane it. Raises ValueError."""
+        if wrong := self.autoscaler.misfit(self.instances * self.batching.largest()):
+            raise ValueError(f"autoscaler: {wrong}")
         kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
         for fault in self.faults:
             if isinstance(fault, ControllerRestart | MetricsOutage) and self.autoscaler.period() is None:

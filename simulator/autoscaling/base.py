@@ -111,8 +111,8 @@ class Autoscaler(Component):
         """Nanoseconds for which it remembers the load, if there is nothing to decide once in a while."""
         return 0
 
-    def lets_in(self) -> int | None:
-        """How many requests a replica gets at a time from what stands in front of it; None: as many as come."""
+    def misfit(self, served: int) -> str | None:
+        """What is wrong, and the fix, where a replica serves up to so many requests at a time; None: nothing."""
         return None
 
     @abstractmethod

@@ -120,9 +120,12 @@ class Knative(Autoscaler):
         fewest = self._fewest if self.controller.enable_scale_to_zero else max(1, self._fewest)
         return fewest, max(MOST if self.max_replicas is None else self.max_replicas, self.initial_scale)
 
-    def lets_in(self) -> int | None:
-        """As many as the limit of the container says: the queue-proxy keeps the others."""
-        return self.container_concurrency or None
+    def misfit(self, served: int) -> str | None:
+        """The queue-proxy would keep some out that a replica serves here."""
+        if not self.container_concurrency or served <= self.container_concurrency:
+            return None
+        wrong = f"container_concurrency {self.container_concurrency} lets in fewer than the {served} that a replica"
+        return f"{wrong} serves at a time; raise it, or lower instances or the largest batch to it"
 
     def decide(self, state: Any, observation: Observation, now: int) -> Decision:
         """A tick, or the poke of a request that comes after none was asked for."""
