@@ -158,7 +158,7 @@ class Pool(Record):
         return self
 
     def check_control(self) -> None:
-        """Whether the autoscaler fits what a replica serves, and the faults of the control plane it. Raises ValueError."""
+        """Whether the autoscaler fits the replicas, and the faults of the control plane fit it. Raises ValueError."""
         if wrong := self.autoscaler.misfit(self.instances * self.batching.largest()):
             raise ValueError(f"autoscaler: {wrong}")
         kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
