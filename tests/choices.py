@@ -391,6 +391,14 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
+    _choice("autoscaler", "knative"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "container_concurrency": st.sampled_from([0, 0, 100]),
+        "target": st.sampled_from([None, 0.5, 3]),
+        "window": st.sampled_from(["6s", "60s"]),
+        "scale_down_delay": st.sampled_from(["0s", "5s"]),
+        "target_burst_capacity": st.sampled_from([-1, 0, 5.5, 211]),
+    },
     _choice("autoscaler", "predictive"): {
         "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
         "interval": st.just("20ms"),

@@ -219,3 +219,14 @@ def test_not_even_those_that_ended_since_the_last_reading() -> None:
     seen = watched(wanted, 0.01, 0.01, plan=(1, 2), pods=True)
     assert seen[3].pods[1].samples["own"].value == 0
     assert seen[3].signals["mean"] == pytest.approx(300 / 760)  # ready: 400 ms, 160 ms and 200 ms
+
+
+def test_what_is_known_of_the_pool_does_not_depend_on_whether_replicas_are_looked_at() -> None:
+    whole = {name: metric(name) for name in ("queue", "outstanding", "arrival_rate")}
+    times = [0.0, 0.01, 0.02, 0.35, 0.36, 0.37, 0.38, 0.8]
+    alone = watched(whole, *times)
+    beside = watched(whole | {"cpu": metric("utilisation")}, *times)
+    assert [one.signals for one in alone] == [
+        {name: value for name, value in one.signals.items() if name != "cpu"} for one in beside
+    ]
+    assert max(one.signals["queue"] for one in alone) == 2

@@ -11,6 +11,8 @@ from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
 from scenarios.manifests.finding import Finding
 from scenarios.manifests.horizontal import horizontal
+from scenarios.manifests.knative import knative_service
+from scenarios.manifests.kserve import inference_service, scaled_elsewhere
 from scenarios.manifests.lint import look_over
 from scenarios.manifests.scaled import scaled
 from scenarios.manifests.serve import deployments, served
@@ -18,6 +20,8 @@ from simulator.errors import InputError, suggestion
 
 CONVERTERS: dict[str, Callable[[Asked], Bound]] = {
     "HorizontalPodAutoscaler": horizontal,
+    "InferenceService": inference_service,
+    "KnativeService": knative_service,
     "RayService": served,
     "ScaledObject": scaled,
     "ScalingPolicy": scaling_policies,
@@ -105,6 +109,8 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
             raise InputError(
                 f"{name!r} is not an autoscaler in it", file=files, path="name", fix=suggestion(name, names)
             )
+    if len(found) > 1:  # the autoscaler of some comes beside them
+        found = [one for one in found if not scaled_elsewhere(one)] or found
     if len(found) > 1:
         several = ", ".join(one.source for one in found)
         raise InputError(f"holds several autoscalers: {several}", file=files, fix="say which by its name")

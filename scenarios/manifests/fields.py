@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from math import inf, isfinite
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from scenarios.manifests.documents import Document
 from simulator.autoscaling.amount import parse_amount
 from simulator.errors import InputError
+from simulator.quantities import format_duration, parse_duration
 
+_PART = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(f"(?:{_PART.pattern}){{1,9}}", re.ASCII)
 ABOUT = ("apiVersion", "kind", "metadata", "status")
 """What every object has, and what tells nothing about how to scale."""
 
@@ -102,6 +106,16 @@ class Fields:
         if value is not None and value < 0:
             raise self.wrong(name, f"{value} is below zero", "write seconds, such as 300")
         return None if value is None else f"{value}s"
+
+    def duration(self, name: str) -> str | None:
+        """A duration as programs in Go read it, such as 90s, 1m30s or 0, as one of ours."""
+        value = self.get(name)
+        if value is None or str(value) == "0":
+            return None if value is None else "0s"
+        if not _DURATION.fullmatch(str(value)):
+            raise self.wrong(name, f"{_shown(value)} is not a duration", "write it such as 90s or 1m30s")
+        parts = [parse_duration(part) for part in _PART.findall(str(value))]
+        return format_duration(sum(parts))
 
     def below(self, name: str) -> Fields | None:
         """A mapping below it."""

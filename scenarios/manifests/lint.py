@@ -12,10 +12,13 @@ from scenarios.manifests.rules import horizontal as horizontal_rules
 from scenarios.manifests.rules_aws import aws as aws_rules
 from scenarios.manifests.rules_ray import ray as ray_rules
 from scenarios.manifests.rules_scaled import scaled as scaled_rules
+from scenarios.manifests.rules_serverless import inference_service, service
 
 RULES: Mapping[str, Callable[[Asked], Rule]] = {
     "HorizontalPodAutoscaler": horizontal_rules,
     "ScaledObject": scaled_rules,
+    "KnativeService": service,
+    "InferenceService": inference_service,
     "ScalingPolicy": aws_rules,
     "RayService": ray_rules,
     "ServeConfig": ray_rules,

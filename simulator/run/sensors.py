@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,10 +49,14 @@ class Reading(NamedTuple):
 
 
 class Meter:
-    """Reads a pool; what batches have done is added up from one reading to the next."""
+    """Reads a pool; what batches have done is added up from one reading to the next.
 
-    def __init__(self, pool: PoolRun) -> None:
+    Batches and single replicas are left out where no metric tells of them: some autoscalers read every second.
+    """
+
+    def __init__(self, pool: PoolRun, metrics: Iterable[Metric]) -> None:
         self.pool, self.devices = pool, pool.tape.case.devices(pool.number)
+        self.closely = any(metric.of_replicas or metric.over == "mean" for metric in metrics)
         self._last: Reading | None = None
         self._first = 0
         """Number of the first batch that must be read again: those before had ended."""
@@ -61,13 +65,23 @@ class Meter:
         """By slot: as far as what instances share has been read."""
         self._busy: dict[Life, int] = {}
         self._finished: dict[Life, int] = {}
-        pool.log.since = 0
+        if self.closely:
+            pool.log.since = 0
 
-    def read(self, now: int) -> Reading:
-        """The pool now; the same reading again for whoever asks at the same moment."""
-        if self._last is None or self._last.time != now:
-            self._last = self._read(now)
+    def read(self, now: int, anew: bool = False) -> Reading:
+        """The pool now; the same reading again for whoever asks at the same moment, unless it asks for a new one."""
+        if anew or self._last is None or self._last.time != now:
+            self._last = self._read(now) if self.closely else self._glance(now)
         return self._last
+
+    def _glance(self, now: int) -> Reading:
+        queue, held = self.pool.waiting(), self._held()
+        serving = sum(replica.serving() for replica in self.pool.replicas)
+        return Reading(now, self.pool.log.ended() + queue, 0, 0, queue, held, queue + serving, {})
+
+    def _held(self) -> int:
+        """Of those that wait: those that no replica was given yet."""
+        return len(self.pool.held) + (self.pool.shared.present() if self.pool.shared else 0)
 
     def _read(self, now: int) -> Reading:
         pool = self.pool
@@ -97,7 +111,7 @@ class Meter:
             pool.fleet.ready_time(now) * self.devices,
             self._whole,
             queue,
-            len(pool.held) + (pool.shared.present() if pool.shared else 0),
+            self._held(),
             queue + sum(replica.serving() for replica in pool.replicas),
             told,
         )
@@ -162,13 +176,15 @@ class Sensor:
             now, push = int(clock.now), self.metric.push
             self.scrape(now, (-(-now // push) * push if push else now) + self.metric.delay)
 
-    def scrape(self, now: int, known: int) -> None:
-        """Reads the pool, if it can; the value is known from then on."""
+    def scrape(self, now: int, known: int, anew: bool = False) -> None:
+        """Reads the pool, if it can; the value is known from then on. `anew`: even if it was read at this moment."""
         if now < self.silent:
             return
-        reading = self.meter.read(now)
+        reading = self.meter.read(now, anew)
         if self._readings[-1].time < now:
             self._readings.append(reading)
+        elif now:  # the first stands for the beginning, which every rate is counted from
+            self._readings[-1] = reading
         while len(self._readings) > 2 and self._readings[1].time <= now - self.metric.window:
             self._readings.popleft()
         self._coming.append(self._evaluate(known))
@@ -218,7 +234,7 @@ class Sensor:
     def _of_pool(self) -> float:
         first, last = self._readings[0], self._readings[-1]
         if self.metric.signal == "arrival_rate":
-            return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
+            return (last.arrived - first.arrived) * SECOND / max(1, last.time - first.time)
         values: list[int] = [getattr(one, self.metric.signal) for one in self._latest()]
         return sum(values) / len(values)
 
