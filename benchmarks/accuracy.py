@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
 
+import autoscaling
 import fits
 import numpy as np
 from cases import case, dynamic, poisson, pool, side_by_side, takes
@@ -321,11 +322,12 @@ def faults() -> Iterator[Row]:
 
 
 def measured(data: Path | None) -> str:
-    """The tables of measured systems; without their data those that the page has."""
+    """The tables of measured systems; without their data, and of the autoscaler, those that the page has."""
+    page = PAGE.read_text()
     if data is None:
-        page = PAGE.read_text()
         return page[page.index(MEASURED) :]
-    return INTRODUCTION + tables(data) + fits.tables(data)
+    _, heading, section = page.partition(autoscaling.HEADING)
+    return INTRODUCTION + tables(data) + fits.tables(data) + heading + section
 
 
 def main() -> int:

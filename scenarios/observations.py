@@ -66,6 +66,8 @@ class SeenPod(Record):
     deleted: bool = False
     samples: dict[str, Told] = Field(default_factory=dict)
     """[time, value] by metric."""
+    series: dict[str, Annotated[tuple[Told, ...], Field(strict=False)]] = Field(default_factory=dict)
+    """All values that became known since the line before, as [time, value]."""
 
     def pod(self) -> Pod:
         """As autoscalers see it."""
@@ -171,6 +173,7 @@ def _check_names(autoscaler: Autoscaler, seen: Seen, file: str, where: str) -> N
     named = [("signals", name) for name in seen.signals] + [("series", name) for name in seen.series]
     named += [("failed", name) for name in seen.failed]
     named += [(f"pods.{place}.samples", name) for place, pod in enumerate(seen.pods) for name in pod.samples]
+    named += [(f"pods.{place}.series", name) for place, pod in enumerate(seen.pods) for name in pod.series]
     for field, name in named:
         if name not in known:
             wrong = f"{name!r} is not a metric that this autoscaler reads"

@@ -188,7 +188,9 @@ class Pool(Record):
         return tuple(dict.fromkeys([self.instance, *(one.instance for one in self.fallback if one.instance)]))
 
     def check_control(self) -> None:
-        """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
+        """Whether the autoscaler fits the replicas, and the faults of the control plane fit it. Raises ValueError."""
+        if wrong := self.autoscaler.misfit(self.instances * self.batching.largest()):
+            raise ValueError(f"autoscaler: {wrong}")
         kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
         for fault in self.faults:
             if isinstance(fault, ControllerRestart | MetricsOutage) and self.autoscaler.period() is None:

@@ -398,12 +398,27 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
+    _choice("autoscaler", "knative"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "container_concurrency": st.sampled_from([0, 0, 100]),
+        "target": st.sampled_from([None, 0.5, 3]),
+        "window": st.sampled_from(["6s", "60s"]),
+        "scale_down_delay": st.sampled_from(["0s", "5s"]),
+        "target_burst_capacity": st.sampled_from([-1, 0, 5.5, 211]),
+    },
     _choice("autoscaler", "predictive"): {
         "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
         "interval": st.just("20ms"),
         "window": st.sampled_from(["40ms", "100ms"]),
         "season": st.sampled_from([None, "200ms"]),
         "level": st.sampled_from([0.5, 0.9, 0.99]),
+    },
+    _choice("autoscaler", "ray"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "max_replicas": st.integers(4, 9),
+        "initial_replicas": st.sampled_from([None, 4]),
+        "target_capacity": st.sampled_from([None, 50.0]),
+        "gang_size": st.sampled_from([1, 1, 2]),
     },
     _choice("autoscaler", "schedule"): {
         "replicas": st.integers(1, 4),

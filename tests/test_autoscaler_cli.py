@@ -151,7 +151,7 @@ def test_explain_gives_the_decision_with_its_arithmetic(files: Path, capsys: pyt
 def test_lint_exits_with_3_where_there_is_an_error(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fine = Told(capsys, "lint", "-f", str(files / "hpa.yaml"))
     assert fine.code == 0
-    assert "1 documents: 0 errors" in fine.out
+    assert "1 document: 0 errors" in fine.out
     twice = Told(capsys, "lint", "-f", str(files / "hpa.yaml"), "-f", str(files / "more.yaml"))
     assert twice.code == 3
     assert "they work against each other" in " ".join(twice.out.replace("│", " ").split())

@@ -10,7 +10,7 @@ from cases import case, poisson, pool, replay, takes
 
 from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Dynamic
-from simulator.dispatch import RoundRobin
+from simulator.dispatch import CentralQueue, RoundRobin
 from simulator.figures.ledger import count
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
@@ -59,7 +59,7 @@ def watched(
     """What was seen at each look, of replicas that take 150 ms a request, one at a time."""
     kind = PodWatcher if fields.pop("pods", False) else Watcher
     policy = kind(wanted=wanted, plan=plan, saw=[])
-    one = pool(takes("0s", "150ms"), 2, RoundRobin(), autoscaler=policy, **fields)
+    one = pool(takes("0s", "150ms"), 2, fields.pop("balancer", RoundRobin()), autoscaler=policy, **fields)
     simulate(case(replay(*arrivals), one, seconds=1), 0)
     return [seen for _, seen in policy.saw]
 
@@ -71,6 +71,40 @@ def test_gauges_are_the_state_at_the_reading() -> None:
     assert seen[0].signals == {"waiting": 1, "running": 2, "concurrency": 3, "queue": 1, "outstanding": 3, "one": 2}
     assert seen[1].signals == {"waiting": 0, "running": 1, "concurrency": 1, "queue": 0, "outstanding": 1, "one": 2}
     assert (seen[0].desired, seen[0].current, seen[0].ready) == (2, 2, 2)
+
+
+def test_held_are_those_that_no_replica_was_given_yet() -> None:
+    """Four at 10 ms, two served. A removed replica serves all that it was given; who comes at 500 ms finds none."""
+    wanted = {name: metric(name) for name in ("queue", "held")}
+    seen = watched(wanted, *[0.01] * 4, 0.5, plan=(0, 0, 0, 0, 0, 0, 1))
+    assert [one.signals["queue"] for one in seen[:7]] == [2, 0, 0, 0, 0, 1, 1]
+    assert [one.signals["held"] for one in seen[:7]] == [0, 0, 0, 0, 0, 1, 1]
+    seen = watched(wanted, *[0.01] * 4, balancer=CentralQueue())
+    assert [one.signals["held"] for one in seen[:2]] == [2, 0]
+
+
+class Patient(Watcher):
+    """One that says when it wants to be asked again."""
+
+    def decide(self, state: int, observation: Observation, now: int) -> Decision:
+        return replace(super().decide(state, observation, now), until=now + 250 * MS)
+
+
+def asked(wanted: dict[str, Metric], plan: tuple[int, ...]) -> list[float]:
+    """When it was, in seconds; replicas are ready 320 ms after their launch."""
+    policy = Patient(wanted=wanted, plan=plan, saw=[])
+    one = pool(takes("0s", "10ms"), 2, RoundRobin(), autoscaler=policy, cold_start=0.32)
+    simulate(case(replay(0), one, seconds=1), 0)
+    return [now / SECOND for now, _ in policy.saw]
+
+
+def test_it_is_asked_again_when_it_says_or_when_anything_has_changed() -> None:
+    # At the first look 250 ms later: 100, 400, 700 ms.
+    assert asked({}, (2,)) == [0.1, 0.4, 0.7, 1.0]
+    # A reading becomes known at 500 ms, and at 1 s.
+    assert asked({"queue": metric("queue", push="500ms")}, (2,)) == [0.1, 0.4, 0.5, 0.8, 1.0]
+    # A third replica is wanted at 100 ms: it is asked once more, and when it is ready, at 420 ms.
+    assert asked({}, (3,)) == [0.1, 0.2, 0.5, 0.8]
 
 
 def test_replicas_are_summed_averaged_or_the_largest_counts() -> None:
@@ -225,3 +259,14 @@ def test_latency_of_batches_and_where_rows_are_used_again() -> None:
         found.append([seen.signals for _, seen in policy.saw])
     assert found[0] == found[1]
     assert sum("p90" in one for one in found[0]) > 500
+
+
+def test_what_is_known_of_the_pool_does_not_depend_on_whether_replicas_are_looked_at() -> None:
+    whole = {name: metric(name) for name in ("queue", "outstanding", "arrival_rate")}
+    times = [0.0, 0.01, 0.02, 0.35, 0.36, 0.37, 0.38, 0.8]
+    alone = watched(whole, *times)
+    beside = watched(whole | {"cpu": metric("utilisation")}, *times)
+    assert [one.signals for one in alone] == [
+        {name: value for name, value in one.signals.items() if name != "cpu"} for one in beside
+    ]
+    assert max(one.signals["queue"] for one in alone) == 2

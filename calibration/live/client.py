@@ -66,6 +66,8 @@ class Log:
     columns: dict[str, Integers]
     connections: int
     """How many were open at the end."""
+    origin: int = 0
+    """The start of the schedule, on the monotonic clock."""
 
     def __getitem__(self, name: str) -> Integers:
         """One of COLUMNS, one entry a request."""
@@ -93,7 +95,7 @@ def drive(endpoint: Endpoint, schedule: Integers) -> Log:
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise MeasurementError(f"the load client failed: {said}")
         with np.load(log) as found:
-            return Log({name: found[name] for name in COLUMNS}, int(found["connections"]))
+            return Log({name: found[name] for name in COLUMNS}, int(found["connections"]), int(found["origin"]))
 
 
 class FineSelector(selectors.EpollSelector):
@@ -241,7 +243,7 @@ class Load:
 async def _drive(endpoint: Endpoint, schedule: Integers, out: Path) -> None:
     load = Load(endpoint, schedule)
     await load.run()
-    np.savez(out, connections=len(load.open), **load.columns())  # type: ignore[arg-type]  # columns by keyword
+    np.savez(out, connections=len(load.open), origin=load.origin, **load.columns())  # type: ignore[arg-type]  # columns by keyword
 
 
 def main() -> None:

@@ -5,10 +5,12 @@ from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation,
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
 from simulator.autoscaling.keda import Keda
+from simulator.autoscaling.knative import Knative
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
 from simulator.autoscaling.predictive import Predictive
+from simulator.autoscaling.ray import Ray
 from simulator.autoscaling.schedule import Schedule
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Fixed",
     "Hpa",
     "Keda",
+    "Knative",
     "Limit",
     "Manifest",
     "Metric",
@@ -24,6 +27,7 @@ __all__ = [
     "PerRequest",
     "Pod",
     "Predictive",
+    "Ray",
     "Sample",
     "Schedule",
     "StepScaling",

@@ -42,6 +42,8 @@ class Pod:
     """Whether it drains."""
     samples: Mapping[str, Sample] = field(default_factory=dict)
     """Its own values by the name of the metric; absent where there is none."""
+    series: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    """The same, all that became known since the last decision, ascending; where the autoscaler asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Decision:
     """What the metrics asked for before anything limited it; None where they asked for nothing."""
     limits: tuple[Limit, ...] = ()
     """What kept it from the proposal, or the proposal from following the metric."""
+    until: int = 0
+    """Until then it would decide the same of the same observation, and need not be asked."""
 
 
 class Autoscaler(Component):
@@ -84,6 +88,8 @@ class Autoscaler(Component):
     family: ClassVar[str] = "autoscaler"
     sees_pods: ClassVar[bool] = False
     """Whether it looks at replicas one by one."""
+    sees_series: ClassVar[bool] = False
+    """Whether it wants all that replicas told since the last decision, not their latest values alone."""
     knocked: ClassVar[bool] = False
     """Whether it decides at once when a request finds no replica ready, beside its period."""
 
@@ -110,6 +116,10 @@ class Autoscaler(Component):
     def memory(self) -> int:
         """Nanoseconds for which it remembers the load, if there is nothing to decide once in a while."""
         return 0
+
+    def misfit(self, served: int) -> str | None:
+        """What is wrong, and the fix, where a replica serves up to so many requests at a time; None: nothing."""
+        return None
 
     @abstractmethod
     def decide(self, state: Any, observation: Observation, now: int) -> Decision:

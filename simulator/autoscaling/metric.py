@@ -17,6 +17,7 @@ Signal = Literal[
     "request_rate",
     "one",
     "queue",
+    "held",
     "outstanding",
     "arrival_rate",
     "latency",
@@ -32,6 +33,7 @@ REPLICA_SIGNALS = {
 """What replicas tell of themselves: of a pool without a ready replica nothing is known."""
 POOL_SIGNALS = {
     "queue": "requests that wait in the pool, at replicas or for one to become ready",
+    "held": "requests that no replica was given yet: they wait for one to become ready, or in the pool's one queue",
     "outstanding": "requests in the pool, waiting or in service",
     "arrival_rate": "requests per second that reach the pool",
     "latency": "seconds that requests took which the pool served, from reaching it on: their mean, or a quantile",

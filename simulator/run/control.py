@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping
 from typing import Any
 
 import simpy
@@ -11,7 +11,7 @@ from simulator.autoscaling import Observation, Pod, Sample
 from simulator.run.lives import ScalingRecord
 from simulator.run.pool import LONG_AGO, PoolRun
 from simulator.run.replica import Replica
-from simulator.run.sensors import Meter, Sensor
+from simulator.run.sensors import Known, Life, Meter, Sensor
 
 
 def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, Any, Any]:
@@ -38,8 +38,10 @@ class Control:
     def __init__(self, pool: PoolRun) -> None:
         self.pool, self.policy = pool, pool.case.autoscaler
         self.state = self.policy.initial()
+        self.looked = self.quiet = self.turns = 0
+        """When it was asked last, until when it need not be asked unless something has changed, and changes by then."""
         reads = self.policy.reads()
-        meter = Meter(pool) if reads else None  # a meter that nobody reads would keep all batches for its next reading
+        meter = Meter(pool, reads.values()) if reads else None  # one that nobody reads would keep all batches for later
         self.sensors = {name: Sensor(meter, metric) for name, metric in reads.items() if meter is not None}
 
     def begin(self, period: int) -> None:
@@ -53,7 +55,7 @@ class Control:
 
     def restart(self) -> None:
         """The controller forgets what it kept in memory."""
-        self.state = self.policy.restarted(self.state)
+        self.state, self.quiet = self.policy.restarted(self.state), 0
 
     def silence(self, names: Collection[str] | None, until: int) -> None:
         """Metrics of these names, or all, cannot be read until then."""
@@ -65,7 +67,15 @@ class Control:
         while True:
             yield self.pool.clock.timeout(period)
             yield self.pool.clock.timeout(0)  # after what sensors read at this moment, whenever they were set
-            self._decide(int(self.pool.clock.now))
+            now = int(self.pool.clock.now)
+            if now >= self.quiet or self._stirred(now):
+                self._decide(now)
+
+    def _stirred(self, now: int) -> bool:
+        """Whether anything that it sees has changed since it was asked last."""
+        if self.turns != self.pool.fleet.turns:
+            return True
+        return any(sensor.stirs(now, self.looked) for sensor in self.sensors.values())
 
     def _knock(self, now: int) -> None:
         """A request is the first to find no replica ready: what it is seen by tells so at once."""
@@ -75,14 +85,15 @@ class Control:
     def _answer(self) -> None:
         now = int(self.pool.clock.now)
         for sensor in self.sensors.values():
-            sensor.scrape(now, now)
+            sensor.scrape(now, now, anew=True)  # at the moment of a reading, too, the request came after it
         self._decide(now)
 
     def _decide(self, now: int) -> None:
         fleet, records = self.pool.fleet, self.pool.log.scaling
         seen = self._observe(now)
         found = self.policy.decide(self.state, seen, now)
-        self.state = found.state
+        self.state, self.looked, self.turns = found.state, now, fleet.turns
+        self.quiet = found.until if found.desired == seen.desired else 0
         told = (found.reason, seen.desired, seen.current, found.proposal, found.limits)
         record = ScalingRecord(now, found.desired, seen.ready, *told, tuple(seen.signals.items()))
         if not records or records[-1][1:] != record[1:]:  # each stands until the next
@@ -92,26 +103,27 @@ class Control:
 
     def _observe(self, now: int) -> Observation:
         fleet = self.pool.fleet
-        series = {name: tuple(sensor.look(now)) for name, sensor in self.sensors.items()}
+        news = {name: sensor.look(now) for name, sensor in self.sensors.items()}
         latest = {name: sensor.latest for name, sensor in self.sensors.items()}
         return Observation(
             desired=fleet.desired,
             current=max(fleet.staying, fleet.desired),
             ready=len(self.pool.view.ready),
             signals={name: one.value for name, one in latest.items() if one is not None and one.value is not None},
-            series=series,
+            series={name: _told(found) for name, found in news.items()},
             failed=frozenset(name for name, sensor in self.sensors.items() if now < sensor.silent),
-            pods=tuple(self._pods(now)) if self.policy.sees_pods else (),
+            pods=tuple(self._pods(now, news)) if self.policy.sees_pods else (),
         )
 
-    def _pods(self, now: int) -> list[Pod]:
+    def _pods(self, now: int, news: Mapping[str, list[Known]]) -> list[Pod]:
         """The replicas that are there, then those that wait for a machine."""
         fleet = self.pool.fleet
-        found = [self._pod(one, now) for one in fleet.replicas if one.record.stopped is None]
+        told = news if self.policy.sees_series else {}
+        found = [self._pod(one, now, told) for one in fleet.replicas if one.record.stopped is None]
         missing = fleet.desired - fleet.staying
         return found + [Pod(f"{self.pool.case.name}-pending-{number}", "Pending") for number in range(missing)]
 
-    def _pod(self, replica: Replica, now: int) -> Pod:
+    def _pod(self, replica: Replica, now: int, news: Mapping[str, list[Known]]) -> Pod:
         record, life = replica.record, (replica.slot, replica.life)
         name = f"{self.pool.case.name}-{replica.slot}-{replica.life}"
         started = max(record.launched, replica.machine.up)
@@ -127,4 +139,12 @@ class Control:
         since = record.ready
         if not record.launched:  # those of the beginning have been there for long
             started = since = LONG_AGO
-        return Pod(name, "Running", started, True, since, record.drained is not None, samples)
+        series = {metric: _told(found, life) for metric, found in news.items()}
+        return Pod(name, "Running", started, True, since, record.drained is not None, samples, series)
+
+
+def _told(found: list[Known], life: Life | None = None) -> tuple[Sample, ...]:
+    """What has become known of the pool, or of one replica of it."""
+    if life is not None:
+        return tuple(Sample(one.time, one.replicas[life]) for one in found if life in one.replicas)
+    return tuple(Sample(one.time, one.value) for one in found if one.value is not None)

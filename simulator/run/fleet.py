@@ -39,6 +39,8 @@ class Fleet:
         """How many there are: those that drain have left already."""
         self.surge = 0
         """How many more than desired are launched while old ones are replaced."""
+        self.turns = 0
+        """How often a replica began, became ready, drained or ended."""
         self.withheld = 0
         """How many are not replaced yet."""
         self.served = 0
@@ -105,6 +107,7 @@ class Fleet:
             self.kill(replica, now)  # in a pool that scales per request somebody may wait for it
             return
         replica.record.drained = now
+        self.turns += 1
         self.staying -= 1
         self.pool.dismiss(replica.slot)
         replica.leave(now)
@@ -242,6 +245,7 @@ class Fleet:
         return replica
 
     def _begin(self, replica: Replica, machine: Machine, now: int) -> None:
+        self.turns += 1
         self.pool.seen.outstanding[replica.slot] = 0
         replica.begin(ReplicaRecord(replica.slot, now, machine.record.number), machine)
         self.pool.log.replicas.append(replica.record)
@@ -263,6 +267,7 @@ class Fleet:
             self.kill(replica, int(self.pool.clock.now))
 
     def _ready(self, replica: Replica, now: int) -> None:
+        self.turns += 1
         replica.record.ready = now
         self.pool.view.ready.append(replica.slot)
         self.pool.view.ready.sort()
@@ -275,6 +280,7 @@ class Fleet:
 
     def _end(self, replica: Replica, now: int) -> None:
         record = replica.record
+        self.turns += 1
         record.stopped = now
         if record.ready is not None:
             self.served += now - record.ready

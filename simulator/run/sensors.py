@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import simpy
 
-from simulator.autoscaling import Metric, Sample
+from simulator.autoscaling import Metric
 from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
@@ -42,16 +42,24 @@ class Reading(NamedTuple):
     """Nanoseconds for which replicas were ready, times what each can run at a time."""
     busy: int
     queue: int
+    held: int
+    """Of the queue: those that no replica was given yet."""
     outstanding: int
     replicas: dict[Life, Told]
     """Those that are ready."""
 
 
 class Meter:
-    """Reads a pool; what batches have done is added up from one reading to the next."""
+    """Reads a pool; what batches have done is added up from one reading to the next.
 
-    def __init__(self, pool: PoolRun) -> None:
+    Batches and single replicas are left out where no metric tells of them: some autoscalers read every second.
+    """
+
+    def __init__(self, pool: PoolRun, metrics: Iterable[Metric]) -> None:
         self.pool, self.devices = pool, pool.tape.case.devices(pool.number)
+        self.closely = any(
+            metric.of_replicas or metric.over == "mean" or metric.signal == "latency" for metric in metrics
+        )
         self._last: Reading | None = None
         self._first = 0
         """Number of the first batch that must be read again: those before had ended."""
@@ -62,7 +70,8 @@ class Meter:
         self._finished: dict[Life, int] = {}
         self.finished: Finished | None = None
         """How long requests took, if a metric tells it."""
-        pool.log.since = 0
+        if self.closely:
+            pool.log.since = 0
 
     def follow(self, span: int) -> Finished:
         """Keeps how long requests took that ended in the last so many nanoseconds."""
@@ -70,11 +79,20 @@ class Meter:
         self.finished.keep(span)
         return self.finished
 
-    def read(self, now: int) -> Reading:
-        """The pool now; the same reading again for whoever asks at the same moment."""
-        if self._last is None or self._last.time != now:
-            self._last = self._read(now)
+    def read(self, now: int, anew: bool = False) -> Reading:
+        """The pool now; the same reading again for whoever asks at the same moment, unless it asks for a new one."""
+        if anew or self._last is None or self._last.time != now:
+            self._last = self._read(now) if self.closely else self._glance(now)
         return self._last
+
+    def _glance(self, now: int) -> Reading:
+        queue, held = self.pool.waiting(), self._held()
+        serving = sum(replica.serving() for replica in self.pool.replicas)
+        return Reading(now, self.pool.log.ended() + queue, 0, 0, queue, held, queue + serving, {})
+
+    def _held(self) -> int:
+        """Of those that wait: those that no replica was given yet."""
+        return len(self.pool.held) + (self.pool.shared.present() if self.pool.shared else 0)
 
     def _read(self, now: int) -> Reading:
         pool = self.pool
@@ -104,6 +122,7 @@ class Meter:
             pool.fleet.ready_time(now) * self.devices,
             self._whole,
             queue,
+            self._held(),
             queue + sum(replica.serving() for replica in pool.replicas),
             told,
         )
@@ -159,7 +178,7 @@ class Sensor:
         """What is known now."""
         self.silent = 0
         """Until when it cannot be read."""
-        self._readings: deque[Reading] = deque([Reading(0, 0, 0, 0, 0, 0, {})])
+        self._readings: deque[Reading] = deque([Reading(0, 0, 0, 0, 0, 0, 0, {})])
         """Those of the window, and the one before it."""
         self._coming: deque[Known] = deque()
 
@@ -171,13 +190,15 @@ class Sensor:
             now, push = int(clock.now), self.metric.push
             self.scrape(now, (-(-now // push) * push if push else now) + self.metric.delay)
 
-    def scrape(self, now: int, known: int) -> None:
-        """Reads the pool, if it can; the value is known from then on."""
+    def scrape(self, now: int, known: int, anew: bool = False) -> None:
+        """Reads the pool, if it can; the value is known from then on. `anew`: even if it was read at this moment."""
         if now < self.silent:
             return
-        reading = self.meter.read(now)
+        reading = self.meter.read(now, anew)
         if self._readings[-1].time < now:
             self._readings.append(reading)
+        elif now:  # the first stands for the beginning, which every rate is counted from
+            self._readings[-1] = reading
         while len(self._readings) > 2 and self._readings[1].time <= now - self.metric.window:
             self._readings.popleft()
         self._coming.append(self._evaluate(known))
@@ -188,13 +209,16 @@ class Sensor:
         self.latest = None
         self._coming.clear()
 
-    def look(self, now: int) -> list[Sample]:
+    def stirs(self, now: int, last: int) -> bool:
+        """Whether there is news since the last look at `last`."""
+        return last < self.silent or (bool(self._coming) and self._coming[0].since <= now)
+
+    def look(self, now: int) -> list[Known]:
         """What has become known since the last look."""
         found = []
         while self._coming and self._coming[0].since <= now:
             self.latest = self._coming.popleft()
-            if self.latest.value is not None:
-                found.append(Sample(self.latest.time, self.latest.value))
+            found.append(self.latest)
         return found
 
     def _evaluate(self, known: int) -> Known:
@@ -228,8 +252,8 @@ class Sensor:
         if self._times is not None:
             return self._times.seconds(first.time, last.time, self.metric.quantile)
         if self.metric.signal == "arrival_rate":
-            return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
-        values = [one.queue if self.metric.signal == "queue" else one.outstanding for one in self._latest()]
+            return (last.arrived - first.arrived) * SECOND / max(1, last.time - first.time)
+        values: list[int] = [getattr(one, self.metric.signal) for one in self._latest()]
         return sum(values) / len(values)
 
     def _latest(self) -> list[Reading]:

@@ -45,7 +45,7 @@ def serving(setup: Setup, device: Device, tritonserver: Path | None = None) -> I
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headroom-")))
-        ports = [_free_port() for _ in range(setup.replicas)]
+        ports = [free_port() for _ in range(setup.replicas)]
         for replica, port in enumerate(ports):
             own = folder / str(replica)
             own.mkdir()
@@ -58,14 +58,15 @@ def serving(setup: Setup, device: Device, tritonserver: Path | None = None) -> I
             environment = {**device.environment(replica), **variables}
             stack.enter_context(_running(words, environment, endpoint, own / "log", setup.server))
         if setup.balancer:
-            front = _free_port()
+            front = free_port()
             endpoint = Endpoint(front, endpoint.path, endpoint.body)
             words = haproxy.command(setup.balancer, front, ports, folder)
             stack.enter_context(_running(words, {}, endpoint, folder / "haproxy-log", "haproxy"))
         yield endpoint
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at just now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -85,13 +86,14 @@ def _running(
             start_new_session=True,
         )
     try:
-        _await(process, endpoint, log, name)
+        await_answer(process, endpoint, log, name)
         yield
     finally:
         _stop(process)
 
 
-def _await(process: subprocess.Popen[bytes], endpoint: Endpoint, log: Path, name: str) -> None:
+def await_answer(process: subprocess.Popen[bytes], endpoint: Endpoint, log: Path, name: str) -> None:
+    """Returns once the server has answered. Raises MeasurementError where it ends or takes too long."""
     until, said = time.monotonic() + STARTING, ""
     while time.monotonic() < until:
         if process.poll() is not None:
