@@ -85,6 +85,7 @@ def choices(family: type[Component]) -> list[type[Component]]:
     return [choice for choice in family.choices.values() if issubclass(choice, base) and choice is not Manifest]
 
 
+@functools.cache  # a strategy that was asked before is checked no more, which takes as long as drawing
 def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
@@ -376,7 +377,12 @@ MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1
 
 def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of all choices of a family."""
-    return st.one_of(*(instances(choice) for choice in choices(family)))
+    return _any_of(tuple(choices(family)))
+
+
+@functools.cache
+def _any_of(registered: tuple[type[Component], ...]) -> st.SearchStrategy[Any]:
+    return st.one_of(*(instances(choice) for choice in registered))
 
 
 def open_arrivals() -> st.SearchStrategy[Any]:
