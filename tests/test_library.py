@@ -26,7 +26,14 @@ ANSWERS = {
         "The cheapest vertical option that does, 1 x p3.2xlarge, costs 191% more ($3.06/h).",
     ),
 }
-FAILURES = {"slow-gpu-start": ("45m", "2"), "wrong-metric": ("20m", "2"), "percent-only": ("15m", "4")}
+FAILURES = {
+    "slow-gpu-start": ("45m", "2"),
+    "wrong-metric": ("20m", "2"),
+    "percent-only": ("15m", "4"),
+    "autoscaler-flapping": ("20m", "2"),
+    "keda-cooldown": ("20m", "2"),
+    "averaged-twice": ("20m", "2"),
+}
 """Scenarios whose autoscaler fails, beside a manifest that does not; how much of them, and how often, shows it."""
 
 
