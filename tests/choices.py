@@ -22,7 +22,7 @@ from simulator import quantities
 from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
-from simulator.autoscaling.hpa.spec import TARGETS
+from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.case import Case
@@ -330,6 +330,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
             )
         ),
     },
+    HpaController: {"sync": st.integers(8, 40).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
