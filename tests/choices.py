@@ -330,7 +330,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
             )
         ),
     },
-    HpaController: {"sync": st.integers(8, 40).map(lambda n: f"{n}ms")},  # it remembers each within its windows
+    HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
