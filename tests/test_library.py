@@ -27,7 +27,7 @@ ANSWERS = {
     ),
 }
 FAILURES = {
-    "slow-gpu-start": ("45m", "2"),
+    "slow-gpu-start": ("20m", "2"),
     "wrong-metric": ("20m", "2"),
     "percent-only": ("15m", "4"),
     "autoscaler-flapping": ("20m", "2"),
