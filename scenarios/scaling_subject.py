@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from scenarios.load import Loaded
 from scenarios.manifests import bind, read
 from scenarios.yamlfile import read_yaml
-from simulator.autoscaling import Autoscaler, Fixed, PerRequest
+from simulator.autoscaling import Autoscaler, Fixed, Manifest, PerRequest
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.scenario import Scenario
@@ -42,7 +42,8 @@ class Subject:
 def own(loaded: Loaded, pool: str | None = None) -> Subject:
     """The scenario's own autoscaler. Raises InputError where it is not clear which."""
     name = chosen(loaded.scenario, pool)
-    kind = loaded.scenario.pools[name].autoscaler.model_dump()["kind"]
+    autoscaler = loaded.scenario.pools[name].autoscaler
+    kind = autoscaler.file if isinstance(autoscaler, Manifest) else autoscaler.model_dump()["kind"]
     if kind == Fixed().kind:
         fix = "give a manifest with -f, or another pool with --pool"
         raise InputError("has no autoscaler", file=loaded.file, path=f"pools.{name}.autoscaler", fix=fix)
