@@ -88,7 +88,10 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> Non
         ('{"timestamp": 0}\n{"timestamp": [1]}\n', "line 2"),
         ("timestamp\n1\n1e400\n", "line 3"),
         ("ts\n1\n2\n", "call the column of stamps timestamp, or name it with column: NAME in the arrivals"),
-        ("time,requests\n00:00,5\n", "line 2: '00:00,5' cannot be read; expected a time and a whole number of requests"),
+        (
+            "time,requests\n00:00,5\n",
+            "line 2: '00:00,5' cannot be read; expected a time and a whole number of requests",
+        ),
         ("minute,requests\n1,2\n2,-1\n", "line 3: '2,-1' cannot be read; expected a minute and a whole number"),
         ("minute,requests\n1,2\n2,1.5\n", "line 3"),
         ("minute,requests\n1,2\n2,900000000\n", "line 3: more than 200,000,000 requests"),
