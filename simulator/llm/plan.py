@@ -1,0 +1,63 @@
+"""What a step of an LLM engine computes, and what can be set of who plans it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from simulator.llm.job import Job
+
+
+class Settings(Protocol):
+    """What can be set of it."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_size: int
+    blocks: int
+    chunked_prefill: bool
+    long_prefill_token_threshold: int
+    whole_prompt_check: bool
+    watermark: int
+    prefix_caching: bool
+    priority: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one step computes."""
+
+    number: int
+    decodes: int = 0
+    """Requests that get one token each."""
+    context: int = 0
+    """Tokens that these attend to, the new ones included."""
+    longest: int = 0
+    """The most of one of them."""
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+    """Of each prompt: tokens computed, and those before them."""
+    first: list[Job] = field(default_factory=list)
+    """Whose first token it gives back."""
+    last: list[Job] = field(default_factory=list)
+    """Whose last token it gives back."""
+    preempted: bool = False
+    """Whether somebody lost their blocks when it was made: then it admits nobody."""
+
+    def tokens(self) -> int:
+        """Those that are computed."""
+        return self.decodes + sum(count for count, _ in self.chunks)
+
+    def later(self, count: int) -> Plan:
+        """The same of those that decode, so many steps later."""
+        context, longest = self.context + count * self.decodes, self.longest + count
+        return Plan(self.number + count, self.decodes, context, longest)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.decodes and not self.chunks
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one token for each that decodes, and nobody begins or ends with it."""
+        return not (self.chunks or self.last)
