@@ -57,10 +57,18 @@ def from_files(
     name: str | None = None,
     pool: str | None = None,
 ) -> Subject:
-    """The autoscaler of files in the place of the pool's own. Raises InputError."""
-    autoscaler, called, remarks = named(sources, bindings, name)
+    """The autoscaler of files, where the command runs or beside the scenario, in the place of the pool's own.
+
+    Raises InputError.
+    """
+    autoscaler, called, remarks = named([_found(loaded, one) for one in sources], bindings, name)
     placed = place(loaded, chosen(loaded.scenario, pool), autoscaler, called)
     return Subject(placed.loaded, placed.pool, placed.name, (*remarks, *placed.remarks))
+
+
+def _found(loaded: Loaded, source: str | Path) -> str | Path:
+    beside = loaded.files.folder / source
+    return beside if str(source) != "-" and not Path(source).exists() and beside.exists() else source
 
 
 def named(
