@@ -112,7 +112,8 @@ def in_minutes(estimate: Estimate) -> str:
     """Seconds, as minutes where they are many, such as `4.25 min (4.00 to 4.50)`."""
     if estimate.value is None:
         return estimate.reason
-    return f"{spread(estimate.scaled(1 / 60))} min" if estimate.value >= 120 else f"{spread(estimate)} s"
+    factor, unit = (1 / 60, " min") if estimate.value >= 120 else (1.0, " s")
+    return spread(estimate, lambda _: (factor, "", unit))
 
 
 def clock(nanoseconds: int) -> str:

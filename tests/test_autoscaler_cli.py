@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scenarios.scaling_decision import parse_at
-from scenarios.scaling_targets import at_most, parse_cost, parse_flaps
+from scenarios.scaling_targets import at_most, in_minutes, parse_cost, parse_flaps
 from simulator.figures.scaling import flaps
 from simulator.figures.statistics import Estimate
 from simulator.quantities import SECOND
@@ -234,3 +234,8 @@ def test_flaps_are_changes_the_other_way_within_the_window() -> None:
     minutes = [(0, 2), (60, 1), (300, -1), (400, -1), (1100, 3)]
     assert flaps([(time * SECOND, change) for time, change in minutes]) == 1
     assert flaps([(time * SECOND, change) for time, change in minutes], 700 * SECOND) == 2
+
+
+def test_times_are_told_in_minutes_where_they_are_many() -> None:
+    assert in_minutes(Estimate(255, 240, 270)) == "4.25 min (4.00 to 4.50)"
+    assert in_minutes(Estimate(15, reason="one replication has no spread: no interval")) == "15.0 s (no interval)"
