@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from scenarios.manifests.aws import first_of_each_target, scaling_policies
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
 from scenarios.manifests.horizontal import horizontal
@@ -11,7 +12,11 @@ from scenarios.manifests.lint import Finding, lint
 from scenarios.manifests.scaled import scaled
 from simulator.errors import InputError, suggestion
 
-CONVERTERS: dict[str, Callable[[Asked], Bound]] = {"HorizontalPodAutoscaler": horizontal, "ScaledObject": scaled}
+CONVERTERS: dict[str, Callable[[Asked], Bound]] = {
+    "HorizontalPodAutoscaler": horizontal,
+    "ScaledObject": scaled,
+    "ScalingPolicy": scaling_policies,
+}
 """By kind: what makes an autoscaler of it."""
 
 __all__ = ["CONVERTERS", "Bound", "Document", "Finding", "bind", "lint", "read"]
@@ -23,7 +28,7 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
     `bindings` say by the name of a metric which signal it is (`scenarios.manifests.binding`).
     """
     files = ", ".join(dict.fromkeys(one.file for one in documents))
-    found = [one for one in documents if one.kind in CONVERTERS]
+    found = first_of_each_target([one for one in documents if one.kind in CONVERTERS])
     if not found:
         kinds = ", ".join(dict.fromkeys(one.kind for one in documents))
         raise InputError(f"holds no autoscaler, but {kinds}", file=files, fix=f"read are {', '.join(CONVERTERS)}")

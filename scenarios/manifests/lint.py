@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
+from scenarios.manifests.rules_aws import aws
 
 Level = Literal["error", "warning", "note"]
 
@@ -24,11 +26,14 @@ class Finding:
 
 def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
     """What each document is to be blamed for, and what they are together."""
-    found = [finding for document in documents for finding in _alone(document)]
+    found = [finding for document in documents for finding in _alone(document, documents)]
     return (*found, *_together(documents))
 
 
-def _alone(document: Document) -> Iterator[Finding]:
+def _alone(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
+    if document.kind == "ScalingPolicy":
+        for level, _, path, text in aws(Asked(document, tuple(documents), {})):
+            yield Finding(level, document.source, path, text)
     rules = {"HorizontalPodAutoscaler": (_bounds, _metrics, _behaviour), "ScaledObject": (_scaled,)}
     spec = document.data.get("spec")
     for rule in rules.get(document.kind, ()):

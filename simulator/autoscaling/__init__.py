@@ -1,5 +1,6 @@
 """Autoscalers: pure functions of what they have seen, one file for each real-world autoscaler."""
 
+from simulator.autoscaling.aws import StepScaling, TargetTracking
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
@@ -7,8 +8,8 @@ from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
+from simulator.autoscaling.predictive import Predictive
 from simulator.autoscaling.schedule import Schedule
-from simulator.autoscaling.target_tracking import TargetTracking
 
 __all__ = [
     "Autoscaler",
@@ -22,7 +23,9 @@ __all__ = [
     "Observation",
     "PerRequest",
     "Pod",
+    "Predictive",
     "Sample",
     "Schedule",
+    "StepScaling",
     "TargetTracking",
 ]
