@@ -87,6 +87,9 @@ def validate(data: Any, file: str | None = None) -> Scenario:
     """Plain data as a scenario. Raises InputError for the first thing that is wrong."""
     if not isinstance(data, dict):
         raise InputError("is not a mapping of fields", file=file, fix="see `headroom schema`")
+    if "apiVersion" in data:
+        what = f"is a manifest (kind {data.get('kind')!r}), not a scenario"
+        raise InputError(what, file=file, fix="write headroom autoscaler validate -f MANIFEST SCENARIO")
     check_filled(data, file)
     try:
         return Scenario.model_validate(data)

@@ -9,7 +9,7 @@ from scenarios.clock import Clock
 from scenarios.scaling_sheets import LIMITS
 from scenarios.scaling_targets import clock
 from scenarios.sheet import Sheet
-from scenarios.wording import say
+from scenarios.wording import in_seconds, say
 from simulator.errors import InputError
 from simulator.figures.results import Result
 from simulator.figures.timeline import Row, held_timeline, latency_timeline, scaling_timeline
@@ -106,7 +106,7 @@ def decision_sheets(found: Explained) -> list[Sheet]:
 
 
 def _ms(value: float | str | None) -> str:
-    return "n/a" if value is None else f"{say(float(value))} ms"
+    return "n/a" if value is None else say(float(value) / 1e3, in_seconds)
 
 
 def decision_data(name: str, found: Explained) -> dict[str, Any]:

@@ -77,10 +77,8 @@ def _why(found: PoolScaling, asked: Sequence[Target]) -> list[str]:
     if found.reaction:
         total = sum(part.value or 0.0 for part in found.reaction.values())
         stage, most = max(found.reaction.items(), key=lambda item: item[1].value or 0.0)
-        told.append(
-            f"From overload to the first replica that helped it took {_time(total)}, most of it "
-            f"{STAGES[stage]} ({_time(most.value or 0.0)})."
-        )
+        part = "all of it" if most.value == total else f"most of it, {_time(most.value or 0.0)},"
+        told.append(f"From overload to the first replica that helped it took {_time(total)}, {part} {STAGES[stage]}.")
     if found.unanswered.value:
         told.append(f"{say(found.unanswered.value)} overloads on average got no replica at all.")
     if (found.at_max.value or 0.0) > 0.05:

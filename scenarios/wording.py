@@ -60,13 +60,15 @@ def spread(estimate: Estimate, scale: Scale = unitless, *, signed: bool = False)
 
 
 def interval(estimate: Estimate, scale: Scale = unitless, *, signed: bool = False) -> str:
-    """The ends of an interval, such as `80.2 to 86.0`, in the unit of the figure.
+    """The ends of an interval, such as `80.2 to 86.0`, in the unit of the figure; only differences go below zero.
 
     Nothing where there is none, or where both ends read the same.
     """
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None or low is None or high is None:
         return ""
+    if not signed and value >= 0:
+        low = max(low, 0.0)  # few replications make a wide interval
     if isinf(value):  # it has no unit to share
         return "" if isinf(low) else f"{say(low, scale)} to ∞"
     factor = scale(value)[0]

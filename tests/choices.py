@@ -23,7 +23,7 @@ from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
-from simulator.autoscaling.hpa.spec import TARGETS
+from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, NoBatching, Scheduler
 from simulator.case import Case
@@ -90,6 +90,7 @@ def choices(family: type[Component]) -> list[type[Component]]:
     return [choice for choice in family.choices.values() if issubclass(choice, base) and choice is not Manifest]
 
 
+@functools.cache  # a strategy that was asked before is checked no more, which takes as long as drawing
 def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
@@ -376,6 +377,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
             )
         ),
     },
+    HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
     ClusterAutoscaler: {"give_up": st.just("500ms")},
@@ -457,7 +459,12 @@ MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1
 
 def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of all choices of a family."""
-    return st.one_of(*(instances(choice) for choice in choices(family)))
+    return _any_of(tuple(choices(family)))
+
+
+@functools.cache
+def _any_of(registered: tuple[type[Component], ...]) -> st.SearchStrategy[Any]:
+    return st.one_of(*(instances(choice) for choice in registered))
 
 
 def open_arrivals() -> st.SearchStrategy[Any]:

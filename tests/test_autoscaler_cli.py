@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scenarios.clock import parse_at
-from scenarios.scaling_targets import at_most, parse_cost, parse_flaps
+from scenarios.scaling_targets import at_most, in_minutes, parse_cost, parse_flaps
 from simulator.figures.scaling import flaps
 from simulator.figures.statistics import Estimate
 from simulator.quantities import SECOND
@@ -70,7 +70,7 @@ class Told:
 def test_validate_answers_why_and_what_it_costs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = Told(capsys, "validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND, *ALONE)
     assert told.code == 3
-    assert "HorizontalPodAutoscaler shop/sorter misses p95(latency)<400ms" in told.out
+    assert "HorizontalPodAutoscaler shop/sorter misses p95(latency)<400ms (unanswered: more than 5% of the" in told.out
     assert "boxes was short of replicas for" in told.out
     assert "a day." in told.out
     held = Told(capsys, "validate", "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND, *ALONE)
@@ -250,3 +250,8 @@ def test_flaps_are_changes_the_other_way_within_the_window() -> None:
     minutes = [(0, 2), (60, 1), (300, -1), (400, -1), (1100, 3)]
     assert flaps([(time * SECOND, change) for time, change in minutes]) == 1
     assert flaps([(time * SECOND, change) for time, change in minutes], 700 * SECOND) == 2
+
+
+def test_times_are_told_in_minutes_where_they_are_many() -> None:
+    assert in_minutes(Estimate(255, 240, 270)) == "4.25 min (4.00 to 4.50)"
+    assert in_minutes(Estimate(15, reason="one replication has no spread: no interval")) == "15.0 s (no interval)"

@@ -91,7 +91,7 @@ def test_version_1_has_a_target_for_cpu() -> None:
     found = bind(read([HERE / "v1.yaml"]))
     assert isinstance(found.autoscaler, Hpa)
     assert (found.autoscaler.metrics[0].utilization, found.autoscaler.min_replicas) == (75, 1)
-    assert "the pods' request of cpu is not in these manifests: 1 is assumed" in found.remarks
+    assert "the pods' request of cpu is in no Deployment of these manifests: 1 core is assumed" in found.remarks
 
 
 def test_a_folder_and_stdin(monkeypatch: pytest.MonkeyPatch) -> None:

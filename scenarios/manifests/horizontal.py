@@ -137,7 +137,8 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
     """How a resource of pods is measured, and what they request of it. Raises InputError."""
     request = requested(asked.target(target), name, container)
     if request is None:
-        remarks.append(f"the pods' request of {name} is not in these manifests: 1 is assumed")
+        assumed = "1 core" if name == "cpu" else "1"
+        remarks.append(f"the pods' request of {name} is in no Deployment of these manifests: {assumed} is assumed")
     amount = request or 1000
     where = asked.wrong(f"metric {name}")
     if name in asked.bindings:
