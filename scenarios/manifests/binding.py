@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from scenarios.manifests.histograms import read_latency
 from simulator.autoscaling import Metric
 from simulator.autoscaling.metric import REPLICA_SIGNALS, Signal
 from simulator.component import problems
@@ -52,7 +53,7 @@ ALIASES: dict[str, tuple[str, float]] = {
 """By the name in small letters, with underscores for all that is no letter or digit: the signal, and its scale."""
 OF_REPLICAS = {"arrival_rate": "request_rate", "queue": "waiting", "outstanding": "concurrency"}
 """What a replica tells of itself in the place of what is known of the pool."""
-UNKNOWN = ("kv_cache_usage_perc", "gpu_cache_usage_perc", "time_to_first_token", "_latency", "duration", "_seconds")
+UNKNOWN = ("kv_cache_usage_perc", "gpu_cache_usage_perc", "time_to_first_token", "_token_")
 """Parts of names of metrics that there is no signal for yet."""
 
 
@@ -65,7 +66,7 @@ class Reads:
 
 
 def parse_binding(name: str, text: str) -> Metric:
-    """`SIGNAL[*NUMBER] [sum|mean|max] [over TIME] [every TIME] [push TIME] [delay TIME]`. Raises InputError."""
+    """`SIGNAL[*NUMBER] [sum|mean|max] [p95] [over TIME] [every TIME] [push TIME] [delay TIME]`. Raises InputError."""
     words = text.split()
     path = f"--bind {name}"
     if not words:
@@ -83,18 +84,22 @@ def parse_binding(name: str, text: str) -> Metric:
     for word in rest:
         if word in ("sum", "mean", "max"):
             fields["over"] = word
+        elif match := _PERCENTILE.fullmatch(word):
+            fields["quantile"] = round(float(match[1]) / 100, 6)
         elif word in _TIMES:
             fields[_TIMES[word]] = next(rest, "")
         else:
             raise InputError(
-                f"{word!r} is not understood", path=path, fix=suggestion(word, ("sum", "mean", "max", *_TIMES))
+                f"{word!r} is not understood", path=path, fix=suggestion(word, ("sum", "mean", "max", "p95", *_TIMES))
             )
     try:
         return Metric.model_validate(fields)
     except ValidationError as error:
-        raise InputError(": ".join(problems(error)[0]), path=path, fix="write times such as 30s") from None
+        told = ": ".join(part for part in problems(error)[0] if part)
+        raise InputError(told, path=path, fix="write such as queue, or latency p95 over 1m") from None
 
 
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,4})?)")
 _TIMES = {"over": "window", "every": "scrape", "push": "push", "delay": "delay"}
 
 
@@ -106,7 +111,11 @@ def known(name: str) -> tuple[str, float] | None:
 def read_name(name: str, bindings: Mapping[str, str], per_pod: bool, where: InputError) -> Reads:
     """How a metric is measured that a manifest names. Raises `where` with what is wrong."""
     if name in bindings:
-        return _fit(parse_binding(name, bindings[name]), per_pod)
+        metric = parse_binding(name, bindings[name])
+        if per_pod and metric.signal not in REPLICA_SIGNALS and metric.signal not in OF_REPLICAS:
+            wrong = f"{where.problem}: {metric.signal} is known of the pool, not of each replica"
+            raise InputError(wrong, file=where.file, fix="ask for it in an Object or External metric")
+        return _fit(metric, per_pod)
     found = known(name)
     if found is None:
         raise InputError(f"{where.problem}: {unbound(name)}", file=where.file, fix=HOW.format(name=name))
@@ -152,6 +161,13 @@ def read_query(name: str, query: str, bindings: Mapping[str, str], where: InputE
     """
     if name in bindings:
         return Reads(parse_binding(name, bindings[name]))
+    asked = read_latency(query)
+    if asked is not None:
+        histogram, latency = asked
+        _window(latency["window"], where)
+        told = f"p{latency['quantile'] * 100:g}" if "quantile" in latency else "mean"
+        remark = f"{histogram} is taken for the signal latency ({told} over {latency['window']}), read every 15s"
+        return Reads(Metric.model_validate(latency), (remark,))
     match = _QUERY.fullmatch(query)
     found = known(match["name"]) if match else None
     number = float(match["number"] or 1) if match else 0.0
