@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 from pydantic import SerializeAsAny
@@ -21,6 +21,7 @@ from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
 from simulator.parts import CasePool, CaseSupply
 from simulator.quantities import SECOND
+from simulator.run.machines import first_machines
 from simulator.service import Law, WorkFunction
 from simulator.start import Start
 from simulator.streams import Floats
@@ -97,7 +98,9 @@ def levers(case: Case) -> tuple[Lever, ...]:
         known = min((size for size in largest if size is not None), default=None)
         for what, before, after, unit, relieved in _of(pool, known):
             pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
-            found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
+            supply = relieved.supply
+            if supply is None or first_machines(pools, supply) <= (supply.rules.quota or inf):
+                found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
     return (*found, *_supplies(case))
 
 
