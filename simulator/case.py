@@ -21,7 +21,7 @@ from simulator.sharing import Separate
 from simulator.slo import Slo
 from simulator.speed import Constant
 
-SEMANTICS_VERSION = 4
+SEMANTICS_VERSION = 5
 """Raised whenever the same case may give other results."""
 
 
