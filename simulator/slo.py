@@ -71,6 +71,11 @@ class Slo:
             text += f" over {format_duration(self.window)}"
         return text
 
+    @property
+    def limit(self) -> int | None:
+        """Nanoseconds within which it wants a request answered; None where it names no time."""
+        return self.bound if self.measure != "percentile" and self.measure != "mean" else int(self.target)
+
     def holds(self, value: float) -> bool:
         """Whether a value of the measure is on the right side of the target."""
         if self.sign == "<":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
@@ -267,13 +267,20 @@ def _speeds(lasts: str) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def _reads(draw: st.DrawFn, signals: Iterable[str]) -> dict[str, Any]:
+    """A metric of one of these signals."""
+    found: dict[str, Any] = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted(signals)))}
+    return found if found["signal"] == "latency" else found | {"quantile": None}
+
+
+@st.composite
 def _hpa_metrics(draw: st.DrawFn) -> list[dict[str, Any]]:
     """One or two metrics of any source and target, by names of their own."""
     found = []
     for name in draw(st.sampled_from([("cpu",), ("queue",), ("cpu", "queue")])):
         source, target = draw(st.sampled_from([(source, one) for source, given in TARGETS.items() for one in given]))
         signals = REPLICA_SIGNALS if source not in ("object", "external") else REPLICA_SIGNALS | POOL_SIGNALS
-        reads = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted(signals)))}
+        reads = draw(_reads(signals))
         metric: dict[str, Any] = {"source": source, "name": name, "reads": reads}
         if source == "container_resource":
             metric["container"] = "server"
@@ -288,7 +295,7 @@ def _hpa_metrics(draw: st.DrawFn) -> list[dict[str, Any]]:
 @st.composite
 def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
     """A queue or the like, perhaps with the memory of each replica beside it."""
-    reads = written(Metric)
+    reads = _reads(REPLICA_SIGNALS | POOL_SIGNALS)
     queue = {"name": "queue", "threshold": draw(QUANTITIES[parser(Thousandths)]), "reads": draw(reads)}
     queue |= {
         "metric_type": draw(st.sampled_from([None, "Value"])),
@@ -297,7 +304,7 @@ def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
     }
     if draw(EITHER):
         return [queue]
-    own = draw(reads) | {"signal": draw(st.sampled_from(sorted(REPLICA_SIGNALS)))}
+    own = draw(_reads(REPLICA_SIGNALS))
     memory = {"type": "memory", "name": "ram", "threshold": draw(st.integers(1, 200)), "request": "300m", "reads": own}
     return [queue, memory]
 

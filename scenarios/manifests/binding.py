@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from scenarios.manifests.histograms import read_latency
 from simulator.autoscaling import Metric
 from simulator.autoscaling.metric import REPLICA_SIGNALS, Signal
 from simulator.component import problems
@@ -80,7 +81,7 @@ FULL = {name: scale for name, (signal, scale) in ALIASES.items() if signal == "u
 """By such a name: what it is at most for one replica."""
 OF_REPLICAS = {"arrival_rate": "request_rate", "queue": "waiting", "outstanding": "concurrency"}
 """What a replica tells of itself in the place of what is known of the pool."""
-UNKNOWN = ("cache_usage", "cache_utilization", "saturation", "time_to_first_token", "_latency", "duration", "_seconds")
+UNKNOWN = ("cache_usage", "cache_utilization", "saturation", "time_to_first_token", "_token_")
 """Parts of names of metrics that there is no signal for yet."""
 
 
@@ -96,7 +97,8 @@ class UnboundError(InputError):
     """A metric that nothing is known of, and how to bind it."""
 
     def __init__(self, problem: str, *, file: str | Path | None, metric: str, how: str = HOW) -> None:
-        tokens = f"; tokens are requests times their mean: --bind {metric}=queue*500" if "token" in problem else ""
+        backlog = re.search("tokens|token_(backlog|queue|load)", problem)
+        tokens = f"; tokens are requests times their mean: --bind {metric}=queue*500" if backlog else ""
         out = f"--bind {metric}={OUT} leaves it out"
         super().__init__(
             problem, file=file, fix="; ".join(part for part in (how.format(name=metric) + tokens, out) if part)
@@ -108,7 +110,7 @@ class UnboundError(InputError):
 
 
 def parse_binding(name: str, text: str) -> Metric:
-    """`SIGNAL[*NUMBER] [sum|mean|max] [over TIME] [every TIME] [push TIME] [delay TIME]`. Raises InputError."""
+    """`SIGNAL[*NUMBER] [sum|mean|max] [p95] [over TIME] [every TIME] [push TIME] [delay TIME]`. Raises InputError."""
     words = text.split()
     path = f"--bind {name}"
     if not words:
@@ -128,18 +130,22 @@ def parse_binding(name: str, text: str) -> Metric:
     for word in rest:
         if word in ("sum", "mean", "max"):
             fields["over"] = word
+        elif match := _PERCENTILE.fullmatch(word):
+            fields["quantile"] = round(float(match[1]) / 100, 6)
         elif word in _TIMES:
             fields[_TIMES[word]] = next(rest, "")
         else:
             raise InputError(
-                f"{word!r} is not understood", path=path, fix=suggestion(word, ("sum", "mean", "max", *_TIMES))
+                f"{word!r} is not understood", path=path, fix=suggestion(word, ("sum", "mean", "max", "p95", *_TIMES))
             )
     try:
         return Metric.model_validate(fields)
     except ValidationError as error:
-        raise InputError(": ".join(problems(error)[0]), path=path, fix="write times such as 30s") from None
+        told = ": ".join(part for part in problems(error)[0] if part)
+        raise InputError(told, path=path, fix="write such as queue, or latency p95 over 1m") from None
 
 
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,4})?)")
 _TIMES = {"over": "window", "every": "scrape", "push": "push", "delay": "delay"}
 
 
@@ -156,7 +162,11 @@ def canonical(name: str) -> str:
 def read_name(name: str, bindings: Mapping[str, str], per_pod: bool, where: InputError) -> Reads:
     """How a metric is measured that a manifest names. Raises `where` with what is wrong."""
     if name in bindings:
-        return _fit(parse_binding(name, bindings[name]), per_pod)
+        metric = parse_binding(name, bindings[name])
+        if per_pod and metric.signal not in REPLICA_SIGNALS and metric.signal not in OF_REPLICAS:
+            wrong = f"{where.problem}: {metric.signal} is known of the pool, not of each replica"
+            raise InputError(wrong, file=where.file, fix="ask for it in an Object or External metric")
+        return _fit(metric, per_pod)
     found = known(name)
     if found is None:
         raise UnboundError(f"{where.problem}: {unbound(name)}", file=where.file, metric=name)
@@ -234,6 +244,13 @@ def read_query(name: str, query: str, bindings: Mapping[str, str], where: InputE
     """
     if name in bindings:
         return Reads(parse_binding(name, bindings[name]))
+    asked = read_latency(query)
+    if asked is not None:
+        histogram, latency = asked
+        _window(latency["window"], where)
+        told = f"p{latency['quantile'] * 100:g}" if "quantile" in latency else "mean"
+        remark = f"{histogram} is taken for the signal latency ({told} over {latency['window']}), read every 15s"
+        return Reads(Metric.model_validate(latency), (remark,))
     match = _QUERY.fullmatch(_together(query))
     found = known(match["name"]) if match else None
     factor = _factor(match) if match else None

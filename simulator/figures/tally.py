@@ -76,7 +76,7 @@ class Tally:
     def counting(cls, case: Case, number: int) -> Tally:
         """Empty: of a replication whose records are not kept."""
         tally = cls(case, number, Grid.of(case))
-        bounds = sorted({slo.bound for slo in case.slos if slo.bound is not None})
+        bounds = sorted({slo.limit for slo in case.slos if slo.limit is not None})
 
         def counted(edges: Integers) -> list[list[Binned]]:
             cells = [[Binned(bounds) for _ in edges[1:]] for _ in case.workloads]

@@ -127,6 +127,16 @@ class Log:
         """Those that are here of the batches from number `first` on, as rows of BATCH_COLUMNS numbers."""
         return self._rows()[self._place(first) :].copy()  # a view would forbid the log to grow
 
+    def latest(self, count: int) -> Integers:
+        """The visits of the latest batches, so many."""
+        parts, missing = [np.array(self.served[max(0, len(self.served) - count) :], np.int64)], count - len(self.served)
+        for block in reversed(self._blocks["served"]):
+            if missing <= 0:
+                break
+            parts.append(block[max(0, len(block) - missing) :])
+            missing -= len(block)
+        return np.concatenate(parts[::-1])
+
     def complete(self, batch: int, end: int) -> None:
         """Writes down when a batch has ended whose end was not known before."""
         _NUMBER.pack_into(self.batches, self._place(batch) * BATCH_ROW.size + END * _NUMBER.size, end)

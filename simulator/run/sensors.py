@@ -11,6 +11,7 @@ import simpy
 
 from simulator.autoscaling import Metric, Sample
 from simulator.quantities import SECOND
+from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
 from simulator.streams import Integers
@@ -59,7 +60,15 @@ class Meter:
         """By slot: as far as what instances share has been read."""
         self._busy: dict[Life, int] = {}
         self._finished: dict[Life, int] = {}
+        self.finished: Finished | None = None
+        """How long requests took, if a metric tells it."""
         pool.log.since = 0
+
+    def follow(self, span: int) -> Finished:
+        """Keeps how long requests took that ended in the last so many nanoseconds."""
+        self.finished = self.finished or Finished(self.pool)
+        self.finished.keep(span)
+        return self.finished
 
     def read(self, now: int) -> Reading:
         """The pool now; the same reading again for whoever asks at the same moment."""
@@ -116,6 +125,8 @@ class Meter:
         running = rows[:, END] > now
         self._first = self._first + int(running.argmax()) if running.any() else pool.log.batch_count()
         pool.log.since = now
+        if self.finished is not None:
+            self.finished.note(rows, since, now)
         busy, finished, ready = np.zeros((3, len(pool.replicas)), dtype=np.int64)
         for slot in pool.view.ready:
             ready[slot] = pool.replicas[slot].record.ready or 0
@@ -143,6 +154,7 @@ class Sensor:
 
     def __init__(self, meter: Meter, metric: Metric) -> None:
         self.meter, self.metric = meter, metric
+        self._times = meter.follow(metric.window + metric.scrape) if metric.signal == "latency" else None
         self.latest: Known | None = None
         """What is known now."""
         self.silent = 0
@@ -191,8 +203,10 @@ class Sensor:
             replicas = {life: value * metric.scale for life, value in self._by_replica()}
             value = self._over(replicas)
         else:
-            replicas, value = {}, self._of_pool() * metric.scale
-            if metric.over == "mean":
+            replicas, value = {}, self._of_pool()
+            if value is not None:
+                value *= metric.scale
+            if value is not None and metric.over == "mean" and metric.shared:
                 value = value / len(reading.replicas) if reading.replicas else None
         return Known(known, reading.time, value, replicas)
 
@@ -209,8 +223,10 @@ class Sensor:
             return (last.busy - first.busy) / serving * self.metric.scale if serving else None
         return sum(replicas.values()) / len(replicas)
 
-    def _of_pool(self) -> float:
+    def _of_pool(self) -> float | None:
         first, last = self._readings[0], self._readings[-1]
+        if self._times is not None:
+            return self._times.seconds(first.time, last.time, self.metric.quantile)
         if self.metric.signal == "arrival_rate":
             return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
         values = [one.queue if self.metric.signal == "queue" else one.outstanding for one in self._latest()]
