@@ -175,14 +175,14 @@ def test_queries_that_are_understood(query: str, signal: str, over: str, scale: 
         "histogram_quantile(0.95, sum(rate(vllm:time_to_first_token_seconds_bucket[5m])) by (le))",
         "avg(vllm:kv_cache_usage_perc)",
         "sum(a) / sum(b)",
-        "rate(request_latency_ms_sum[1m]) / rate(other_latency_ms_count[1m])",
-        "histogram_quantile(0.95, sum by (le) (rate(request_queue_duration_seconds_bucket[5m])))",
-        "histogram_quantile(0.95, sum by (le) (rate(http_request_size_bytes_bucket[5m])))",
         "sum(vllm:num_requests_waiting) + avg(vllm:num_requests_running)",
         "sum(vllm:num_requests_waiting) + sum(vllm:num_requests_waiting)",
         "sum(vllm:num_tokens_waiting)",
         "avg(inference_pool_average_kv_cache_utilization)",
         "inference_extension_flow_control_pool_saturation",
+        "rate(request_latency_ms_sum[1m]) / rate(other_latency_ms_count[1m])",
+        "histogram_quantile(0.95, sum by (le) (rate(request_queue_duration_seconds_bucket[5m])))",
+        "histogram_quantile(0.95, sum by (le) (rate(http_request_size_bytes_bucket[5m])))",
         "increase(http_requests_total[5m])",
         "sum(http_requests_total) * 0",
         "",
@@ -192,48 +192,6 @@ def test_other_queries_are_refused_and_may_be_bound(query: str) -> None:
     with pytest.raises(InputError, match=r"f.yaml: here: .*bind it with --bind q=SIGNAL"):
         read_query("q", query, {}, WRONG)
     assert read_query("q", query, {"q": "queue"}, WRONG).metric.signal == "queue"
-
-
-@pytest.mark.parametrize(
-    ("query", "quantile", "scale", "window"),
-    [
-        ("histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[2m])))", 0.95, 1, 120),
-        (
-            "histogram_quantile(0.99, sum(rate(vllm:e2e_request_latency_seconds_bucket{a='b'}[1m])) by (le))",
-            0.99,
-            1,
-            60,
-        ),
-        ("histogram_quantile(.5, rate(tgi_request_duration_bucket[5m])) * 1000", 0.5, 1000, 300),
-        ("histogram_quantile(0.9, sum by (le) (rate(istio_request_duration_milliseconds_bucket[1m])))", 0.9, 1000, 60),
-        (
-            "sum(rate(http_server_requests_seconds_sum[1m])) / sum(rate(http_server_requests_seconds_count[1m]))",
-            None,
-            1,
-            60,
-        ),
-        ("rate(request_latency_ms_sum[30s]) / rate(request_latency_ms_count[30s]) / 1000", None, 1, 30),
-    ],
-)
-def test_queries_for_latency(query: str, quantile: float | None, scale: float, window: int) -> None:
-    found = read_query("q", query, {}, WRONG)
-    metric = found.metric
-    assert (metric.signal, metric.quantile, metric.scale, metric.window) == (
-        "latency",
-        quantile,
-        scale,
-        window * SECOND,
-    )
-    assert "is taken for the signal latency" in found.remarks[0]
-
-
-def test_latency_is_bound_and_is_of_the_pool() -> None:
-    metric = parse_binding("slow", "latency*1000 p99.5 over 2m")
-    assert (metric.signal, metric.quantile, metric.scale, metric.window) == ("latency", 0.995, 1000, 120 * SECOND)
-    with pytest.raises(InputError, match="here: latency is known of the pool, not of each replica"):
-        read_name("slow", {"slow": "latency"}, True, WRONG)
-    with pytest.raises(InputError, match="quantile: is of latency; queue has none"):
-        parse_binding("slow", "queue p95")
 
 
 @pytest.mark.parametrize(
@@ -288,6 +246,48 @@ def test_a_container_with_a_limit_alone_requests_as_much() -> None:
     found = bind([document(manifest(metrics=[cpu])), document(deployment)]).autoscaler
     assert isinstance(found, Hpa)
     assert found.metrics[0].request == 2500
+
+
+@pytest.mark.parametrize(
+    ("query", "quantile", "scale", "window"),
+    [
+        ("histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[2m])))", 0.95, 1, 120),
+        (
+            "histogram_quantile(0.99, sum(rate(vllm:e2e_request_latency_seconds_bucket{a='b'}[1m])) by (le))",
+            0.99,
+            1,
+            60,
+        ),
+        ("histogram_quantile(.5, rate(tgi_request_duration_bucket[5m])) * 1000", 0.5, 1000, 300),
+        ("histogram_quantile(0.9, sum by (le) (rate(istio_request_duration_milliseconds_bucket[1m])))", 0.9, 1000, 60),
+        (
+            "sum(rate(http_server_requests_seconds_sum[1m])) / sum(rate(http_server_requests_seconds_count[1m]))",
+            None,
+            1,
+            60,
+        ),
+        ("rate(request_latency_ms_sum[30s]) / rate(request_latency_ms_count[30s]) / 1000", None, 1, 30),
+    ],
+)
+def test_queries_for_latency(query: str, quantile: float | None, scale: float, window: int) -> None:
+    found = read_query("q", query, {}, WRONG)
+    metric = found.metric
+    assert (metric.signal, metric.quantile, metric.scale, metric.window) == (
+        "latency",
+        quantile,
+        scale,
+        window * SECOND,
+    )
+    assert "is taken for the signal latency" in found.remarks[0]
+
+
+def test_latency_is_bound_and_is_of_the_pool() -> None:
+    metric = parse_binding("slow", "latency*1000 p99.5 over 2m")
+    assert (metric.signal, metric.quantile, metric.scale, metric.window) == ("latency", 0.995, 1000, 120 * SECOND)
+    with pytest.raises(InputError, match="here: latency is known of the pool, not of each replica"):
+        read_name("slow", {"slow": "latency"}, True, WRONG)
+    with pytest.raises(InputError, match="quantile: is of latency; queue has none"):
+        parse_binding("slow", "queue p95")
 
 
 def test_aliases_are_signals() -> None:

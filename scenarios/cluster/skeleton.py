@@ -22,8 +22,8 @@ from scenarios.manifests.fields import Fields
 from simulator.errors import InputError
 from simulator.quantities import format_memory
 
-READ = (*WORKLOADS, "Service", "Node", "NodePool")
-"""Kinds that are read beside the autoscalers."""
+READ = (*WORKLOADS, "Service", "Node", "NodePool", "MetricAlarm", "ScalableTarget", "AutoScalingGroup")
+"""Kinds that are read beside the autoscalers, or with them."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ class UnboundError(InputError):
     """A metric that nothing is known of, and how to bind it."""
 
     def __init__(self, problem: str, *, file: str | Path | None, metric: str, how: str = HOW) -> None:
-        tokens = f"; tokens are requests times their mean: --bind {metric}=queue*500" if "token" in problem else ""
+        backlog = re.search("tokens|token_(backlog|queue|load)", problem)
+        tokens = f"; tokens are requests times their mean: --bind {metric}=queue*500" if backlog else ""
         out = f"--bind {metric}={OUT} leaves it out"
         super().__init__(
             problem, file=file, fix="; ".join(part for part in (how.format(name=metric) + tokens, out) if part)
