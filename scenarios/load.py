@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,16 @@ from pydantic import ValidationError
 
 from scenarios.amounts import amounts, asked, check
 from scenarios.lookup import Files
+from scenarios.pools import check_supplies, resolve_autoscaler, resolve_pool
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, read_yaml
-from simulator.autoscaling import Autoscaler
 from simulator.case import Case
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.model import Stage
-from simulator.parts import CasePool, CaseStage, CaseWorkload
-from simulator.quantities import format_duration, format_memory
-from simulator.scenario import InstanceType, Pool, Scenario
+from simulator.parts import CaseStage, CaseWorkload
+from simulator.quantities import format_duration
+from simulator.scenario import Scenario
 from simulator.service import Law
 
 HERE = Path(__file__).parent
@@ -44,7 +43,7 @@ class Loaded:
     def settled(self) -> Loaded:
         """The same with the autoscalers of manifests in the place of their files. Raises InputError."""
         pools = {
-            name: pool.model_copy(update={"autoscaler": _autoscaler(pool, self.files, f"pools.{name}")})
+            name: pool.model_copy(update={"autoscaler": resolve_autoscaler(pool, self.files, f"pools.{name}")})
             for name, pool in self.scenario.pools.items()
         }
         return self.changed(self.scenario.model_copy(update={"pools": pools}))
@@ -101,13 +100,6 @@ def format_scenario(scenario: Scenario) -> str:
     return format_yaml(scenario.model_dump(mode="json", exclude_unset=True))
 
 
-@functools.cache
-def catalogue() -> dict[str, InstanceType]:
-    """The shipped instance types by name."""
-    found = read_yaml(HERE / "instances.yaml")
-    return {name: InstanceType.model_validate(fields) for name, fields in found.items()}
-
-
 def resolve(scenario: Scenario, files: Files) -> Case:
     """The scenario by value. Raises InputError."""
     for name in scenario.pools:
@@ -123,7 +115,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         title=scenario.title,
         workloads=tuple(workloads),
         stages=tuple(stages),
-        pools=tuple(_pool(scenario, files, name) for name in scenario.pools),
+        pools=tuple(resolve_pool(scenario, files, name) for name in scenario.pools),
         slos=scenario.slos,
         duration=_duration(scenario, workloads),
         warmup=scenario.run.warmup,
@@ -133,6 +125,7 @@ def resolve(scenario: Scenario, files: Files) -> Case:
         precision=scenario.run.precision,
     )
     check(case)
+    check_supplies(case)
     return case
 
 
@@ -186,84 +179,6 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: 
             )
         )
     return found
-
-
-def instance_type(scenario: Scenario, name: str, path: str) -> InstanceType:
-    """An instance type of the scenario's own, or of the catalogue. Raises InputError."""
-    known = {**catalogue(), **scenario.instances}
-    if name not in known:
-        raise InputError(f"{name!r} is not an instance type", path=path, fix=suggestion(name, known))
-    return known[name]
-
-
-def _pool(scenario: Scenario, files: Files, name: str) -> CasePool:
-    pool = scenario.pools[name]
-    try:
-        speed = pool.speed.resolve(files)
-    except InputError as error:
-        raise error.at(path=f"pools.{name}.speed") from None
-    machine = instance_type(scenario, pool.instance, f"pools.{name}.instance")
-    _fits(scenario, name, machine)
-    return CasePool(
-        name=name,
-        instance=pool.instance,
-        machine=machine,
-        replicas=pool.replicas,
-        balancer=pool.balancer,
-        batching=pool.batching,
-        autoscaler=_autoscaler(pool, files, f"pools.{name}"),
-        cold_start=pool.cold_start,
-        limits=pool.limits,
-        instances=pool.instances,
-        speed=speed,
-        sharing=pool.sharing,
-        per_machine=pool.per_machine,
-        placement=pool.placement,
-        quota=pool.quota,
-        zones=pool.zones,
-        cold_start_spread=pool.cold_start_spread,
-        load_time=pool.load_time,
-        grace=pool.grace,
-        slow_start=pool.slow_start,
-        faults=pool.faults,
-        discipline=pool.discipline,
-    )
-
-
-def _autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
-    """That of a pool by value. Raises InputError."""
-    try:
-        found = pool.autoscaler.resolve(files)
-    except InputError as error:
-        raise error.at(path=f"{path}.autoscaler") from None
-    low, high = found.bounds(pool.replicas)
-    if not low <= pool.replicas <= high:
-        wrong = f"{pool.replicas} is outside the autoscaler's bounds"
-        raise InputError(wrong, path=f"{path}.replicas", fix=f"begin with {low} to {high}")
-    try:
-        pool.model_copy(update={"autoscaler": found}).check_control()
-    except ValueError as error:
-        raise InputError(str(error), path=path) from None
-    return found
-
-
-def _fits(scenario: Scenario, pool: str, machine: InstanceType) -> None:
-    """Whether a machine's device memory holds the models of a pool, for each of its replicas. Raises InputError."""
-    taken, has, each = 0, format_memory(machine.device_memory()), scenario.pools[pool].per_machine
-    for name, model in scenario.models.items():
-        if not any(stage.pool == pool for stage in model.stages):
-            continue
-        taken += model.memory
-        if taken * each > machine.device_memory():
-            others = taken - model.memory
-            beside = f" beside the {format_memory(others)} of other models" if others else ""
-            copies = f" in each of {each} replicas" if each > 1 else ""
-            instance = scenario.pools[pool].instance
-            raise InputError(
-                f"needs {format_memory(model.memory)} of device memory{beside}{copies}, {instance} has {has}",
-                path=f"models.{name}.memory",
-                fix=f"choose a larger instance type{', a smaller per_machine' if copies else ''} or a smaller model",
-            )
 
 
 def _law(scenario: Scenario, files: Files, stage: Stage, comers: list[CaseWorkload], where: str) -> Law:

@@ -19,6 +19,11 @@ STAGES = {
     "held back": "until a decision followed the metric (windows, delays, rates)",
     "no machine": "until a machine could be had",
     "machine": "for the machine to start",
+    "image": "for the image to be pulled",
+    "weights": "for the weights to be fetched",
+    "warm-up": "for the server to warm up",
+    "probe": "for the readiness probe to notice",
+    "endpoint": "for requests to be sent to it",
     "load": "for the replica to load",
 }
 """What each stage of a reaction is spent on."""

@@ -6,10 +6,10 @@ like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from scenarios.load import instance_type
+from scenarios.pools import instance_type
 from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
 from simulator.run.machines import machines_for
@@ -31,10 +31,20 @@ def vertical(scenario: Scenario, pool: str) -> dict[str, Scenario]:
 
 def horizontal(scenario: Scenario, pool: str) -> dict[str, Scenario]:
     """More or fewer machines of the same type, each with all the replicas that it has room for: a fixed number."""
-    each, quota = scenario.pools[pool].per_machine, scenario.pools[pool].quota
-    most = MOST_REPLICAS if quota is None else min(MOST_REPLICAS, quota * each)
+    each, most = scenario.pools[pool].per_machine, min([MOST_REPLICAS, *_room(scenario, pool)])
     counts = range(each, max(most, each) + 1, each)
     return _named(_change(scenario, pool, replicas=replicas, autoscaler=Fixed()) for replicas in counts)
+
+
+def _room(scenario: Scenario, pool: str) -> Iterator[int]:
+    """The most replicas that quotas leave room for, where the other pools stay as they are."""
+    one = scenario.pools[pool]
+    if one.quota is not None:
+        yield one.quota * one.per_machine
+    quota = None if one.supply is None else scenario.supplies[one.supply].quota
+    if quota is not None:
+        others = [other for name, other in scenario.pools.items() if other.supply == one.supply and name != pool]
+        yield (quota - sum(machines_for(other, other.replicas) for other in others)) * one.per_machine
 
 
 STRATEGIES: dict[str, Strategy] = {"vertical": vertical, "horizontal": horizontal}

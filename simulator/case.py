@@ -21,7 +21,7 @@ from simulator.sharing import Separate
 from simulator.slo import Slo
 from simulator.speed import Constant
 
-SEMANTICS_VERSION = 4
+SEMANTICS_VERSION = 5
 """Raised whenever the same case may give other results."""
 
 
@@ -165,7 +165,7 @@ class Case:
         case = self.pools[pool]
         usual = (Constant(), Separate(), None, FirstCome())
         plain = (case.speed, case.sharing, case.slow_start, case.discipline) == usual
-        plain = plain and isinstance(case.batching, NoBatching)
+        plain = plain and isinstance(case.batching, NoBatching) and not case.mixed()
         return plain and not self.abandons() and len(self.stages_of(pool)) == 1
 
     def endless(self, pool: int) -> bool:
@@ -188,6 +188,7 @@ class Case:
         """Whether a steady state can exist: constant laws, no autoscaler at work, and nothing that happens once."""
         fixed = all(pool.autoscaler.period() is None for pool in self.pools)
         fixed = fixed and all(pool.speed.steady() for pool in self.pools)
+        fixed = fixed and not any(pool.supply is not None and pool.supply.rules.stock_outs for pool in self.pools)
         fixed = fixed and all(fault.rhythm(pool) is not None for pool in self.pools for fault in pool.faults)
         return fixed and all(workload.arrivals.stationary for workload in self.workloads)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
@@ -13,13 +14,15 @@ from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Spread, spread_out
-from simulator.scenario import InstanceType, Placement
+from simulator.scenario import InstanceType, Placement, Victims
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.sizes import SizeLaw
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, SpeedLaw
+from simulator.start import Start
 from simulator.streams import Floats, Integers
+from simulator.supply import Fallback, Supply
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,31 @@ class CaseWorkload:
 
 
 @dataclass(frozen=True)
+class CaseSupply:
+    """Machines that the pools which name it share."""
+
+    name: str
+    rules: Supply
+
+
+class Kind(NamedTuple):
+    """A type of machine that a pool may have."""
+
+    instance: str
+    machine: InstanceType
+    speed: float
+    """Of its replicas, against those on the pool's own type."""
+
+
+@dataclass(frozen=True)
+class CaseFallback:
+    """Where else a pool looks for machines, and the type of those there where it is another one."""
+
+    place: Fallback
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True)
 class CasePool:
     """Replicas of one kind and the rules by which they serve."""
 
@@ -138,8 +166,38 @@ class CasePool:
     faults: tuple[Fault, ...] = ()
     slow_start: SlowStart | None = None
     discipline: Discipline = field(default_factory=FirstCome)
+    start: Start | None = None
+    """The steps of a start, in the place of `cold_start` and `load_time`."""
+    victims: Victims = "placement"
+    supply: CaseSupply | None = None
+    fallback: tuple[CaseFallback, ...] = ()
+    """Zones and types of machines, by order, where those in `zones` have none of its own."""
+
+    def kinds(self) -> list[Kind]:
+        """Its own type of machine, and that of each fallback."""
+        own = Kind(self.instance, self.machine, 1.0)
+        return [own, *(one.kind or own for one in self.fallback)]
+
+    def mixed(self) -> bool:
+        """Whether its replicas may run on machines of other types."""
+        return any(one.kind is not None for one in self.fallback)
+
+    def loading(self) -> int:
+        """Mean nanoseconds of a replica, on a machine that has started."""
+        return self.load_time if self.start is None else round(self.start.loading())
+
+    def starting(self) -> int:
+        """Mean nanoseconds from the launch of a machine until its first replica takes requests."""
+        return self.loading() + (self.cold_start if self.start is None else round(self.start.cold_start()))
+
+    def shortest_start(self) -> int:
+        """Nanoseconds that every machine takes to start at the least."""
+        if self.start is None:
+            return self.cold_start if self.cold_start_spread == "constant" else 0
+        return 0 if self.start.provision is None else self.start.provision.shortest()
 
     def most(self) -> int:
         """The most replicas that it can have."""
         high = self.autoscaler.bounds(self.replicas)[1]
-        return high if self.quota is None else min(high, self.quota * self.per_machine)
+        quotas = self.quota, None if self.supply is None else self.supply.rules.quota
+        return min([high, *(quota * self.per_machine for quota in quotas if quota is not None)])

@@ -20,16 +20,20 @@ from simulator.faults import ControllerRestart, Fault, MetricsOutage, ZoneOutage
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
-from simulator.quantities import SECOND, Duration, Memory, PositiveDuration, Precision, Price, Warmup, format_duration
+from simulator.quantities import Duration, Memory, PositiveDuration, Price
+from simulator.runs import Run
 from simulator.sharing import Separate, Sharing, Slices
 from simulator.sizes import Sizes
 from simulator.slo import Slo
 from simulator.slow_start import SlowStart
 from simulator.speed import Constant, Speed
+from simulator.start import Start
+from simulator.supply import Fallback, Supply
 
 SCHEMA_VERSION = 1
 
 Placement = Literal["pack", "spread"]
+Victims = Literal["placement", "kubernetes"]
 
 
 class Accelerator(Record):
@@ -119,6 +123,14 @@ class Pool(Record):
     """How cold starts are spread around their mean."""
     load_time: Duration = 0
     """Of a replica, on a machine that has started, until it takes requests."""
+    start: Start | None = None
+    """The same step by step, in the place of these: how machines and replicas start."""
+    supply: Name | None = None
+    """Which of the scenario's supplies its machines come from; machines are there for the asking unless given."""
+    fallback: Annotated[tuple[Fallback, ...], Field(strict=False, max_length=16)] = ()
+    """Zones and types to try next, by order, where the supply has no machine of the pool's own."""
+    victims: Victims = "placement"
+    """Which replicas go first: by the machines, so that these empty or stay level; or as a ReplicaSet's."""
     grace: Duration | None = None
     """How long a replica that drains may go on before it is killed; for ever unless given."""
     limits: Limits | None = None
@@ -135,6 +147,8 @@ class Pool(Record):
         if not low <= self.replicas <= high:
             wrong = f"replicas {self.replicas} is outside the autoscaler's bounds"
             raise ValueError(f"{wrong}; begin with {low} to {high}")
+        if self.start is not None and (self.cold_start or self.load_time or self.cold_start_spread != "constant"):
+            raise ValueError("start says how replicas start; remove cold_start, cold_start_spread and load_time")
         if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
             raise ValueError(f"sharing.share: {wrong}")
         if isinstance(self.autoscaler, PerRequest) and (odd := self._beyond_one_request()):
@@ -150,12 +164,28 @@ class Pool(Record):
         if len(set(self.zones)) < len(self.zones):
             twice = next(zone for zone in self.zones if self.zones.count(zone) > 1)
             raise ValueError(f"zones: {twice!r} comes twice; give each zone a name of its own")
+        tried = [(zone, self.instance) for zone in self.zones]
+        for other in self.fallback:
+            places = [(zone, other.instance or self.instance) for zone in ([other.zone] if other.zone else self.zones)]
+            for zone, instance in set(places) & set(tried):
+                raise ValueError(f"fallback: {instance} in {zone!r} is tried before; name another zone or instance")
+            tried += places
+        if self.fallback and self.supply is None:
+            raise ValueError("fallback: machines run out only in a supply; give supply, or name the zone in zones")
         if self.placement == "spread" and self.quota is None:
             raise ValueError("placement spread needs a quota: over how many machines")
         most = None if self.quota is None else self.quota * self.per_machine
         if most is not None and most < max(low, self.replicas):
             raise ValueError(f"quota {self.quota} has room for {most} replicas; {max(low, self.replicas)} are needed")
         return self
+
+    def all_zones(self) -> tuple[str, ...]:
+        """Where its machines may stand: its own zones, then those to fall back to."""
+        return tuple(dict.fromkeys([*self.zones, *(one.zone for one in self.fallback if one.zone)]))
+
+    def all_types(self) -> tuple[str, ...]:
+        """The instance types of its machines: its own, then those to fall back to."""
+        return tuple(dict.fromkeys([self.instance, *(one.instance for one in self.fallback if one.instance)]))
 
     def check_control(self) -> None:
         """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
@@ -172,6 +202,7 @@ class Pool(Record):
     def _beyond_one_request(self) -> list[str]:
         """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""
         usual = {"balancer": RoundRobin(), "batching": NoBatching(), "instances": 1, "discipline": FirstCome()}
+        usual |= {"supply": None}
         return [name for name, value in usual.items() if getattr(self, name) != value]
 
     @model_validator(mode="after")
@@ -187,48 +218,6 @@ class Pool(Record):
         return self
 
 
-class Run(Record):
-    """How long and how often to simulate."""
-
-    duration: PositiveDuration | None = None
-    """Simulated time in which requests arrive; a trace may leave it out: its own length."""
-    warmup: Warmup = None
-    """Time at the start that is simulated but not counted, so that the empty start leaves no mark.
-
-    `auto` finds it (MSER) where the load and the replicas stay the same, and is 0s elsewhere.
-    """
-    replications: int = Field(10, ge=1, le=10_000)
-    """Independent repetitions; the intervals come from their spread. With a precision: the first number of them."""
-    records: bool | Literal["auto"] = "auto"
-    """Whether to keep what became of each request. Without, memory does not grow with their number.
-
-    Latencies are then counted in buckets, to within 0.1 %. `auto` keeps up to a million of a replication.
-    """
-    precision: Precision | None = None
-    """Repeat until half the interval of every figure that the objectives speak of is within this share of it.
-
-    The number of replications is doubled up to six times (10 to 640), or to ten million requests.
-    """
-
-    @field_validator("records", mode="before")
-    @classmethod
-    def _known(cls, value: object) -> object:
-        if value != "auto" and not isinstance(value, bool):
-            raise ValueError(f"{value!r} is not known; write true, false or auto")
-        return value
-
-    @model_validator(mode="after")
-    def _check(self) -> Run:
-        if self.duration is not None and self.warmup is not None and self.warmup >= self.duration:
-            spans = (
-                f"warmup {format_duration(self.warmup)} is not shorter than duration {format_duration(self.duration)}"
-            )
-            raise ValueError(f"{spans}; simulate longer, or leave out less")
-        if self.duration is not None and self.duration > 366 * 86400 * SECOND:
-            raise ValueError(f"duration {format_duration(self.duration)} is too long; write 366d at most")
-        return self
-
-
 class Scenario(Record):
     """A question about a service: its load, its models, its pools, its objectives."""
 
@@ -238,6 +227,8 @@ class Scenario(Record):
     workloads: dict[Name, Workload] = Field(min_length=1, max_length=64)
     models: dict[Name, Model] = Field(min_length=1)
     pools: dict[Name, Pool] = Field(min_length=1)
+    supplies: dict[Name, Supply] = Field(default_factory=dict, max_length=16)
+    """Where machines come from that several pools share."""
     instances: dict[Name, InstanceType] = Field(default_factory=dict)
     """Instance types of one's own, beside or instead of the catalogue's."""
     slos: Annotated[tuple[Slo, ...], Field(strict=False)] = ()
@@ -272,6 +263,22 @@ class Scenario(Record):
                 if limited not in self.workloads:
                     wrong = f"pools.{name}.limits.{field}: {limited!r} is not a workload of this scenario"
                     raise ValueError(f"{wrong}; {suggestion(limited, self.workloads)}")
+            if pool.supply is not None and pool.supply not in self.supplies:
+                wrong = f"pools.{name}.supply: {pool.supply!r} is not a supply of this scenario"
+                raise ValueError(f"{wrong}; {suggestion(pool.supply, self.supplies)}")
+        for name, supply in self.supplies.items():
+            users = [pool for pool in self.pools.values() if pool.supply == name]
+            if not users:
+                raise ValueError(f"supplies.{name}: no pool gets its machines there; name it as supply of a pool")
+            known = {
+                "zone": [zone for pool in users for zone in pool.all_zones()],
+                "instance": [kind for pool in users for kind in pool.all_types()],
+            }
+            for number, one in enumerate(supply.stock_outs):
+                for field, values in known.items():
+                    if (value := getattr(one, field)) is not None and value not in values:
+                        where = f"supplies.{name}.stock_outs.{number}.{field}"
+                        raise ValueError(f"{where}: its pools have no {value!r}; {suggestion(value, set(values))}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

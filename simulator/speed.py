@@ -232,6 +232,13 @@ class Markov(SpeedLaw):
         return sum(state.mean * state.speed for state in self.states) / total
 
 
+def scaled(steps: Steps, factor: float) -> Steps:
+    """A course of speeds, each times a factor and rounded to a millionth, though not to a standstill."""
+    parts = _parts(factor)
+    for lasts, own in steps:
+        yield lasts, max((own * parts + UNIT // 2) // UNIT, min(own, 1))
+
+
 def _parts(speed: float) -> int:
     return round(speed * UNIT)
 

@@ -22,6 +22,7 @@ from simulator import quantities
 from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
+from simulator.autoscaling.aws import Tracking
 from simulator.autoscaling.hpa.spec import TARGETS
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, NoBatching, Scheduler
@@ -34,13 +35,17 @@ from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
 from simulator.model import Model, Spread
-from simulator.parts import CasePool, CaseStage, CaseWorkload
-from simulator.scenario import InstanceType, Pool, Run, Workload
+from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
+from simulator.run.machines import machines_for
+from simulator.runs import Run
+from simulator.scenario import InstanceType, Pool, Workload
 from simulator.service import Law
 from simulator.sharing import Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
+from simulator.start import Probe, Start, Step
+from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
@@ -89,20 +94,20 @@ def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
         return SPECIAL[choice]()
-    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, _agreeing(data)))
+    made = st.fixed_dictionaries(fields(choice)).map(lambda data: valid(choice, _agreeing(choice, data)))
     return made.filter(lambda found: found is not None)
 
 
-def _agreeing(data: dict[str, Any]) -> dict[str, Any]:
+def _agreeing(record: type[Record], data: dict[str, Any]) -> dict[str, Any]:
     """Fields that only make sense together: a size and what is said of it, values and their weights."""
-    if "size" in data:
-        absent, present = {"per_unit": "0ms", "max_total": None}, {"per_unit": "1ms", "max_total": 9}
-        for name in absent.keys() & data.keys():
-            if data["size"] is None:
-                data |= {name: absent[name], "padded": False}
-            elif data[name] == absent[name]:
-                data[name] = present[name]
-    if data.get("per_request") == data.get("per_unit") == "0ms":
+    if "size" in record.model_fields:
+        absent, present = {"per_unit": "0ms", "max_total": None, "padded": False}, {"per_unit": "1ms", "max_total": 9}
+        if data.get("size") is None:
+            data = {name: absent.get(name, value) for name, value in data.items()}
+        else:
+            needed = {name: value for name, value in present.items() if name in record.model_fields}
+            data |= {name: value for name, value in needed.items() if data.get(name, absent[name]) == absent[name]}
+    if "per_unit" in record.model_fields and data.get("per_request", "0ms") == data.get("per_unit", "0ms") == "0ms":
         data["per_request"] = "5ms"
     if "values" in data and data.get("weights"):
         data["weights"] = [*data["weights"], *[1.0] * len(data["values"])][: len(data["values"])]
@@ -134,7 +139,9 @@ def written(record: type[Record], but: tuple[str, ...] = ()) -> st.SearchStrateg
 
     @st.composite
     def data(draw: st.DrawFn) -> dict[str, Any]:
-        return kind | _agreeing({name: draw(values) for name, needed, values in parts if needed or draw(EITHER)})
+        return kind | _agreeing(
+            record, {name: draw(values) for name, needed, values in parts if needed or draw(EITHER)}
+        )
 
     if not kind:
         return data()
@@ -178,6 +185,10 @@ def _plain(annotation: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
         return _plain(annotation.__origin__, [mark for part in parts for mark in part])
     if origin is tuple:
         return _tuple(typing.get_args(annotation)[0], marks)
+    if annotation is Step:
+        return steps()
+    if annotation is StockOut:
+        return stock_outs()
     if isinstance(annotation, type) and issubclass(annotation, Component):
         return any_written(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Record):
@@ -291,6 +302,35 @@ def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
     return [queue, memory]
 
 
+@st.composite
+def _tracking(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """One or two policies of target tracking, on metrics of their own."""
+    found = []
+    for name in draw(st.sampled_from([(None,), ("busy", "load")])):
+        policy = {**draw(written(Tracking)), "name": name, "period": None}
+        for least, among in (("out_after", "out_of"), ("in_after", "in_of")):
+            policy[least] = draw(st.integers(1, 4))
+            policy[among] = draw(st.sampled_from([None, policy[least], policy[least] + 2]))
+        found.append(policy)
+    return found
+
+
+@st.composite
+def _step_policies(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """An alarm for more, and perhaps one for less, on one metric."""
+    kind = draw(st.sampled_from(["ChangeInCapacity", "PercentChangeInCapacity", "ExactCapacity"]))
+    sign = 1 if kind == "ExactCapacity" else -1
+    watched = {"name": "steps", "reads": draw(written(Metric))}
+    one, two = draw(st.integers(1, 50)), draw(st.integers(50, 200))
+    more = [{"lower": 0, "upper": 1, "change": one}, {"lower": 1, "change": two}]
+    found = [{**watched, "threshold": draw(st.floats(0, 3)), "comparison": ">=", "adjustment": kind, "steps": more}]
+    if draw(EITHER):
+        steps = [{"upper": 0, "change": sign * one}]
+        found.append({**watched, "threshold": draw(st.floats(0, 1)), "comparison": "<", "steps": steps})
+        found[-1] |= {"after": draw(st.integers(1, 3)), "among": 4, "adjustment": kind}
+    return [policy | {"cooldown": draw(DURATION)} for policy in found]
+
+
 def _choice(family: str, kind: str) -> type[Component]:
     return Component.families[family].choices[kind]
 
@@ -331,6 +371,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     },
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    ClusterAutoscaler: {"give_up": st.just("500ms")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {
         "file": st.just(str(LIBRARY / "evening-rush.csv.gz")),
@@ -350,6 +391,13 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
     },
+    _choice("autoscaler", "predictive"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "interval": st.just("20ms"),
+        "window": st.sampled_from(["40ms", "100ms"]),
+        "season": st.sampled_from([None, "200ms"]),
+        "level": st.sampled_from([0.5, 0.9, 0.99]),
+    },
     _choice("autoscaler", "ray"): {
         "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
         "max_replicas": st.integers(4, 9),
@@ -361,6 +409,17 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "replicas": st.integers(1, 4),
         "steps": st.sampled_from([[], [{"at": "50ms", "replicas": 3}, {"at": "300ms", "replicas": 1}]]),
         "daily": st.sampled_from([[], [{"start": "22:00", "end": "01:30", "replicas": 2, "days": "weekdays"}]]),
+    },
+    _choice("autoscaler", "step_scaling"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "policies": _step_policies(),
+        "instance_warmup": st.one_of(st.none(), DURATION),
+    },
+    _choice("autoscaler", "target_tracking"): {
+        "min_replicas": st.integers(1, 4),  # at zero nothing is known
+        "policies": _tracking(),
+        "steps": st.one_of(st.just([]), _step_policies()),
+        "instance_warmup": st.one_of(st.none(), DURATION),
     },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
@@ -389,6 +448,55 @@ def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
 def open_arrivals() -> st.SearchStrategy[Any]:
     """Random arrivals that do not depend on the answers."""
     return any_of(Component.families["arrivals"]).filter(lambda found: not found.answered)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> Any:
+    """A random step of a start, as users write it."""
+    time = st.integers(1, 40)
+    if draw(EITHER):
+        return draw(DURATION)
+    hit = {"hit": draw(QUANTITIES[parser(quantities.Share)])}
+    if draw(EITHER):
+        return hit | {"mean": f"{draw(time)}ms", "spread": draw(st.sampled_from(SPREADS))}
+    median = draw(time)
+    return hit | {"median": f"{median}ms", "p95": f"{median + draw(time)}ms"}
+
+
+@st.composite
+def stock_outs(draw: st.DrawFn) -> dict[str, Any]:
+    """A random stock-out, as users write it."""
+    begins = {"at": draw(DURATION)} if draw(EITHER) else {"every": draw(POSITIVE_DURATION)}
+    return {"zone": draw(st.sampled_from([None, "a"])), **begins, "lasts": draw(POSITIVE_DURATION)}
+
+
+def supplied(draw: st.DrawFn, found: list[Serving]) -> list[Serving]:
+    """The same pools, or with machines from one supply that has room for those they begin with."""
+    if draw(EITHER) or any(isinstance(one.pool.autoscaler, PerRequest) for one in found):
+        return found
+    rules = Supply.model_validate(draw(written(Supply)))
+    if rules.quota is not None:
+        least = sum(machines_for(one.pool, one.pool.replicas) for one in found)
+        rules = rules.model_copy(update={"quota": least + draw(st.integers(0, 2))})
+    supply = CaseSupply("shared", rules)
+    after = draw(st.integers(0, 60)) * MILLISECOND
+    other = Kind("other", MACHINE, draw(st.sampled_from([0.4, 1.7])))
+    place = Fallback.model_construct(zone=draw(st.sampled_from([None, "z"])), after=after)
+    fallback = draw(st.sampled_from([(), (CaseFallback(place, other),)]))
+    return [one.changed(supply=supply, fallback=fallback) for one in found]
+
+
+@st.composite
+def starts(draw: st.DrawFn) -> Start | None:
+    """None, or a random start: some of its steps, of which a machine may keep some."""
+    if draw(EITHER):
+        return None
+    found = {name: draw(steps()) for name in ("provision", "image", "weights", "warm_up", "endpoint") if draw(EITHER)}
+    for name in found.keys() & {"image", "weights"}:
+        if isinstance(found[name], dict):
+            found[name] = found[name] | {"kept": draw(EITHER)}
+    probe = {"probe": draw(written(Probe))} if draw(EITHER) else {}
+    return Start.model_validate({**found, **probe})
 
 
 @st.composite
@@ -463,6 +571,7 @@ def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
         "zones": draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c")])),
         "cold_start_spread": draw(st.sampled_from(SPREADS)),
         "load_time": draw(st.integers(0, 60)) * MILLISECOND,
+        "start": draw(starts()),
     }
 
 
@@ -515,6 +624,7 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),
         **draw(machines(max(low, replicas))),
+        victims=draw(st.sampled_from(["placement", "kubernetes"])),
         discipline=discipline,
     )
     return Serving(made, law)
@@ -555,6 +665,8 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     found = [draw(pools("first", **fixed))]
     if draw(st.booleans()):
         found.append(draw(pools("second", **fixed)))
+    if not plain and "autoscaler" not in fixed:
+        found = supplied(draw, found)
     timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
     ways = st.sampled_from([0, 0, 3 * MILLISECOND])
     stages = chain(*found)

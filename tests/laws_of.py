@@ -98,7 +98,8 @@ def may_strand(case: Case) -> bool:
     """Whether the last requests may wait for ever; how long they did then depends on what else was going on."""
     full = any(isinstance(pool.batching, Static) and pool.batching.max_delay is None for pool in case.pools)
     scaled = [pool for pool in case.pools if pool.autoscaler.period() is not None]
-    return full or any(pool.autoscaler.bounds(pool.replicas)[0] == 0 for pool in scaled)
+    shared = any(pool.supply is not None for pool in case.pools)  # others may have all machines
+    return full or shared or any(pool.autoscaler.bounds(pool.replicas)[0] == 0 for pool in scaled)
 
 
 def keeps_time_in_order(case: Case, run: Replication) -> None:
@@ -158,10 +159,20 @@ def bills_what_it_used(case: Case, run: Replication) -> None:
         assert pool.quota is None or used.max() <= pool.quota
         for machine in visits.machines:
             own = [one for one in visits.replicas if one.machine == machine.number]
-            assert machine.launched == min(one.launched for one in own)
             ends = [one.stopped for one in own if one.stopped is not None]
-            assert machine.stopped == (max(ends) if len(ends) == len(own) else None)
             assert there(grid, own).max() <= pool.per_machine
+            if pool.supply is None:
+                assert machine.launched == min(one.launched for one in own)
+                assert machine.stopped == (max(ends) if len(ends) == len(own) else None)
+            else:  # which may keep empty machines
+                assert all(machine.launched <= one.launched for one in own)
+                assert machine.stopped is None or len(ends) == len(own)
+                assert machine.stopped is None or all(end <= machine.stopped for end in ends)
+    for supply in {pool.supply.name: pool.supply for pool in case.pools if pool.supply}.values():
+        own_pools = [run.pools[number] for number, pool in enumerate(case.pools) if pool.supply == supply]
+        grid = np.arange(0, case.duration, max(1, case.duration // 5000))
+        total = sum(there(grid, visits.machines) for visits in own_pools)
+        assert supply.rules.quota is None or np.max(total) <= supply.rules.quota
 
 
 def there(grid: np.ndarray, records: Sequence[ReplicaRecord | MachineRecord]) -> np.ndarray:

@@ -19,8 +19,10 @@ from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
 from simulator.errors import InputError
 from simulator.model import Model, Stage
-from simulator.scenario import InstanceType, Pool, Run, Scenario, Workload
+from simulator.runs import Run
+from simulator.scenario import InstanceType, Pool, Scenario, Workload
 from simulator.service import Service
+from simulator.supply import Supply
 
 FILES = Files(Path())
 MACHINES = NAMES[:2]
@@ -108,13 +110,35 @@ def stages(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Service)
 _STAGE, _POOL, _MODEL = (
     written(Stage, ("name", "pool", "service", "after")),
-    written(Pool, ("instance",)),
+    written(Pool, ("instance", "supply", "fallback")),
     written(Model, ("stages",)),
 )
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
 _WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
 _WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)
-_REST = written(Scenario, ("workloads", "models", "pools", "instances", "slos", "run", "seed"))
+_REST = written(Scenario, ("workloads", "models", "pools", "supplies", "instances", "slos", "run", "seed"))
+_SUPPLY = written(Supply)
+
+
+def share(draw: st.DrawFn, parts: dict[str, Any]) -> None:
+    """Some pools get their machines from one supply, which has room for those they begin with."""
+    shared = {name: {**pool, "supply": "shared"} for name, pool in parts["pools"].items() if draw(st.booleans())}
+    shared = {name: pool for name, pool in shared.items() if valid(Pool, pool) is not None}
+    if not shared:
+        return
+    supply = draw(_SUPPLY)
+    if supply.get("quota") is not None:
+        supply["quota"] += sum(pool.get("replicas", 1) for pool in shared.values())
+    for one in supply.get("stock_outs", ()):
+        if not any(one["zone"] in pool.get("zones", ("a",)) for pool in shared.values()):
+            one["zone"] = None
+    if draw(st.booleans()):
+        for pool in shared.values():
+            (other,) = {*MACHINES} - {pool["instance"]}
+            places: list[dict[str, Any]] = [{"zone": "z"}, {"instance": other, "speed": 0.5}]
+            pool["fallback"] = [{"after": "20ms", **draw(st.sampled_from(places))}]
+    parts["pools"] |= shared
+    parts["supplies"] = {"shared": supply}
 
 
 @st.composite
@@ -138,6 +162,7 @@ def scenarios(draw: st.DrawFn) -> Written:
             limited = (pool.get("limits") or {}).get(by_workload, {})
             for name in limited.keys() - parts["workloads"].keys():
                 del limited[name]
+    share(draw, parts)
     parts["instances"] = {name: draw(_INSTANCE) for name in MACHINES}
     parts["slos"] = draw(st.lists(objectives(list(parts["workloads"])), max_size=3))
     parts["run"] = {"duration": "500ms", **draw(_RUN)}

@@ -45,8 +45,10 @@ def balancer(kind: str, **fields: Any) -> Balancer:
 
 
 def tracking(**fields: Any) -> TargetTracking:
-    given = {"metric": "requests_per_replica", "target": 0.9, "min_replicas": 10, "max_replicas": 200, "out_after": 1}
-    return TargetTracking.model_validate({**given, "interval": "2s", "in_after": 1000, **fields})
+    policy = {"reads": {"signal": "arrival_rate", "over": "mean"}, "target": 0.9, "out_after": 1, "in_after": 1000}
+    policy |= {name: fields.pop(name) for name in policy.keys() & fields.keys()}
+    given = {"policies": [policy], "min_replicas": 10, "max_replicas": 200, "interval": "2s"}
+    return TargetTracking.model_validate(given | fields)
 
 
 def closed(users: int, think: str) -> Closed:
@@ -267,13 +269,15 @@ def quicker(law: Law) -> Law:
 def by_hand(given: CasePool) -> Iterator[tuple[str, CasePool]]:
     scaler, batching, bounds = given.autoscaler, given.batching, given.limits
     if isinstance(scaler, TargetTracking):
-        replicas = ceil(1.2 * scaler.min_replicas)
+        replicas, (policy,) = ceil(1.2 * scaler.min_replicas), scaler.policies
         changes: dict[str, dict[str, Any]] = {
             "fewest replicas": {"min_replicas": replicas},
             "most replicas": {"max_replicas": ceil(1.2 * scaler.max_replicas)},
-            "autoscaling target": {"target": scaler.target / 1.2},
+            "autoscaling target": {"policies": (policy.model_copy(update={"target": policy.target / 1.2}),)},
             "autoscaling interval": {"interval": round(scaler.interval / 1.2)},
-            "periods before scaling out": {"out_after": max(1, int(scaler.out_after / 1.2))},
+            "periods before scaling out": {
+                "policies": (policy.model_copy(update={"out_after": max(1, int(policy.out_after / 1.2))}),)
+            },
         }
         for what, change in changes.items():
             first = replicas if what == "fewest replicas" else given.replicas

@@ -10,12 +10,13 @@ from scenarios.compare import compare
 from scenarios.decision import sentence, winner
 from scenarios.load import LIBRARY, library, load
 from simulator.autoscaling import Manifest
+from simulator.run.engine import simulate
 from ui.cli import main as headroom
 
 ANSWERS = {
     "evening-rush": (
         "2 x g4dn.xlarge (horizontal) is the cheapest that meets p95(latency)<400ms and rate(errors)<0.1%: $1.05/h",
-        "What you run now, 1-4 x g4dn.xlarge, autoscaled at $1.26/h, misses them.",
+        "What you run now, 1-4 x g4dn.xlarge, autoscaled at $0.982/h, misses them.",
     ),
     "one-big-or-many-small": (
         "2 x c7a.medium (horizontal) is the cheapest that meets p99(latency)<50ms and rate(errors)<0.1%: $0.103/h",
@@ -26,7 +27,12 @@ ANSWERS = {
         "The cheapest vertical option that does, 1 x p3.2xlarge, costs 191% more ($3.06/h).",
     ),
 }
-FAILURES = {"slow-gpu-start": ("45m", "2"), "wrong-metric": ("20m", "2"), "percent-only": ("15m", "4")}
+FAILURES = {
+    "slow-gpu-start": ("45m", "2"),
+    "wrong-metric": ("20m", "2"),
+    "percent-only": ("15m", "4"),
+    "shared-quota": ("30m", "3"),
+}
 """Scenarios whose autoscaler fails, beside a manifest that does not; how much of them, and how often, shows it."""
 
 
@@ -48,6 +54,7 @@ def test_the_failing_autoscaler_fails_and_the_fixed_one_holds(name: str, capsys:
     manifests = [str(LIBRARY / "manifests" / f"{file}.yaml") for file in (name, f"{name}-fixed")]
     until, count = FAILURES[name]
     words = ["-f", manifests[0], "-f", manifests[1], name, "--until", until, "-n", count, "-q"]
+    words += ["--pool", failing(name)]
     with pytest.raises(SystemExit) as ended:
         headroom(["autoscaler", "compare", *words, "--format", "json"])
     assert ended.value.code == 0
@@ -55,10 +62,21 @@ def test_the_failing_autoscaler_fails_and_the_fixed_one_holds(name: str, capsys:
     assert (told["old"]["met"], told["new"]["met"]) == (False, True)
 
 
-def test_the_manifests_of_the_scenarios_are_those_that_fail() -> None:
-    for name in FAILURES:
-        (pool,) = load(name).scenario.pools.values()
-        assert pool.autoscaler == Manifest(file=f"manifests/{name}.yaml")
+def failing(name: str) -> str:
+    """The pool of a scenario that the failing manifest scales."""
+    manifest = Manifest(file=f"manifests/{name}.yaml")
+    (found,) = [pool for pool, one in load(name).scenario.pools.items() if one.autoscaler == manifest]
+    return found
+
+
+def test_one_team_takes_the_machines_of_the_other() -> None:
+    """The jobs' HPA leaves two of eight; bounded, it leaves five, and the chat has what it wants."""
+    until = ["run.replications=1", "run.duration=30m"]
+    for bound, most in (("shared-quota", 2), ("shared-quota-fixed", 5)):
+        loaded = load("shared-quota", [f"pools.jobs.autoscaler.file=manifests/{bound}.yaml", *until])
+        chat = simulate(loaded.case(), 0).pools[0]
+        assert max(decision.desired for decision in chat.scaling) == 5
+        assert sum(one.stopped is None for one in chat.machines) == most
 
 
 def test_a_scenario_with_a_manifest_is_compared_as_any_other() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from scenarios.load import Loaded, catalogue, format_scenario, library, load, resolve, validate
+from scenarios.load import Loaded, format_scenario, library, load, resolve, validate
 from scenarios.lookup import Files
+from scenarios.pools import catalogue
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, parse_yaml
 from simulator.arrivals import Replay

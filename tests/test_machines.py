@@ -23,6 +23,7 @@ from simulator.figures.levers import levers
 from simulator.figures.replications import run_case
 from simulator.run.clock import Clock
 from simulator.run.engine import simulate
+from simulator.run.lives import ReplicaRecord
 from simulator.run.pool import PoolRun
 from simulator.run.recording import FAILED, SLOT, Replication
 from simulator.run.tape import Tape
@@ -80,6 +81,37 @@ def test_a_pool_that_packs_empties_machines() -> None:
     run = ran(planned(4, 3, 2, 2, replicas=5, per_machine=2))
     assert [one.drained and one.drained // MS for one in run.pools[0].replicas] == [None, None, 300, 200, 100]
     assert machines(run) == [(0, None), (0, 300), (0, 100)]
+
+
+def test_replica_sets_have_an_order_of_their_own() -> None:
+    """Of seven on three machines at 300, {0, 3, 6}, {1, 4}, {2, 5}, slot 6 still starts and goes first. At 400 slot 5
+    has been ready for 150, the others for 400, twice as long and more: it goes. At 500 slots 0, 3, 1 and 4 have
+    another beside them, and go by chance; at 600 the two that are left of these: one stays on each machine.
+    """
+    fields: dict[str, Any] = {"per_machine": 3, "quota": 3, "placement": "spread", "load_time": 150 * MS}
+    fields["victims"] = "kubernetes"
+    run = ran(planned(6, 7, 6, 5, 4, 3, 3, 3, replicas=5, **fields))
+    replicas = run.pools[0].replicas
+    assert [one.machine for one in replicas] == [0, 1, 2, 0, 1, 2, 0]
+    assert (replicas[6].drained, replicas[6].stopped) == (None, 300 * MS)
+    gone = {one.slot: one.drained // MS for one in replicas if one.drained is not None}
+    assert sorted(gone.values()) == [400, 500, 600]
+    assert gone[5] == 400
+    assert {one.machine for one in replicas if one.stopped is None} == {0, 1, 2}
+    lawful(planned(6, 7, 6, 5, 4, 3, 3, 3, replicas=5, **fields))
+
+
+def test_of_replicas_as_old_to_within_a_factor_of_two_any_may_go() -> None:
+    """Ready for 500, 400 and 300 when one goes: by placement the youngest; as a ReplicaSet does it, any."""
+    fields: dict[str, Any] = {"quota": 1, "per_machine": 4}
+    plans = [planned(2, 3, 3, 3, 2, 2, victims=rule, **fields) for rule in ("placement", "kubernetes")]
+    first = [{gone(plan, number).slot for number in range(12)} for plan in plans]
+    assert first == [{2}, {0, 1, 2}]
+
+
+def gone(plan: Case, number: int) -> ReplicaRecord:
+    """The first replica that was removed."""
+    return next(one for one in simulate(plan, number).pools[0].replicas if one.drained is not None)
 
 
 def test_a_pool_that_spreads_keeps_machines_level() -> None:

@@ -12,7 +12,7 @@ from cases import case, poisson, pool, takes
 from simulator.figures.precision import can_grow, counts, precision, reached
 from simulator.figures.replications import run_case
 from simulator.figures.results import Result
-from simulator.scenario import Run
+from simulator.runs import Run
 from simulator.service import Exponential
 
 LAW = Exponential.model_validate({"per_request": "100ms"})

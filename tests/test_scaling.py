@@ -52,10 +52,29 @@ def test_a_scale_up_that_gave_no_ready_replica_helps_nobody() -> None:
 
 def test_a_reaction_is_split_at_what_was_written_down() -> None:
     """Short of replicas from 0 to 100 s: asked for at 30, the machine up at 70, ready at 90 after 20 of loading."""
-    lives = Lives((ReplicaRecord(1, 30 * SECOND, 1, ready=90 * SECOND),), (), (change(30, 1, 2),))
+    loading = (("load", 20 * SECOND),)
+    lives = Lives((ReplicaRecord(1, 30 * SECOND, 1, loading, ready=90 * SECOND),), (), (change(30, 1, 2),))
     long, short = Spell("gpus", 0.0, 100.0), Spell("gpus", 0.0, 30.0)
     split = {"metric and sync": 30, "held back": 0, "no machine": 0, "machine": 40, "load": 20}
-    assert reactions([long, short], lives, 20 * SECOND) == [split, None]  # over before anything was decided
+    assert reactions([long, short], lives) == [split, None]  # over before anything was decided
+
+
+def test_a_reaction_names_the_steps_of_a_start() -> None:
+    """Ready at 90 after 5 of pulling, 10 of warming up and 5 until the probe: the machine was up at 70."""
+    steps = (("image", 5 * SECOND), ("warm-up", 10 * SECOND), ("probe", 5 * SECOND))
+    lives = Lives((ReplicaRecord(1, 30 * SECOND, 1, steps, ready=90 * SECOND),), (), (change(30, 1, 2),))
+    split = {
+        "metric and sync": 30,
+        "held back": 0,
+        "no machine": 0,
+        "machine": 40,
+        "image": 5,
+        "warm-up": 10,
+        "probe": 5,
+    }
+    assert reactions([Spell("gpus", 0.0, 100.0)], lives) == [split]
+    late = {"metric and sync": 0, "held back": 0, "no machine": 0, "machine": 0, "image": 0, "warm-up": 7, "probe": 5}
+    assert reactions([Spell("gpus", 78.0, 100.0)], lives) == [late]  # an overload that began while it warmed up
 
 
 def test_times_are_said_and_read() -> None:

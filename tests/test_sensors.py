@@ -13,6 +13,7 @@ from simulator.batching import Dynamic
 from simulator.dispatch import CentralQueue, RoundRobin
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
+from simulator.start import Start
 
 MS = 10**6
 
@@ -195,6 +196,14 @@ def test_a_replica_without_a_machine_is_pending() -> None:
     seen = watched({}, 0.01, plan=(4,), pods=True, quota=3, cold_start=1.0)
     assert [pod.phase for pod in seen[1].pods] == ["Running", "Running", "Pending", "Pending"]
     assert (seen[1].desired, seen[1].current) == (4, 4)
+
+
+def test_a_replica_whose_image_is_pulled_is_pending() -> None:
+    """A third is wanted at 100 ms: its machine is there at 150, its image at 250, and it is warm at 410."""
+    start = Start.model_validate({"provision": "50ms", "image": "100ms", "warm_up": "160ms"})
+    seen = watched({}, 0.01, plan=(3,), pods=True, start=start)
+    assert [one.pods[2].phase for one in seen[1:4]] == ["Pending", "Running", "Running"]
+    assert [one.pods[2].ready for one in seen[2:5]] == [False, False, True]
 
 
 def test_batches_of_a_slots_former_replica_are_not_its_own() -> None:

@@ -9,7 +9,7 @@ from cases import case, dynamic, poisson, pool, replay, takes
 from simulator.figures.replications import run_case
 from simulator.figures.warmup import BATCH, measuring_start, truncation
 from simulator.quantities import SECOND
-from simulator.scenario import Run
+from simulator.runs import Run
 from simulator.service import Exponential
 from simulator.streams import Floats
 

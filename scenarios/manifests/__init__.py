@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from scenarios.manifests.aws import first_of_each_target, scaling_policies
 from scenarios.manifests.bound import Asked, Bound
 from scenarios.manifests.documents import Document, read
-from scenarios.manifests.finding import Finding
 from scenarios.manifests.horizontal import horizontal
-from scenarios.manifests.lint import lint
+from scenarios.manifests.lint import Finding, lint
 from scenarios.manifests.scaled import scaled
 from scenarios.manifests.serve import deployments, served
 from simulator.errors import InputError, suggestion
@@ -17,6 +17,7 @@ CONVERTERS: dict[str, Callable[[Asked], Bound]] = {
     "HorizontalPodAutoscaler": horizontal,
     "RayService": served,
     "ScaledObject": scaled,
+    "ScalingPolicy": scaling_policies,
     "ServeConfig": served,
 }
 """By kind: what makes an autoscaler of it."""
@@ -31,7 +32,7 @@ def bind(documents: Sequence[Document], bindings: Mapping[str, str] | None = Non
     """
     files = ", ".join(dict.fromkeys(one.file for one in documents))
     documents = [part for one in documents for part in deployments(one)]
-    found = [one for one in documents if one.kind in CONVERTERS]
+    found = first_of_each_target([one for one in documents if one.kind in CONVERTERS])
     if not found:
         kinds = ", ".join(dict.fromkeys(one.kind for one in documents))
         raise InputError(f"holds no autoscaler, but {kinds}", file=files, fix=f"read are {', '.join(CONVERTERS)}")

@@ -12,6 +12,21 @@ from scenarios.yamlfile import MOST_BYTES, parse_documents, read_text
 from simulator.errors import InputError
 
 ENDINGS = (".yaml", ".yml", ".json")
+AWS_FIELDS = {
+    "PolicyType": "ScalingPolicy",
+    "TargetValue": "ScalingPolicy",
+    "StepAdjustments": "ScalingPolicy",
+    "ComparisonOperator": "MetricAlarm",
+    "MinCapacity": "ScalableTarget",
+    "MaxCapacity": "ScalableTarget",
+    "MinSize": "AutoScalingGroup",
+    "MaxSize": "AutoScalingGroup",
+}
+"""What is known by which field, of what AWS takes and prints, which has no kind."""
+AWS_LISTS = ("ScalingPolicies", "ScalableTargets", "MetricAlarms", "AutoScalingGroups")
+"""What AWS prints lists of."""
+AWS_NAMES = ("ResourceId", "AutoScalingGroupName", "AlarmName", "PolicyName")
+"""What a document of AWS is called by: policies by what they scale."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +34,7 @@ class Document:
     """One object of a manifest."""
 
     kind: str
-    """Of Kubernetes; files that have none are known by what is in them (`identified`)."""
+    """Of Kubernetes; files that have none are known by what is in them."""
     name: str
     namespace: str
     file: str
@@ -67,6 +82,11 @@ def _unfold(data: Any, file: str, where: str) -> Iterator[Document]:
     """An object, or those of a list of objects."""
     if not isinstance(data, dict):
         raise InputError("is not an object with a kind", file=file, path=where, fix="give whole manifests")
+    for name in AWS_LISTS:
+        if "kind" not in data and isinstance(data.get(name), list):
+            for number, item in enumerate(data[name]):
+                yield from _unfold(item, file, f"{where}, {name} {number + 1}")
+            return
     kind = data.get("kind", _identified(data))
     if not isinstance(kind, str) or not kind:
         raise InputError("has no kind", file=file, path=where, fix="give whole manifests, with apiVersion and kind")
@@ -74,14 +94,20 @@ def _unfold(data: Any, file: str, where: str) -> Iterator[Document]:
         for number, item in enumerate(data["items"]):
             yield from _unfold(item, file, f"{where}, item {number + 1}")
         return
-    about = data.get("metadata")
-    about = about if isinstance(about, dict) else {}
-    name, namespace = about.get("name", data.get("PolicyName")), about.get("namespace")
+    name, namespace = _called(data)
     yield Document(kind, str(name or "unnamed"), str(namespace or "default"), file, data)
 
 
+def _called(data: dict[str, Any]) -> tuple[Any, Any]:
+    """Its name and namespace: of AWS what is scaled, and the service that it belongs to."""
+    if "kind" not in data and (name := next((data[one] for one in AWS_NAMES if data.get(one)), None)):
+        return name, "ec2" if "AutoScalingGroupName" in data else data.get("ServiceNamespace")
+    about = data.get("metadata")
+    return (about.get("name"), about.get("namespace")) if isinstance(about, dict) else (None, None)
+
+
 def _identified(data: dict[str, Any]) -> str | None:
-    """The kind of files that tell none: Ray Serve's config, and policies as the AWS command line takes them."""
+    """The kind of files that tell none: Ray Serve's config, and what the AWS command line takes or prints."""
     if isinstance(data.get("applications"), list):
         return "ServeConfig"
-    return "ScalingPolicy" if "PolicyType" in data else None
+    return next((kind for field, kind in AWS_FIELDS.items() if field in data), None)

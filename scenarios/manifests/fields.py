@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from math import inf, isfinite
 from typing import Any
 
 from scenarios.manifests.documents import Document
@@ -60,6 +61,19 @@ class Fields:
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
         raise self.wrong(name, f"{_shown(value)} is not a whole number", "write it such as 3")
+
+    def number(self, name: str) -> float | None:
+        """A number, also as text."""
+        value = self.get(name)
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+            raise self.wrong(name, f"{_shown(value)} is not a number", "write it such as 60")
+        try:
+            found = None if value is None else float(value)
+        except (ValueError, OverflowError):
+            found = inf
+        if found is not None and not isfinite(found):
+            raise self.wrong(name, f"{_shown(value)} is not a number", "write it such as 60")
+        return found
 
     def flag(self, name: str) -> bool | None:
         """true or false, also as text."""

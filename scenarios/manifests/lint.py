@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
-from scenarios.manifests.finding import Finding, Level
+from scenarios.manifests.rules_aws import aws
+from scenarios.manifests.rules_serve import serve
 from scenarios.manifests.serve import KINDS as SERVE_KINDS
-from scenarios.manifests.serve_lint import serve_findings
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to look at."""
+
+    level: Level
+    source: str
+    path: str
+    text: str
+    """What is wrong, why, and the fix."""
 
 
 def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
     """What each document is to be blamed for, and what they are together."""
-    found = [finding for document in documents for finding in _alone(document)]
+    found = [finding for document in documents for finding in _alone(document, documents)]
     return (*found, *_together(documents))
 
 
-def _alone(document: Document) -> Iterator[Finding]:
+def _alone(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
+    if document.kind == "ScalingPolicy":
+        for level, _, path, text in aws(Asked(document, tuple(documents), {})):
+            yield Finding(level, document.source, path, text)
     if document.kind in SERVE_KINDS:
-        yield from serve_findings(document)
+        for level, source, path, text in serve(document):
+            yield Finding(level, source, path, text)
         return
     rules = {"HorizontalPodAutoscaler": (_bounds, _metrics, _behaviour), "ScaledObject": (_scaled,)}
     spec = document.data.get("spec")

@@ -1,5 +1,6 @@
 """Autoscalers: pure functions of what they have seen, one file for each real-world autoscaler."""
 
+from simulator.autoscaling.aws import StepScaling, TargetTracking
 from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation, Pod, Sample
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
@@ -7,9 +8,9 @@ from simulator.autoscaling.keda import Keda
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
+from simulator.autoscaling.predictive import Predictive
 from simulator.autoscaling.ray import Ray
 from simulator.autoscaling.schedule import Schedule
-from simulator.autoscaling.target_tracking import TargetTracking
 
 __all__ = [
     "Autoscaler",
@@ -23,8 +24,10 @@ __all__ = [
     "Observation",
     "PerRequest",
     "Pod",
+    "Predictive",
     "Ray",
     "Sample",
     "Schedule",
+    "StepScaling",
     "TargetTracking",
 ]

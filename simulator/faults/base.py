@@ -73,7 +73,7 @@ class Site:
 
     def until_useful(self, machine: Machine) -> int:
         """Nanoseconds until the first replica of a new machine is ready: what dies before would never serve."""
-        return machine.up - self.now + self.fleet.pool.case.load_time
+        return machine.useful - self.now
 
     def death(self, replica: Replica, after: int, restart: int) -> Process:
         """The process of a replica that dies in `after`, unless it stops before, and is back `restart` later."""

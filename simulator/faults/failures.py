@@ -44,7 +44,7 @@ class MachineFailures(Fault):
     def rhythm(self, pool: CasePool) -> tuple[float, float]:
         """A failure lasts until the replacements are ready."""
         machines = max(machines_for(pool, pool.replicas), 1)
-        return self.mean / machines, self.detect + pool.cold_start + pool.load_time
+        return self.mean / machines, self.detect + pool.starting()
 
     def of_machine(self, site: Site, machine: Machine) -> Process:
         """Waits for the failure, unless the machine stops before."""

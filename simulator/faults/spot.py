@@ -39,7 +39,7 @@ class SpotPreemption(Fault):
         """A loss lasts until the replacements are ready."""
         machines = max(machines_for(pool, pool.replicas), 1)
         refused = (1 / self.available - 1) * self.retry
-        return SECOND / self.rate / machines, refused + pool.cold_start + pool.load_time
+        return SECOND / self.rate / machines, refused + pool.starting()
 
     def of_machine(self, site: Site, machine: Machine) -> Process:
         """Waits for the notice and for its end, unless the machine stops before."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from simulator.run.lives import MachineRecord, ReplicaRecord
+
+if TYPE_CHECKING:
+    from simulator.parts import CasePool
 
 HOUR = 3600 * 10**9
 
@@ -23,6 +27,15 @@ def serving_time(replicas: Iterable[ReplicaRecord], since: int, until: int) -> i
         for one in replicas
         if one.ready is not None
     )
+
+
+def bill_of(pool: CasePool, machines: Sequence[MachineRecord], since: int, until: int) -> float:
+    """Dollars for the machines of a pool between two times, each at the price of its type."""
+    kinds, dollars = pool.kinds(), 0.0
+    for number in range(len(kinds)):
+        own = [one for one in machines if one.kind == number]
+        dollars += bill(own, kinds[number].machine.price, since, until)
+    return dollars
 
 
 def bill(machines: Iterable[MachineRecord], price: float, since: int, until: int) -> float:

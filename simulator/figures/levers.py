@@ -16,11 +16,13 @@ from pydantic import SerializeAsAny
 from simulator.autoscaling import Fixed, PerRequest
 from simulator.batching import Scheduler
 from simulator.case import Case
+from simulator.component import Record
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
-from simulator.parts import CasePool
+from simulator.parts import CasePool, CaseSupply
 from simulator.quantities import SECOND
 from simulator.service import Law, WorkFunction
+from simulator.start import Start
 from simulator.streams import Floats
 
 RELIEF = 1.2
@@ -34,7 +36,7 @@ _AUTOSCALER = {
     "out_after": "periods before scaling out",
     "idle_expiry": "time until idle replicas expire",
 }
-"""Fields of autoscalers that are levers of their own, and how they are called."""
+"""Fields of autoscalers, and of their policies, that are levers of their own, and how they are called."""
 _LARGER = ("max_replicas", "idle_expiry")
 """Those that are relieved when they get larger; the others when they get smaller."""
 
@@ -96,7 +98,21 @@ def levers(case: Case) -> tuple[Lever, ...]:
         for what, before, after, unit, relieved in _of(pool, known):
             pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
             found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
-    return tuple(found)
+    return (*found, *_supplies(case))
+
+
+def _supplies(case: Case) -> Iterator[Lever]:
+    """The quotas that pools share, each told of the first pool whose replicas come and go."""
+    first: dict[str, tuple[str, CaseSupply]] = {}
+    for pool in case.pools:
+        if pool.supply is not None and (pool.faults or not isinstance(pool.autoscaler, Fixed)):
+            first.setdefault(pool.supply.name, (pool.name, pool.supply))
+    for name, supply in first.values():
+        if (quota := supply.rules.quota) is None:
+            continue
+        more = replace(supply, rules=supply.rules.model_copy(update={"quota": _more(quota)}))
+        pools = tuple(replace(pool, supply=more) if pool.supply == supply else pool for pool in case.pools)
+        yield Lever(name, f"machine quota of {supply.name}", quota, _more(quota), "", replace(case, pools=pools))
 
 
 def _stage(case: Case, position: int) -> Iterator[Lever]:
@@ -147,15 +163,26 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
         scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
         replicas = max(fewest, min(more, pool.most()))
         yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)
+    for what, field, before, after in _eased(pool.autoscaler):
+        scaler = pool.autoscaler.model_copy(update={field: after})
+        yield _told(what, before, after, field in ("interval", "idle_expiry"), replace(pool, autoscaler=scaler))
+    policies = getattr(pool.autoscaler, "policies", ())
+    for number, policy in enumerate(policies):
+        whose = f" of policy {number + 1}" if len(policies) > 1 else ""
+        for what, field, before, after in _eased(policy):
+            changed = policy.model_copy(update={field: after})
+            scaler = pool.autoscaler.model_copy(
+                update={"policies": (*policies[:number], changed, *policies[number + 1 :])}
+            )
+            yield _told(f"{what}{whose}", before, after, False, replace(pool, autoscaler=scaler))
+
+
+def _eased(record: Record) -> Iterator[tuple[str, str, float, float]]:
+    """The levers among the fields of an autoscaler or of one of its policies: their names, before and after."""
     for field, what in _AUTOSCALER.items():
-        before = getattr(pool.autoscaler, field, None)
-        if before is None:
-            continue
-        after = _more(before) if field in _LARGER else _less(before)
-        if after:
-            scaler = pool.autoscaler.model_copy(update={field: after})
-            timed = field in ("interval", "idle_expiry")
-            yield _told(what, before, after, timed, replace(pool, autoscaler=scaler))
+        before = getattr(record, field, None)
+        if before is not None and (after := _more(before) if field in _LARGER else _less(before)):
+            yield what, field, before, after
 
 
 def _starts(pool: CasePool) -> Iterator[_Change]:
@@ -166,6 +193,8 @@ def _starts(pool: CasePool) -> Iterator[_Change]:
     if pool.load_time:
         after = _less(pool.load_time)
         yield _told("load time", pool.load_time, after, True, replace(pool, load_time=after))
+    if pool.start is not None:
+        yield from _steps(pool, pool.start)
     if pool.slow_start is not None:
         before, after = pool.slow_start.lasts, _less(pool.slow_start.lasts)
         faster = pool.slow_start.model_copy(update={"lasts": after})
@@ -173,6 +202,19 @@ def _starts(pool: CasePool) -> Iterator[_Change]:
     if pool.quota is not None:
         more = _more(pool.quota)
         yield "machine quota", pool.quota, more, "", replace(pool, quota=more)
+
+
+def _steps(pool: CasePool, start: Start) -> Iterator[_Change]:
+    """The levers of a start: each of its steps."""
+    for name, step in start.steps():
+        shorter = step.shorter(RELIEF)
+        if shorter.average() < step.average():
+            relieved = replace(pool, start=start.model_copy(update={name: shorter}))
+            yield _told(f"start: {name.replace('_', '-')}", step.average(), shorter.average(), True, relieved)
+    if start.probe is not None:
+        probe = start.probe.model_copy(update={"period": max(1, _less(start.probe.period))})
+        relieved = replace(pool, start=start.model_copy(update={"probe": probe}))
+        yield _told("start: probe period", start.probe.period, probe.period, True, relieved)
 
 
 def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:

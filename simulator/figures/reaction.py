@@ -9,27 +9,27 @@ the overload began. It is split at what the run wrote down:
 - *held back*: while decisions kept asking for more and were not followed: stabilisation, delays, rates, alarm counts.
 - *no machine*: from the decision until a replica was launched; more than nothing only at a quota or an outage.
 - *machine*: until the machine had started.
-- *load*: until the replica took requests.
+- *load*, or the steps of a pool's `start`: until the replica took requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import accumulate, pairwise, zip_longest
 
 from simulator.figures.stability import Spell
 from simulator.quantities import SECOND
 from simulator.run.lives import Lives, ReplicaRecord
 
-REACTION = ("metric and sync", "held back", "no machine", "machine", "load")
+_BEFORE = ("metric and sync", "held back", "no machine", "machine")
+REACTION = (*_BEFORE, "image", "weights", "warm-up", "probe", "endpoint", "load")
+"""Every stage that a reaction may have, in their order."""
 
 
-def reactions(spells: Sequence[Spell], lives: Lives, load_time: int) -> list[dict[str, float] | None]:
+def reactions(spells: Sequence[Spell], lives: Lives) -> list[dict[str, float] | None]:
     """Seconds by stage for each time of overload of a pool; None where none of its scale-ups helped in it."""
     answers = helping(lives)
-    return [
-        _reaction(lives, answers, round(spell.start * SECOND), round(spell.end * SECOND), load_time) for spell in spells
-    ]
+    return [_reaction(lives, answers, round(spell.start * SECOND), round(spell.end * SECOND)) for spell in spells]
 
 
 def helping(lives: Lives) -> list[tuple[int, ReplicaRecord]]:
@@ -49,9 +49,7 @@ def helping(lives: Lives) -> list[tuple[int, ReplicaRecord]]:
     return found
 
 
-def _reaction(
-    lives: Lives, answers: list[tuple[int, ReplicaRecord]], start: int, end: int, load_time: int
-) -> dict[str, float] | None:
+def _reaction(lives: Lives, answers: list[tuple[int, ReplicaRecord]], start: int, end: int) -> dict[str, float] | None:
     for place, first in answers:
         decided = lives.scaling[place].time
         if decided >= end:
@@ -60,11 +58,11 @@ def _reaction(
         if ready is None or ready <= start:
             continue
         asked = max(start, _asked(lives, place))
-        up = max(first.launched, ready - load_time)
-        marks = [start, asked, max(start, decided), max(start, first.launched), max(start, up), ready]
-        return {
-            stage: (after - before) / SECOND for stage, before, after in zip(REACTION, marks, marks[1:], strict=False)
-        }
+        up = ready - sum(time for _, time in first.steps)
+        ends = accumulate((time for _, time in first.steps), initial=up)
+        marks = [start, *(max(start, mark) for mark in (asked, decided, first.launched, *ends))]
+        names = (*_BEFORE, *(name for name, _ in first.steps))
+        return {name: (after - before) / SECOND for name, (before, after) in zip(names, pairwise(marks), strict=True)}
     return None
 
 

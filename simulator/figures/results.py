@@ -11,7 +11,7 @@ import numpy as np
 from simulator.case import Case
 from simulator.errors import NotKeptError
 from simulator.figures.attainment import Verdict, judge
-from simulator.figures.cost import bill
+from simulator.figures.cost import bill_of
 from simulator.figures.relaxation import relaxation
 from simulator.figures.samples import Sample
 from simulator.figures.sections import steady_quantile, window_quantile
@@ -260,7 +260,7 @@ class Result:
         since, until = self.start, self.case.duration
         return [
             sum(
-                bill(lives.machines, pool.machine.price, since, until)
+                bill_of(pool, lives.machines, since, until)
                 for lives, pool in zip(run.lives, self.case.pools, strict=True)
             )
             for run in self.tallies

@@ -19,7 +19,7 @@ from itertools import groupby, pairwise
 
 from simulator.autoscaling import Limit
 from simulator.figures.attainment import value_of
-from simulator.figures.cost import HOUR, bill
+from simulator.figures.cost import HOUR, bill_of
 from simulator.figures.reaction import REACTION, reactions
 from simulator.figures.results import Result
 from simulator.figures.samples import Sample
@@ -92,7 +92,7 @@ def scaling(
     hours = (until - since) / HOUR
     late = [_late(result, run) for run in runs] if case.slos else []
     spells = [_spells(result, run, pool.name) for run in runs]
-    answers = [reactions(short, one, pool.load_time) for short, one in zip(spells, lives, strict=True)]
+    answers = [reactions(short, one) for short, one in zip(spells, lives, strict=True)]
     peaks = [max(record.desired for record, _ in one) for one in stood]
     changes = [turns(one.scaling, since, until) for one in lives]
     most = pool.autoscaler.bounds(pool.replicas)[1]
@@ -116,11 +116,11 @@ def scaling(
         reaction={
             stage: _mean(sum(found) / len(found) for found in (_of(one, stage) for one in answers) if found)
             for stage in REACTION
-            if any(_of(one, stage) for one in answers)
+            if any(stage in answer for one in answers for answer in one if answer is not None)
         },
         unanswered=_mean(sum(answer is None for answer in one) for one in answers),
         hours={state: _mean(_hours(one, state, since, until) for one in lives) for state in STATES},
-        daily_cost=_mean(bill(one.machines, pool.machine.price, since, until) / hours * 24 for one in lives),
+        daily_cost=_mean(bill_of(pool, one.machines, since, until) / hours * 24 for one in lives),
     )
 
 
@@ -194,7 +194,8 @@ def _limits(stood: Sequence[Sequence[tuple[ScalingRecord, int]]], lasted: int) -
 
 
 def _of(answers: Sequence[Mapping[str, float] | None], stage: str) -> list[float]:
-    return [answer[stage] for answer in answers if answer is not None]
+    """Seconds of each answer on a stage, of which some may have nothing."""
+    return [answer.get(stage, 0.0) for answer in answers if answer is not None]
 
 
 def _hours(lives: Lives, state: str, since: int, until: int) -> float:

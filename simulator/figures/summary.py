@@ -63,7 +63,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
     levels = [case.stages[stage].service.level for stage in case.stages_of(number)]
     return PoolSummary(
         name=pool.name,
-        instance=pool.instance,
+        instance=" or ".join(dict.fromkeys(kind.instance for kind in pool.kinds())),
         level=max(levels, key=weakness),
         load=case.load(number),
         busy=_share(mean_of(busy)),

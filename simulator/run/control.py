@@ -127,7 +127,7 @@ class Control:
         record, life = replica.record, (replica.slot, replica.life)
         name = f"{self.pool.case.name}-{replica.slot}-{replica.life}"
         started = max(record.launched, replica.machine.up)
-        if started > now:
+        if record.container(replica.machine.up) > now:
             return Pod(name, "Pending")
         if record.ready is None:
             return Pod(name, started=started, ready=False, ready_changed=started)

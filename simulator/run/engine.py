@@ -20,6 +20,7 @@ from simulator.run.patience import Patience
 from simulator.run.per_request import PerRequestPool
 from simulator.run.pool import PoolRun
 from simulator.run.recording import Replication
+from simulator.run.supplies import SupplyRun
 from simulator.run.tape import Tape
 
 _CHECK_EVERY = 256  # looking whether all have left costs a look at every replica
@@ -43,6 +44,8 @@ class Run:
         self.flow = flow = Flow(clock, tape, case, pools)
         if tape.answers_back:
             flow.clients = Clients(clock, tape, case, flow)
+        for supply in {pool.case.supply.name: pool.case.supply for pool in pools if pool.case.supply}.values():
+            SupplyRun(supply, [pool for pool in pools if pool.case.supply == supply])
         for pool in pools:
             pool.join(flow)
             if (period := pool.case.autoscaler.period()) is not None:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import simpy
 
 from simulator.faults import Process, Site
+from simulator.run.fates import Fates
 from simulator.run.line import Line
-from simulator.run.lives import MachineRecord, ReplicaRecord
+from simulator.run.lives import ReplicaRecord
 from simulator.run.machines import Machine, Machines
 from simulator.run.replica import Replica
+from simulator.run.starting import loaded
+from simulator.run.victims import victims
 
 if TYPE_CHECKING:
     from simulator.run.control import Control
     from simulator.run.pool import PoolRun
-
-_SPARE = 64  # what cannot happen any more is cleared away once it is the most, and more than this
 
 
 class Fleet:
@@ -48,9 +49,8 @@ class Fleet:
         """The autoscaler at work, if it decides once in a while."""
         self.sites: list[Site] = []
         """The faults at work."""
-        self._fates: list[tuple[ReplicaRecord | MachineRecord, simpy.Process]] = []
-        """What is to happen to replicas and machines, and some of what was to happen to those that have stopped."""
-        self._most_fates = _SPARE
+        self.fates = Fates(pool.clock)
+        """What is to happen to replicas and machines."""
         self._news: simpy.Event | None = None
 
     def begin(self) -> None:
@@ -61,31 +61,16 @@ class Fleet:
             assert machine is not None, "the quota holds the first replicas"
             self._ready(self._put(machine, 0), 0)
         for site in self.sites:
-            self._let(site.fault.whole(site), 0)
+            self.fates.let(site.fault.whole(site), 0)
 
     def scale(self, desired: int, now: int) -> None:
-        """Wants `desired` replicas: launches or removes some.
-
-        Those still starting go first. Of the others, a pool that packs takes those on the emptiest machines, so that
-        machines stop; one that spreads takes from the fullest. The youngest go before the others.
-        """
+        """Wants `desired` replicas: launches or removes some."""
         self.desired = desired
         self.fill(now)
         spare = self.staying - desired - self.surge
-        if spare <= 0:
-            return
-        replicas = self.stayers()
-        replicas.sort(
-            key=lambda r: (
-                r.record.ready is not None,
-                self.machines.level(r.machine, r.slot),
-                -r.machine.record.number,
-                -r.record.launched,
-                -r.slot,
-            )
-        )
-        for replica in replicas[:spare]:
-            self.remove(replica, now)
+        if spare > 0:
+            for replica in victims(self, now)[:spare]:
+                self.remove(replica, now)
 
     def stayers(self) -> list[Replica]:
         """The replicas that are starting or ready, by slot."""
@@ -93,8 +78,11 @@ class Fleet:
 
     def fill(self, now: int) -> None:
         """Launches the replicas that are wanted and missing, as far as machines can be had."""
-        while self.staying + self.withheld < self.desired + self.surge and self.launch(now):
-            pass
+        while self.staying + self.withheld < self.desired + self.surge:
+            if self.launch(now) is None:
+                return
+        self.machines.since = None
+        self.machines.stand_by(now)
 
     def launch(self, now: int) -> Replica | None:
         """Launches a replica; None where no machine can be had for it."""
@@ -102,7 +90,12 @@ class Fleet:
         if machine is None:
             return None
         replica = self._put(machine, now)
-        self._start(replica, max(now, machine.up) + self.pool.case.load_time, now)
+        begin = max(now, machine.up)
+        replica.record.steps = self.machines.starting.replica(machine, begin)
+        ready = begin + sum(time for _, time in replica.record.steps)
+        if machine.used == 1:
+            machine.useful = ready
+        self._start(replica, ready, now)
         return replica
 
     def remove(self, replica: Replica, now: int) -> None:
@@ -119,7 +112,7 @@ class Fleet:
         self.pool.dismiss(replica.slot)
         replica.leave(now)
         if self.pool.case.grace is not None and replica.record.stopped is None:
-            self._destine(replica.record, self._overstaying(replica, replica.record, self.pool.case.grace), now)
+            self.fates.destine(replica.record, self._overstaying(replica, replica.record, self.pool.case.grace), now)
 
     def stop(self, replica: Replica, now: int) -> None:
         """Ends a replica; its slot may be used again, and so may its place on the machine."""
@@ -131,9 +124,34 @@ class Fleet:
         self.machines.leave(machine, replica.slot)
         self.pool.more_room(now)  # whoever waits for a place may take this one
         if not machine.slots:
-            self.machines.stop(machine, now)
-            self.pool.more_room(now)
+            self._emptied(machine, now)
         self._tell(now)
+
+    def _emptied(self, machine: Machine, now: int) -> None:
+        """A machine has no replica any more: it is given back, now or after a while, unless it has to stand by."""
+        stays = self.machines.stays(machine, now)
+        if stays:
+            self.fates.destine(machine.record, self._idling(machine, machine.used, stays), now)
+            self._offer(now)
+        elif self.machines.needless(machine):
+            self._give_back(machine, now)
+
+    def _idling(self, machine: Machine, used: int, stays: int) -> Process:
+        """A SimPy process: an empty machine, until it is given back, if nobody has used it by then."""
+        yield self.pool.clock.timeout(stays)
+        if machine.record.stopped is None and machine.used == used and self.machines.needless(machine):
+            self._give_back(machine, int(self.pool.clock.now))
+
+    def _give_back(self, machine: Machine, now: int) -> None:
+        self.machines.stop(machine, now)
+        self._offer(now)
+
+    def _offer(self, now: int) -> None:
+        """A machine, or the room for one, is free."""
+        if self.machines.supply is None:
+            self.pool.more_room(now)
+        else:
+            self.machines.supply.offer(now)
 
     # Losses.
 
@@ -151,6 +169,7 @@ class Fleet:
         self._lose(replica, now)
         self._end(replica, now)
         self._begin(replica, replica.machine, now)
+        replica.record.steps = loaded(time)
         self._start(replica, now + time, now)
         self._tell(now)
 
@@ -159,6 +178,8 @@ class Fleet:
         self._withhold(machine, delay, now)
         for slot in sorted(machine.slots):
             self.kill(self.replicas[slot], now)
+        if machine.record.stopped is None:  # it was empty
+            self._give_back(machine, now)
 
     def clear(self, machine: Machine, delay: int, now: int) -> None:
         """Removes all replicas of a machine, which gets no other; others are launched after `delay`."""
@@ -167,6 +188,10 @@ class Fleet:
             if self.replicas[slot].record.drained is None:
                 self.remove(self.replicas[slot], now)
         self.fill(now)
+
+    def forsaken(self) -> bool:
+        """Whether there is no replica, and perhaps none will ever come: none is wanted, or others have all machines."""
+        return not self.staying and (not self.desired or self.machines.supply is not None)
 
     def ready_time(self, now: int) -> int:
         """Nanoseconds for which replicas have been ready so far, added up."""
@@ -184,7 +209,7 @@ class Fleet:
         if delay:
             count = sum(self.replicas[slot].record.drained is None for slot in machine.slots)
             self.withheld += count
-            self._let(self._release(count, delay), now)
+            self.fates.let(self._release(count, delay), now)
 
     def _release(self, count: int, delay: int) -> Process:
         yield self.pool.clock.timeout(delay)
@@ -211,9 +236,9 @@ class Fleet:
             view.outstanding.append(0)
             if seen is not view:
                 seen.outstanding.append(0)
-        if not machine.slots:
+        if not machine.used:
             for site in self.sites:
-                self._destine(machine.record, site.fault.of_machine(site, machine), now)
+                self.fates.destine(machine.record, site.fault.of_machine(site, machine), now)
         self.machines.enter(machine, replica.slot)
         self.staying += 1
         self._begin(replica, machine, now)
@@ -227,7 +252,7 @@ class Fleet:
 
     def _start(self, replica: Replica, ready: int, now: int) -> None:
         # The record is given now: a process begins after the present event, when the slot may have a new replica.
-        self._destine(replica.record, self._starting(replica, replica.record, ready - now), now)
+        self.fates.destine(replica.record, self._starting(replica, replica.record, ready - now), now)
 
     def _starting(self, replica: Replica, record: ReplicaRecord, delay: int) -> Process:
         """A SimPy process: a replica from its launch until it is ready."""
@@ -250,7 +275,7 @@ class Fleet:
         replica.ready(now)
         self.pool.welcome(replica.slot, now)
         for site in self.sites:
-            self._destine(replica.record, site.fault.of_replica(site, replica), now)
+            self.fates.destine(replica.record, site.fault.of_replica(site, replica), now)
         self._tell(now)
 
     def _end(self, replica: Replica, now: int) -> None:
@@ -260,22 +285,6 @@ class Fleet:
         if record.ready is not None:
             self.served += now - record.ready
         replica.line.forget(replica)
-
-    def _let(self, process: Process | None, now: int) -> None:
-        """Starts a process, if there is one."""
-        if process is not None:
-            self.pool.clock.at(now).process(process)
-
-    def _destine(self, record: ReplicaRecord | MachineRecord, process: Process | None, now: int) -> None:
-        """Starts a process, if there is one, that has nothing more to do once its replica or machine has stopped."""
-        if process is None:
-            return
-        self._fates.append((record, self.pool.clock.at(now).process(process)))
-        if len(self._fates) > self._most_fates:
-            over = [fate.target for record, fate in self._fates if record.stopped is not None]
-            self.pool.clock.withdraw(event for event in over if event is not None)
-            self._fates = [one for one in self._fates if one[0].stopped is None and one[1].is_alive]
-            self._most_fates = 2 * len(self._fates) + _SPARE
 
     def _tell(self, now: int) -> None:
         """There is news."""

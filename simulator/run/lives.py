@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from simulator.autoscaling import Limit
+from simulator.run.starting import Steps
 
 
 @dataclass
@@ -16,10 +17,16 @@ class ReplicaRecord:
     launched: int
     machine: int
     """The number of its machine in the pool."""
+    steps: Steps = ()
+    """What its start came to once its machine had started; none for the first replicas, which are ready."""
     ready: int | None = None
     drained: int | None = None
     """When it stopped taking requests."""
     stopped: int | None = None
+
+    def container(self, up: int) -> int:
+        """When its container began, on a machine that has started at `up`."""
+        return max(self.launched, up) + sum(time for step, time in self.steps if step == "image")
 
     @property
     def left(self) -> int | None:
@@ -37,6 +44,8 @@ class MachineRecord:
     """Position among the pool's zones."""
     launched: int
     stopped: int | None = None
+    kind: int = 0
+    """Its type: position among the pool's `kinds`."""
 
 
 class ScalingRecord(NamedTuple):

@@ -294,7 +294,7 @@ class PoolRun:
 
     def stranded(self) -> int:
         """Requests that will wait for ever unless more come: for a full batch, or for a replica that nobody wants."""
-        if not self.fleet.staying + self.fleet.desired and self.clock.now > self.tape.case.duration + _LONG:
+        if self.fleet.forsaken() and self.clock.now > self.tape.case.duration + _LONG:
             return self.present()
         lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
         return sum(line.present() for line in lines if line.stranded)

@@ -13,7 +13,7 @@ from simulator.run.line import NOBODY, Instance, Line, Server
 from simulator.run.ordered import OrderedLine
 from simulator.run.solo import SoloInstance, SoloLine
 from simulator.run.weighing import Weigher
-from simulator.speed import Constant, Pace
+from simulator.speed import Constant, Pace, scaled
 
 if TYPE_CHECKING:
     from simulator.run.lives import ReplicaRecord
@@ -104,9 +104,11 @@ class Replica:
 
     def ready(self, now: int) -> None:
         """It can serve from now on."""
-        slow = self.pool.case.slow_start
-        if slow is not None and self.record.launched:
-            self.pace = Pace(slow.steps(now, self.pool.case.speed.steps(self.pool.tape.draws, self.entity)))
+        slow = self.pool.case.slow_start if self.record.launched else None
+        if slow is not None or self.pool.case.mixed():
+            steps = self.pool.case.speed.steps(self.pool.tape.draws, self.entity)
+            steps = scaled(steps, self.pool.case.kinds()[self.machine.record.kind].speed)
+            self.pace = Pace(steps if slow is None else slow.steps(now, steps))
             if self.device is not None:
                 self.device.change(self.pace, now)
             for instance in self.instances:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from calibration.profile import Profile, load_profile, shipped_profiles
-from scenarios.load import catalogue, library, load
+from scenarios.load import library, load
+from scenarios.pools import catalogue
 from scenarios.sheet import Sheet
 from scenarios.wording import in_seconds, say
 from simulator.component import Component

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from scenarios.load import Loaded, instance_type, library
+from scenarios.load import Loaded, library
+from scenarios.pools import instance_type
 from scenarios.strategies import ladder
 from scenarios.wording import in_dollars, say
 from simulator.autoscaling import Manifest

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
-from scenarios.manifests.finding import Finding, Level
 from scenarios.manifests.serve import KINDS, Deployment, deployments, served
 from simulator.autoscaling import Ray
 from simulator.errors import InputError
 from simulator.quantities import SECOND
 
+Level = Literal["error", "warning", "note"]
 MAX_ONGOING = 5
 """max_ongoing_requests, unless it is given."""
 
 
-def serve_findings(document: Document) -> Iterator[Finding]:
-    """Of each deployment that is scaled; nothing where it cannot be read: whoever binds it says what is wrong."""
+def serve(document: Document) -> Iterator[tuple[Level, str, str, str]]:
+    """Of each deployment that is scaled: how bad, which, the field, and what is wrong with the fix.
+
+    Nothing where it cannot be read: whoever binds it says what is wrong.
+    """
     with suppress(InputError):
         for part in deployments(document):
             if part.kind in KINDS:
                 made = served(Asked(part, (), {})).autoscaler
                 assert isinstance(made, Ray)
-                place = Deployment.of(part)
-                for level, field, text in _rules(made, place.one.data):
-                    yield Finding(level, part.source, f"{place.one.path}.{field}", text)
+                one = Deployment.of(part).one
+                for level, field, text in _rules(made, one.data):
+                    yield level, part.source, f"{one.path}.{field}", text
 
 
 def _rules(scaling: Ray, about: dict[str, Any]) -> Iterator[tuple[Level, str, str]]:
