@@ -62,10 +62,10 @@ def test_arrivals_are_even_at_any_rate() -> None:
 
 
 def test_the_same_load_simulated() -> None:
-    # At 2 requests a second of 0.5 s one is in flight; at 18 from 20 s on, nine come for each that a replica of 4
-    # serves: they queue, and six are wanted, 3 s after the mean of 10 s is above 10. They start in 4 s. Then 18 x 0.5 =
-    # 9 are in flight, and 5 replicas are wanted.
-    arrived = scaling.even(((0, 2), (20, 2), (20.001, 18), (80, 18)))
+    # At 2 requests a second of 0.5 s one is in flight. From 20 s on 15 come a second, and a replica that has 4 at a
+    # time serves 8: they queue, and 3 s after the mean of 10 s is above 2 some replicas are wanted, which start in 4 s.
+    # With the queue gone 15 x 0.5 = 7.5 are in flight, and all 4 replicas stay.
+    arrived = scaling.even(((0, 2), (20, 2), (20.001, 15), (80, 15)))
     found = scaling.predict(Settings(), Measured(Course([], [], np.array([])), arrived, 4.0, 0.1))
     assert len(found) == scaling.PHASES
     for one in found:
@@ -73,8 +73,8 @@ def test_the_same_load_simulated() -> None:
         first = next(at for at, count in one.wanted if count > 1)
         assert 23 < first < 28
         assert next(at for at, count in one.running if count > 1) == pytest.approx(first + 4)
-        assert max(count for _, count in one.wanted) == 6
-        assert one.wanted[-1][1] == one.running[-1][1] == 5
+        assert max(count for _, count in one.wanted) == 4
+        assert one.wanted[-1][1] == one.running[-1][1] == 4
         assert len(one.latency) == len(arrived)
         assert np.nanmin(one.latency) == pytest.approx(0.6)
         assert 2 < scaling.p99(one) < 20

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from cases import case, pool, replay, takes
 from choices import instances
 from hypothesis import given, settings
@@ -89,6 +90,10 @@ FAULTS = [
 ]
 
 
+LONGER = {"look_back": 30, "metrics_interval": 10, "control_loop": 2, "upscale_delay": 5, "downscale_delay": 5}
+"""So that many passes lie between two reports."""
+
+
 @settings(max_examples=30)
 @given(instances(Ray), st.lists(st.integers(0, 60), max_size=20), st.sampled_from([None, *FAULTS]), st.booleans())
 def test_passes_that_are_left_out_would_have_changed_nothing(
@@ -105,10 +110,25 @@ def test_passes_that_are_left_out_would_have_changed_nothing(
         balancer = CentralQueue() if shared else PowerOfTwo()
         arrivals = replay(0, *np.cumsum(gaps) / 1000)
         found = []
-        fewer = scaler.model_copy(update={"control_loop": 6 * scaler.control_loop})
-        for autoscaler in (fewer, EveryPass.model_construct(**dict(fewer))):
+        longer = {name: factor * (getattr(scaler, name) or 0) for name, factor in LONGER.items()}
+        rare = scaler.model_copy(update=longer)
+        for autoscaler in (rare, EveryPass.model_construct(**dict(rare))):
             low, high = scaler.bounds(1)
             fields: dict[str, Any] = {"cold_start": 0.07, "faults": () if fault is None else (fault,)}
             one = pool(takes("0s", "60ms"), min(high, low + 1), balancer, autoscaler=autoscaler, **fields)
             found.append(story(simulate(case(arrivals, one, seconds=1.5), 0)))
         assert found[0] == found[1]
+
+
+def test_few_passes_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 600 s are 6,000 passes, and 60 reports: each is asked about, the pass after a change, and the end of a delay.
+    asked, decide = list[int](), Ray.decide
+
+    def counted(self: Ray, state: State, observation: Observation, now: int) -> Decision:
+        asked.append(now)
+        return decide(self, state, observation, now)
+
+    monkeypatch.setattr(Ray, "decide", counted)
+    one = pool(takes("0s", "100ms"), 1, CentralQueue(), autoscaler=ray(), cold_start=10.0)
+    simulate(case(replay(*np.arange(0, 600, 0.7)), one, seconds=600), 0)
+    assert 60 <= len(asked) < 130

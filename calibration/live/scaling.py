@@ -69,7 +69,7 @@ class Settings:
     """Requests that a replica has at a time."""
     autoscaling: tuple[tuple[str, float], ...] = (
         ("min_replicas", 1),
-        ("max_replicas", 6),
+        ("max_replicas", 4),
         ("target_ongoing_requests", 2),
         ("upscale_delay_s", 3),
         ("downscale_delay_s", 12),
