@@ -1,0 +1,97 @@
+"""The few numbers of a step's time (the roofline form), fitted to a few figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from calibration.importers.steps import Step
+from calibration.terms import rounded
+from simulator.llm.roofline import Roofline
+from simulator.streams import Floats
+
+PULL = 0.02
+"""How many times its own error a figure must be off before a number is moved to e times where it began."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Nanoseconds: of reading the weights, a token, a sequence, a token of context, a pair of prompt tokens."""
+
+    weights: float
+    token: float
+    sequence: float
+    context: float
+    pair: float
+    level: str = "assumed"
+    """How they are known."""
+
+    def steps(self) -> Roofline:
+        """The engine's step times."""
+        return Roofline(self.weights, self.token, self.sequence, self.context, self.pair)
+
+    def at(self, points: Floats) -> Floats:
+        """Nanoseconds of steps, a row each: tokens, sequences, context, pairs."""
+        tokens, sequences, context, pairs = points.T
+        dense = (self.weights**4 + (self.token * tokens) ** 4) ** 0.25
+        found: Floats = dense + self.sequence * sequences + self.context * context + self.pair * pairs
+        return found
+
+
+@dataclass(frozen=True)
+class Point:
+    """One step, or the mean of many, that somebody measured."""
+
+    tokens: float
+    sequences: float
+    context: float
+    """Tokens that the decoding requests attend to, together."""
+    pairs: float
+    """Of prompt tokens with those before them, half of themselves included."""
+    time_ns: float
+
+    @classmethod
+    def of(cls, step: Step, prompts: int = 1) -> Point:
+        """A step of a table, with so many prompts in it where it has any."""
+        sequences = step.decode + (prompts if step.prefill else 0)
+        return cls(step.prefill + step.decode, sequences, step.decode * step.context, step.pairs, step.time_ns)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Numbers through some points."""
+
+    numbers: Numbers
+    errors: tuple[float, ...]
+    """Relative, of each point, with its sign."""
+    assumed: tuple[str, ...]
+    """The numbers of which the points tell too little: they stay about where they began."""
+
+
+def fitted(points: Sequence[Point], start: Numbers) -> Fitted:
+    """The numbers that make the relative errors smallest, beginning with those that are assumed.
+
+    Each is held near where it began by a weak pull on its logarithm, so that any number of points will do: those that
+    the points say nothing of stay.
+    """
+    if not points:
+        return Fitted(start, (), tuple(field.name for field in fields(start)[:5]))
+    places, begun = np.array([astuple(point) for point in points], dtype=np.float64), np.array(astuple(start)[:5])
+    times = places[:, 4]
+
+    def numbers(moved: Floats) -> Numbers:
+        return Numbers(*(begun * np.exp(moved)))
+
+    def off(moved: Floats) -> Floats:
+        return np.concatenate([numbers(moved).at(places[:, :4]) / times - 1, PULL * moved])
+
+    found = least_squares(off, np.zeros(5), bounds=(-5.0, 5.0))
+    # What is left of the freedom that a number had before there were points.
+    left = PULL**2 * np.diag(np.linalg.inv(found.jac.T @ found.jac))
+    assumed = tuple(field.name for field, share in zip(fields(start), left.tolist(), strict=False) if share > 0.5)
+    kept = rounded(begun * np.exp(found.x))
+    best = Numbers(*kept, level="published" if not assumed else f"published, {', '.join(assumed)} assumed")
+    return Fitted(best, rounded(best.at(places[:, :4]) / times - 1, 6), assumed)
