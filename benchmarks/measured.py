@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import test_measured_closed_vllm
 import test_measured_cpu
 import test_measured_lambda
+import test_measured_open_vllm
 import test_measured_servers
 import test_measured_triton
+import test_measured_vllm
 
 PARTS = (
     ("Triton and mosec, emulated device", test_measured_servers),
     ("Published closed loops of Triton", test_measured_triton),
     ("An encoder on a shared CPU", test_measured_cpu),
     ("Cold starts of AWS Lambda", test_measured_lambda),
+    ("A log of vLLM under Poisson load", test_measured_vllm),
+    ("vLLM in a closed loop", test_measured_closed_vllm),
+    ("vLLM at rising rates", test_measured_open_vllm),
 )
 
 
