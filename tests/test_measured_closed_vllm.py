@@ -3,8 +3,8 @@
 The numbers of a step (the roofline form) begin with the data sheet and the model's shapes, and are fitted to the time
 between tokens of one client (three rows), of 64 clients that decode (its median) and of 64 that prefill (its p99: a
 step of the full budget). All else is predicted. The front end is the documented one. The prompts of a row are the first
-of the next row's too, so that rows at 4 to 32 clients, and chat at 64 and 128, find part of them in the cache: these are
-marked; three seeds of each are run one after the other here as there. Windows that begin and end empty.
+of the next row's too, so that rows at 4 to 32 clients, and chat at 64 and 128, find part of them in the cache: these
+are marked; three seeds of each are run one after the other here as there. Windows that begin and end empty.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def rows(data: Path) -> list[Row]:
         return [
             Row(
                 row["workload"],
-                *(int(row[name]) for name in ("input_len", "output_len", "concurrency", "num_prompts")),
+                int(row["input_len"]),
+                int(row["output_len"]),
+                int(row["concurrency"]),
+                int(row["num_prompts"]),
                 tuple(float(row[name]) for name in ("duration_s", "itl_p50_ms", "ttft_p99_ms", "e2e_p99_ms")),
                 float(row["itl_p99_ms"]),
             )

@@ -1,24 +1,23 @@
 """vLLM on an H100 at seven rates: Llama 3.1 8B, evenly spaced requests, at most 440 in flight, 128 places.
 
-The numbers of a step are those of Qwen3-8B on the same GPU (the table above) in the ratio of the two models' shapes. The
-release schedules synchronously: what its host adds is calibrated as its specification says, 0.58 ms at the lowest rate
-and 24 us for each sequence at the three rates of overload; the rates between are predicted. Every request is taken to
-have 204 tokens and to get 64, the published median. Windows of 60 s from an empty server on.
+The numbers of a step are those of Qwen3-8B on the same GPU (the table above) in the ratio of the two models' shapes.
+The release schedules synchronously. What its host adds is calibrated at both ends: 0.58 ms at the lowest rate and 24 us
+for each sequence at the three rates of overload. The rates between are predicted, and around the knee (60 to 92/s),
+where a longer step makes more run at once and so is longer still, far too fast. Every request is taken to have 204
+tokens and to get 64, the published median. Windows of 60 s from an empty server on.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import test_measured_closed_vllm as closed
 from llm_serving import H100, LLAMA, QWEN, Engine, Served, front_end, serve
 
-from calibration.llm.hardware import assumed
-from calibration.llm.roofline import Numbers
+from calibration.llm.hardware import scaled
 from simulator.llm.host import Hosted
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop, StepTime
@@ -37,12 +36,8 @@ def stages(data: Path) -> list[dict[str, str]]:
 
 def steps(data: Path) -> StepTime:
     """Those of Llama 3.1 8B."""
-    known, mine, theirs = closed.fit(closed.rows(data)).numbers, assumed(LLAMA, H100), assumed(QWEN, H100)
-    scaled = [
-        number * one / other
-        for number, one, other in zip(astuple(known)[:5], astuple(mine)[:5], astuple(theirs)[:5], strict=True)
-    ]
-    return Hosted(Numbers(*scaled).steps(), fixed=580_000, sequence=24_000, asynchronous=False)
+    numbers = scaled(closed.fit(closed.rows(data)).numbers, QWEN, LLAMA, H100)
+    return Hosted(numbers.steps(), fixed=580_000, sequence=24_000, asynchronous=False)
 
 
 def simulated(times: StepTime, rate: float, count: int) -> Served:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calibration.llm.roofline import Numbers
+from calibration.llm.roofline import NAMES, Numbers
 from calibration.llm.shapes import Shapes
 from simulator.errors import InputError
 
@@ -52,6 +52,12 @@ def assumed(shapes: Shapes, device: Device, degree: int = 1, efficiency: Efficie
         context=1e9 * shapes.kv_bytes(degree) / (device.bandwidth * share.context),
         pair=1e9 * pair / (device.flops * share.pairs),
     )
+
+
+def scaled(known: Numbers, there: Shapes, here: Shapes, device: Device, degree: int = 1) -> Numbers:
+    """What is known of one model on a device, for another: in the ratio of what is assumed of both."""
+    one, other = assumed(here, device, degree), assumed(there, device, degree)
+    return known.moved([getattr(one, name) / getattr(other, name) for name in NAMES])
 
 
 @dataclass(frozen=True)

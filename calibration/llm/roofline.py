@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -15,6 +15,8 @@ from simulator.streams import Floats
 
 PULL = 0.02
 """How many times its own error a figure must be off before a number is moved to e times where it began."""
+
+NAMES = ("weights", "token", "sequence", "context", "pair")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Numbers:
     def steps(self) -> Roofline:
         """The engine's step times."""
         return Roofline(self.weights, self.token, self.sequence, self.context, self.pair)
+
+    def moved(self, factors: Sequence[float] | Floats, level: str = "derived") -> Numbers:
+        """Each times a factor, in the order of NAMES."""
+        values = rounded([getattr(self, name) * factor for name, factor in zip(NAMES, factors, strict=True)])
+        return Numbers(**dict(zip(NAMES, values, strict=True)), level=level)
 
     def at(self, points: Floats) -> Floats:
         """Nanoseconds of steps, a row each: tokens, sequences, context, pairs."""
@@ -54,9 +61,9 @@ class Point:
     time_ns: float
 
     @classmethod
-    def of(cls, step: Step, prompts: int = 1) -> Point:
-        """A step of a table, with so many prompts in it where it has any."""
-        sequences = step.decode + (prompts if step.prefill else 0)
+    def of(cls, step: Step) -> Point:
+        """A step of a table."""
+        sequences = step.decode + (step.prompts if step.prefill else 0)
         return cls(step.prefill + step.decode, sequences, step.decode * step.context, step.pairs, step.time_ns)
 
 
@@ -78,20 +85,18 @@ def fitted(points: Sequence[Point], start: Numbers) -> Fitted:
     the points say nothing of stay.
     """
     if not points:
-        return Fitted(start, (), tuple(field.name for field in fields(start)[:5]))
-    places, begun = np.array([astuple(point) for point in points], dtype=np.float64), np.array(astuple(start)[:5])
+        return Fitted(start, (), NAMES)
+    places = np.array([astuple(point) for point in points], dtype=np.float64)
     times = places[:, 4]
 
-    def numbers(moved: Floats) -> Numbers:
-        return Numbers(*(begun * np.exp(moved)))
-
     def off(moved: Floats) -> Floats:
-        return np.concatenate([numbers(moved).at(places[:, :4]) / times - 1, PULL * moved])
+        return np.concatenate([start.moved(np.exp(moved)).at(places[:, :4]) / times - 1, PULL * moved])
 
-    found = least_squares(off, np.zeros(5), bounds=(-5.0, 5.0))
+    found = least_squares(off, np.zeros(len(NAMES)), bounds=(-5.0, 5.0))
     # What is left of the freedom that a number had before there were points.
-    left = PULL**2 * np.diag(np.linalg.inv(found.jac.T @ found.jac))
-    assumed = tuple(field.name for field, share in zip(fields(start), left.tolist(), strict=False) if share > 0.5)
-    kept = rounded(begun * np.exp(found.x))
-    best = Numbers(*kept, level="published" if not assumed else f"published, {', '.join(assumed)} assumed")
+    slopes = np.asarray(found.jac)
+    left = PULL**2 * np.diag(np.linalg.inv(slopes.T @ slopes))
+    assumed = tuple(name for name, share in zip(NAMES, left.tolist(), strict=True) if share > 0.5)
+    level = f"published, {' and '.join(assumed)} assumed" if assumed else "published"
+    best = start.moved(np.exp(found.x), level)
     return Fitted(best, rounded(best.at(places[:, :4]) / times - 1, 6), assumed)

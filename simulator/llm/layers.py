@@ -8,7 +8,7 @@ t(mean)).
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from typing import Annotated
 
 from pydantic import Field
