@@ -62,6 +62,11 @@ class LlmServingSim(Timings):
             fix = "give --layers, such as 32 for Llama 3.1 8B"
             raise InputError("does not tell how many layers the model has", file=document.path, fix=fix)
         degrees = [degree.count() for degree in meta.at("tp_degrees").items()]
+        if any(
+            _file(document.path, one, "dense").exists() and _file(document.path, one, "moe").exists() for one in degrees
+        ):
+            fix = "the experts that a step wakes depend on the routing; take a dense model"
+            raise InputError("is of a mixture of experts, which is not read", file=document.path, fix=fix)
         found = {degree: Tables.beside(document.path, degree) for degree in degrees}
         tables = {degree: table for degree, table in found.items() if table is not None}
         if not tables:
@@ -147,9 +152,6 @@ def _layers(path: Path, along: str) -> dict[str, tuple[Floats, Floats]]:
 
 
 def _profile(document: Document, meta: Node, degree: int, tables: Tables, layers: int) -> Profile:
-    if tables.experts:
-        fix = "the experts that a step wakes depend on the routing; take a dense model"
-        raise InputError("is of a mixture of experts, which is not read", file=document.path, fix=fix)
     model, hardware = meta.at("model").text(), meta.at("hardware").text()
     steps = list(_steps(tables, layers))
     if not steps:

@@ -15,7 +15,8 @@ from simulator.streams import Floats
 
 PULL = 0.02
 """How many times its own error a figure must be off before a number is moved to e times where it began."""
-
+_STAYED = 0.05
+"""A number that the points say little of, and that moved by no larger share, is still as it was assumed."""
 NAMES = ("weights", "token", "sequence", "context", "pair")
 
 
@@ -96,7 +97,11 @@ def fitted(points: Sequence[Point], start: Numbers) -> Fitted:
     # What is left of the freedom that a number had before there were points.
     slopes = np.asarray(found.jac)
     left = PULL**2 * np.diag(np.linalg.inv(slopes.T @ slopes))
-    assumed = tuple(name for name, share in zip(NAMES, left.tolist(), strict=True) if share > 0.5)
+    assumed = tuple(
+        name
+        for name, share, moved in zip(NAMES, left.tolist(), found.x.tolist(), strict=True)
+        if share > 0.5 and abs(moved) < _STAYED
+    )
     level = f"published, {' and '.join(assumed)} assumed" if assumed else "published"
     best = start.moved(np.exp(found.x), level)
     return Fitted(best, rounded(best.at(places[:, :4]) / times - 1, 6), assumed)
