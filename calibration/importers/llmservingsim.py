@@ -62,9 +62,8 @@ class LlmServingSim(Timings):
             fix = "give --layers, such as 32 for Llama 3.1 8B"
             raise InputError("does not tell how many layers the model has", file=document.path, fix=fix)
         degrees = [degree.count() for degree in meta.at("tp_degrees").items()]
-        if any(
-            _file(document.path, one, "dense").exists() and _file(document.path, one, "moe").exists() for one in degrees
-        ):
+        files = [(_file(document.path, degree, "dense"), _file(document.path, degree, "moe")) for degree in degrees]
+        if any(dense.exists() and experts.exists() for dense, experts in files):
             fix = "the experts that a step wakes depend on the routing; take a dense model"
             raise InputError("is of a mixture of experts, which is not read", file=document.path, fix=fix)
         found = {degree: Tables.beside(document.path, degree) for degree in degrees}
