@@ -60,6 +60,9 @@ class Served:
     events: list[tuple[int, int, int, Job]] = field(default_factory=list)
     """What will come, as a heap: when, what (an answer, a request sent, a request at the engine), whose."""
 
+    def begin(self, job: Job, now: int) -> None:
+        pass
+
     def first(self, job: Job, now: int) -> None:
         self.firsts[job.request] = self.front.first(now)
         self.spans[job.request] = (len(self.steps), len(self.steps))
