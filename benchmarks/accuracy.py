@@ -18,7 +18,7 @@ import fits
 import numpy as np
 from cases import case, dynamic, poisson, pool, side_by_side, takes
 from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
-from measured import tables
+from measured import LLM, PARTS, tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.autoscaling import PerRequest
@@ -325,7 +325,7 @@ def measured(data: Path | None) -> str:
     if data is None:
         page = PAGE.read_text()
         return page[page.index(MEASURED) :]
-    return INTRODUCTION + tables(data) + fits.tables(data)
+    return INTRODUCTION + tables(data, (*PARTS, *LLM)) + fits.tables(data)
 
 
 def main() -> int:

@@ -6,7 +6,9 @@ rest: `comparisons(data)` yields the figures of each run, measured and simulated
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import test_measured_closed_vllm
 import test_measured_cpu
@@ -21,16 +23,19 @@ PARTS = (
     ("Published closed loops of Triton", test_measured_triton),
     ("An encoder on a shared CPU", test_measured_cpu),
     ("Cold starts of AWS Lambda", test_measured_lambda),
+)
+LLM = (
     ("A log of vLLM under Poisson load", test_measured_vllm),
     ("vLLM in a closed loop", test_measured_closed_vllm),
     ("vLLM at rising rates", test_measured_open_vllm),
 )
+"""The same of LLM engines."""
 
 
-def tables(data: Path) -> str:
+def tables(data: Path, parts: Iterable[tuple[str, ModuleType]]) -> str:
     """Measured and simulated figures of every run, with signed errors; `data` is the folder of public data."""
     text = ""
-    for heading, part in PARTS:
+    for heading, part in parts:
         about = (part.__doc__ or "").strip().split("\n\n", 1)[1]
         text += (
             f"### {heading}\n\n{about}\n\n| run | {' | '.join(part.FIGURES)} |\n{'|---' * (len(part.FIGURES) + 1)}|\n"

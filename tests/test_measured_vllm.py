@@ -3,6 +3,8 @@
 Arrivals and lengths are replayed; steps are those of LLMServingSim's profile of the same GPU and version, and nothing
 is fitted to the log. The client is in the same process: a millisecond for a request to come in. A window of 66 s that
 begins and ends empty, with 128 places that are full for most of it: its quantiles are those of this window.
+
+![Requests that run and that wait, second by second, in the log and simulated](vllm-log.svg)
 """
 
 from __future__ import annotations
