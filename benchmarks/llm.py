@@ -30,7 +30,7 @@ def chart(data: Path) -> str:
         )
     ]
     lines = (
-        alt.Chart(alt.Data(values=rows), width=640, height=240)
+        alt.Chart(alt.InlineData(values=rows), width=640, height=240)
         .mark_line()
         .encode(
             x=alt.X("second:Q", title="Seconds"),

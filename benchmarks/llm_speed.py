@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ class Textbook:
             else:
                 pairs += count * (one.computed - count / 2)
         numbers = self.numbers
-        dense = (numbers["weights"] ** 4 + (numbers["token"] * tokens) ** 4) ** 0.25
+        dense = sqrt(sqrt(numbers["weights"] ** 4 + (numbers["token"] * tokens) ** 4))
         return dense + numbers["sequence"] * len(plan) + numbers["context"] * context + numbers["pair"] * pairs
 
 

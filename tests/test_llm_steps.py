@@ -159,12 +159,20 @@ def tables(draw: st.DrawFn) -> LayerTable:
     )
 
 
+def test_times_beyond_the_last_place_never_fall() -> None:
+    # Noise: 9 at 64 tokens of context after 10 at 32; 7 for eight that decode after 9 for four.
+    attention = Attention([(0, 0, 4, 32, 10.0), (0, 0, 4, 64, 9.0), (0, 0, 8, 64, 7.0), (16, 0, 0, 0, 1.0)])
+    assert attention.decoding(4).at(1000) == 9
+    assert attention.decoding(100).at(64) == 7
+
+
 @given(tables(), st.integers(1, 50), st.integers(1, 100), st.integers(0, 50), st.floats(0, 1e6), st.booleans())
 def test_many_steps_at_once_are_as_one_by_one(
     table: LayerTable, decodes: int, least: int, spread: int, host: float, asynchronous: bool
 ) -> None:
     plan = Plan(0, decodes, decodes * least + spread * (decodes - 1), least + spread)
     layers = Layers(table)
+    assert layers.of(plan.later(10_000)) > 0
     alike(layers, plan)
     alike(Hosted(layers, host, host / 10, asynchronous), plan)
 

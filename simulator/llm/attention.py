@@ -1,7 +1,8 @@
 """The attention of steps that only decode, only prefill, or do both, from times measured at places of a grid.
 
 Between places times are on straight lines along each size, in natural units; below the first place they are those of
-the first, beyond the last they go on as between the last two. The grid may be ragged: each chunk has its own histories.
+the first, beyond the last they go on as between the last two, but never fall. The grid may be ragged: each chunk has
+its own histories.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ def bracket(places: Sequence[int], at: float) -> tuple[int, float]:
     return index, (at - places[index]) / (places[index + 1] - places[index])
 
 
+def blend(one: float, other: float, way: float) -> float:
+    """What lies so far on the way from one to the other; beyond the other it never falls."""
+    return other if way > 1 and other < one else one + way * (other - one)
+
+
 class Line:
     """Values at places, and straight lines between them."""
 
@@ -41,7 +47,7 @@ class Line:
     def at(self, at: float) -> float:
         """The value there."""
         index, way = bracket(self.places, at)
-        return self.values[index] + (way * (self.values[index + 1] - self.values[index]) if way else 0.0)
+        return blend(self.values[index], self.values[index + 1], way) if way else self.values[index]
 
 
 class Curve:
@@ -55,11 +61,11 @@ class Curve:
             round((values[index + 1] - values[index]) / ((places[index + 1] - places[index]) * count))
             for index in range(len(places) - 1)
         ]
-        self.edges = [place * count for place in places[:-1]]
-        """Where its pieces end; the first piece is level, the last goes on."""
-        self.bases = [round(value) for value in (values[0], *values[:-1])] if slopes else [round(values[0])]
+        self.edges = [place * count for place in places]
+        """Where a piece ends; the first is level, and the last goes on for ever."""
+        self.bases = [round(value) for value in (values[0], *values)]
         """The value at the beginning of each piece."""
-        self.slopes = [0, *slopes]
+        self.slopes = [0, *slopes, max(0, slopes[-1]) if slopes else 0]
         """Of each piece."""
 
 
@@ -71,7 +77,7 @@ def between(lines: Mapping[int, Line], at: float) -> Line:
         return lines[known[index]]
     one, other = lines[known[index]], lines[known[index + 1]]
     places = sorted({*one.places, *other.places})
-    return Line(places, [(1 - way) * one.at(place) + way * other.at(place) for place in places])
+    return Line(places, [blend(one.at(place), other.at(place), way) for place in places])
 
 
 class Attention:
@@ -122,12 +128,11 @@ class Attention:
         if tokens > chunks[-1]:
             history += (tokens - chunks[-1]) / 2
             rest = (tokens / chunks[-1] - 1) * self._chunk(chunks[-1], history, 0, 0.0, 0, 0.0)
-            return rest + self._chunk(chunks[-1], history, decodes, mean, longest, skew)
+            return max(rest + self._chunk(chunks[-1], history, decodes, mean, longest, skew), self._least)
         index, way = bracket(chunks, tokens)
         time = self._chunk(chunks[index], history, decodes, mean, longest, skew)
         if way:
-            other = self._chunk(chunks[index + 1], history, decodes, mean, longest, skew)
-            time += way * (other - time)
+            time = blend(time, self._chunk(chunks[index + 1], history, decodes, mean, longest, skew), way)
         return max(time, self._least)
 
     def _chunk(self, chunk: int, history: float, decodes: int, mean: float, longest: int, skew: float) -> float:
@@ -135,7 +140,7 @@ class Attention:
         if not decodes:
             line = self._prefill[chunk]
             index, other, way = _towards(line.places, history)
-            return line.values[index] + (way * (line.values[other] - line.values[index]) if way else 0.0)
+            return blend(line.values[index], line.values[other], way) if way else line.values[index]
         histories = self._histories.get(chunk)
         if histories is None:  # not measured beside others that decode: the sum of what each takes alone
             alone, line = self._chunk(chunk, history, 0, 0.0, 0, 0.0), self.decoding(decodes)
@@ -143,7 +148,7 @@ class Attention:
         index, other, way = _towards(histories, history)
         time = self._beside(chunk, histories[index], decodes, mean, longest, skew)
         if way:
-            time += way * (self._beside(chunk, histories[other], decodes, mean, longest, skew) - time)
+            time = blend(time, self._beside(chunk, histories[other], decodes, mean, longest, skew), way)
         return time
 
     def _beside(self, chunk: int, before: int, decodes: int, mean: float, longest: int, skew: float) -> float:
