@@ -228,12 +228,30 @@ def test_layers_of_a_mixture_of_experts(tmp_path: Path) -> None:
     assert added[1] == pytest.approx(2 * (50 + 20 * (2 - 4 / 2**16) + 30 * 15 / 63), rel=1e-9)
 
 
+def test_more_tokens_than_were_measured_take_time_as_the_latter_half_of_the_table(table: LayerTable) -> None:
+    # Stairs: 100 us for 32 tokens, 148 for 63 and 64. From 32 on 1.5 us a token: 196 us for 96.
+    stairs = table.model_copy(
+        update={"tokens": np.array([1, 32, 63, 64]), "dense": np.array([9e4, 1e5, 1.48e5, 1.48e5])}
+    )
+    known = [Layers(stairs).rest(count, 1) / US - 120 for count in (32, 48, 64, 96)]
+    assert known == pytest.approx([100, 100 + 48 * 16 / 31, 148, 196])
+
+
 def test_tables_that_say_too_little(tmp_path: Path) -> None:
     shutil.copytree(LAYERS.parent, tmp_path / "l")
     meta = tmp_path / "l" / "meta.yaml"
+    text = meta.read_text()
+    meta.write_text(text.replace("architecture: llama", "architecture: qwen3_moe"))
+    with pytest.raises(InputError, match="is of a mixture of experts; say how many"):
+        layer_table(meta, layers=2)
+    with pytest.raises(
+        InputError, match="has no times of experts beside it for tensor parallelism 1; put moe.csv there"
+    ):
+        layer_table(meta, layers=2, experts=Experts(4, 2))
+    meta.write_text(text)
     with pytest.raises(InputError, match="has no tables of tensor parallelism 2 beside it"):
         layer_table(meta, layers=2, degree=2)
-    with pytest.raises(InputError, match="has no times of experts beside it; name no experts"):
+    with pytest.raises(InputError, match="has no times of experts beside it for tensor parallelism 1; name no ex"):
         layer_table(meta, layers=2, experts=Experts(4, 2))
     attention = tmp_path / "l" / "tp1" / "attention.csv"
     lines = attention.read_text().splitlines()

@@ -57,7 +57,7 @@ class LlmServingSim(Timings):
 
     def read(self, document: Document) -> Sequence[Profile]:
         """One profile of LLM steps for each degree of tensor parallelism whose tables are there."""
-        meta = _meta(document)
+        meta = read_meta(document)
         if self.layers is None:
             fix = "give --layers, such as 32 for Llama 3.1 8B"
             raise InputError("does not tell how many layers the model has", file=document.path, fix=fix)
@@ -74,7 +74,8 @@ class LlmServingSim(Timings):
         return [_profile(document, meta, degree, table, self.layers) for degree, table in tables.items()]
 
 
-def _meta(document: Document) -> Node:
+def read_meta(document: Document) -> Node:
+    """What meta.yaml says. Raises InputError."""
     try:
         value: Any = YAML(typ="safe").load(document.text)
     except YAMLError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.importers.llmservingsim import Tables
+from calibration.importers.document import Document
+from calibration.importers.llmservingsim import Tables, read_meta
 from simulator.errors import InputError
 from simulator.llm.attention import Line, between
 from simulator.llm.layers import LayerTable
@@ -33,10 +34,13 @@ def layer_table(meta: Path, layers: int, degree: int = 1, experts: Experts | Non
     tables = Tables.beside(meta, degree)
     if tables is None:
         raise InputError(f"has no tables of tensor parallelism {degree} beside it", file=meta, fix="put them there")
-    if bool(tables.experts) != (experts is not None):
-        problem = "is of a mixture of experts" if tables.experts else "has no times of experts beside it"
-        fix = "say how many experts there are and how many each token takes" if tables.experts else "name no experts"
-        raise InputError(problem, file=meta, fix=fix)
+    mixture = tables.experts or "moe" in read_meta(Document(meta)).at("architecture").text()
+    if mixture and experts is None:
+        fix = "say how many experts there are and how many each token takes"
+        raise InputError("is of a mixture of experts", file=meta, fix=fix)
+    if experts is not None and not tables.experts:
+        problem = f"has no times of experts beside it for tensor parallelism {degree}"
+        raise InputError(problem, file=meta, fix="put moe.csv there" if mixture else "name no experts")
     for chunk, decodes, what in ((False, True, "only decode"), (True, False, "only prefill")):
         if not any(bool(row[0]) == chunk and bool(row[2]) == decodes for row in tables.attention):
             raise InputError(f"has no attention times of steps that {what}", file=meta, fix="profile them too")

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from simulator.arrays import Array
 from simulator.component import Record
-from simulator.llm.attention import Attention, Curve, Line
+from simulator.llm.attention import Attention, Curve, Line, blend
 from simulator.llm.loop import TICKS
 from simulator.llm.plan import Plan
 
@@ -85,9 +85,16 @@ class Layers:
         if found is None:
             table, size = self.table, padded(tokens, self.table.largest_graph)
             exchange = table.exchange_ns + table.exchange_ns_per_token * size
-            time = self._dense.at(size) + self._sampling.at(sequences) + exchange
+            time = self._of_tokens(size) + self._sampling.at(sequences) + exchange
             found = self._rests[tokens, sequences] = round(time * TICKS)
         return found
+
+    def _of_tokens(self, tokens: int) -> float:
+        """The dense part: beyond the table it goes on as over its latter half, for times go up in stairs."""
+        last = self._dense.places[-1]
+        if tokens <= last:
+            return self._dense.at(tokens)
+        return blend(self._dense.at(last / 2), self._dense.values[-1], 2 * tokens / last - 1)
 
     def skew(self, decodes: int) -> float:
         """What contexts that differ cost."""
