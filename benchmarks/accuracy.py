@@ -15,10 +15,11 @@ from math import exp
 from pathlib import Path
 
 import fits
+import llm
 import numpy as np
 from cases import case, dynamic, poisson, pool, side_by_side, takes
 from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
-from measured import LLM, PARTS, tables
+from measured import PARTS, tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.autoscaling import PerRequest
@@ -325,7 +326,7 @@ def measured(data: Path | None) -> str:
     if data is None:
         page = PAGE.read_text()
         return page[page.index(MEASURED) :]
-    return INTRODUCTION + tables(data, (*PARTS, *LLM)) + fits.tables(data)
+    return INTRODUCTION + tables(data, PARTS) + llm.tables(data) + fits.tables(data)
 
 
 def main() -> int:

@@ -10,13 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-import test_measured_closed_vllm
 import test_measured_cpu
 import test_measured_lambda
-import test_measured_open_vllm
 import test_measured_servers
 import test_measured_triton
-import test_measured_vllm
 
 PARTS = (
     ("Triton and mosec, emulated device", test_measured_servers),
@@ -24,12 +21,6 @@ PARTS = (
     ("An encoder on a shared CPU", test_measured_cpu),
     ("Cold starts of AWS Lambda", test_measured_lambda),
 )
-LLM = (
-    ("A log of vLLM under Poisson load", test_measured_vllm),
-    ("vLLM in a closed loop", test_measured_closed_vllm),
-    ("vLLM at rising rates", test_measured_open_vllm),
-)
-"""The same of LLM engines."""
 
 
 def tables(data: Path, parts: Iterable[tuple[str, ModuleType]]) -> str:

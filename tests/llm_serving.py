@@ -17,10 +17,13 @@ from simulator.streams import Floats, Integers
 
 H100 = Device(memory_bytes=80 * GIB, bandwidth=3.35e12, flops=989e12)
 """SXM, as its data sheet has it."""
+A100 = Device(memory_bytes=80 * GIB, bandwidth=2.039e12, flops=312e12)
 QWEN = Shapes(layers=36, hidden=4096, heads=32, kv_heads=8, head=128, intermediate=12288, vocabulary=151_936)
 """Qwen3-8B."""
 LLAMA = Shapes(layers=32, hidden=4096, heads=32, kv_heads=8, head=128, intermediate=14336, vocabulary=128_256)
 """Llama 3.1 8B."""
+LLAMA_70B = Shapes(layers=80, hidden=8192, heads=64, kv_heads=8, head=128, intermediate=28672, vocabulary=32_000)
+"""Llama 2 70B."""
 
 
 @dataclass

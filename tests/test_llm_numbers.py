@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llm_serving import H100, LLAMA, QWEN
+from llm_serving import H100, LLAMA, LLAMA_70B, QWEN
 
 from calibration.importers import splitwise
 from calibration.importers.document import Document
 from calibration.llm.hardware import GIB, Device, Memory, assumed, room, scaled
 from calibration.llm.roofline import NAMES, Numbers, Point, fitted
-from calibration.llm.shapes import Shapes, shapes
+from calibration.llm.shapes import shapes
 from simulator.errors import InputError
 from simulator.llm.loop import TICKS
 from simulator.llm.plan import Plan
@@ -164,11 +164,10 @@ def test_one_point_moves_what_it_tells_of_and_leaves_the_rest() -> None:
 
 def test_the_roofline_goes_through_the_table_of_splitwise(shared_data: Path) -> None:
     table = splitwise.steps(Document(shared_data / "calibration" / "splitwise_perf_model.csv"))
-    model = Shapes(layers=80, hidden=8192, heads=64, kv_heads=8, head=128, intermediate=28672, vocabulary=32_000)
     errors = {}
     for degree in (2, 4, 8):
         steps = [Point.of(step) for step in table["llama2-70b", "h100-80gb", degree]]
-        errors[degree] = np.abs(fitted(steps, assumed(model, H100, degree)).errors).mean()
+        errors[degree] = np.abs(fitted(steps, assumed(LLAMA_70B, H100, degree)).errors).mean()
     # An older engine, whose host is slower than eight GPUs: the form is not made for that.
     assert errors[2] < 0.05
     assert errors[4] < 0.08

@@ -245,7 +245,7 @@ def test_tables_that_say_too_little(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is of a mixture of experts; say how many"):
         layer_table(meta, layers=2)
     with pytest.raises(
-        InputError, match="has no times of experts beside it for tensor parallelism 1; put moe.csv there"
+        InputError, match=r"has no times of experts beside it for tensor parallelism 1; put moe.csv there"
     ):
         layer_table(meta, layers=2, experts=Experts(4, 2))
     meta.write_text(text)
