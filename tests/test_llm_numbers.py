@@ -162,6 +162,13 @@ def test_one_point_moves_what_it_tells_of_and_leaves_the_rest() -> None:
     assert fitted([], TRUE).numbers == TRUE
 
 
+def test_points_of_a_load_test_by_hand() -> None:
+    # 64 requests of 128 tokens, each with half of its 1024 answered on average.
+    assert Point.decoding(64, 128, 1024, 9.5e6) == Point(64, 64, 64 * 640, 0, 9.5e6)
+    # 8192 tokens: 8 prompts of 1024, less what the other 56 take of the budget; each of 8136 tokens has 512 before it.
+    assert Point.full(8192, 64, 1024, 128, 193e6) == Point(8192, 64, 56 * 1088, 8136 * 512, 193e6)
+
+
 def test_the_roofline_goes_through_the_table_of_splitwise(shared_data: Path) -> None:
     table = splitwise.steps(Document(shared_data / "calibration" / "splitwise_perf_model.csv"))
     errors = {}

@@ -74,14 +74,11 @@ def fit(found: Sequence[Row]) -> Fitted:
     """The numbers of a step from five of the rows."""
     points = []
     for row in found:
-        context = row.prompt + row.output / 2
+        shape = (row.clients, row.prompt, row.output)
         if row.clients == 1 or (row.workload, row.clients) == ("decode", 64):
-            points.append(Point(row.clients, row.clients, row.clients * context, 0, row.figures[1] * 1e6))
+            points.append(Point.decoding(*shape, row.figures[1] * 1e6))
         elif (row.workload, row.clients) == ("prefill", 64):
-            # Of 64 that are in the step about 8 prefill; prompts are compared with themselves alone.
-            budget, decodes = ENGINE.max_num_batched_tokens, row.clients - 8
-            pairs = (budget - decodes) * row.prompt / 2
-            points.append(Point(budget, row.clients, decodes * context, pairs, row.itl_p99 * 1e6))
+            points.append(Point.full(ENGINE.max_num_batched_tokens, *shape, row.itl_p99 * 1e6))
     return fitted(points, assumed(QWEN, H100))
 
 

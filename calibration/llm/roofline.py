@@ -67,6 +67,18 @@ class Point:
         sequences = step.decode + (step.prompts if step.prefill else 0)
         return cls(step.prefill + step.decode, sequences, step.decode * step.context, step.pairs, step.time_ns)
 
+    @classmethod
+    def decoding(cls, clients: int, prompt: int, output: int, time_ns: float) -> Point:
+        """The median time between tokens where so many clients each have one request that decodes."""
+        return cls(clients, clients, clients * (prompt + output / 2), 0.0, time_ns)
+
+    @classmethod
+    def full(cls, budget: int, clients: int, prompt: int, output: int, time_ns: float) -> Point:
+        """The longest time between tokens (its p99) where prompts of clients fill the budget of a step."""
+        decodes = clients - budget // prompt
+        pairs = (budget - decodes) * prompt / 2
+        return cls(budget, clients, decodes * (prompt + output / 2), pairs, time_ns)
+
 
 @dataclass(frozen=True)
 class Fitted:
