@@ -188,6 +188,19 @@ def test_the_host_adds_to_steps_or_hides_behind_them() -> None:
     assert behind.of(replace(plan, chunks=[(1, 0)])) == 2150 * TICKS
 
 
+def test_a_device_that_gets_faster_disappears_behind_its_host(table: LayerTable) -> None:
+    # Measured with noise: 2 x 20 us at 16 tokens of context and 2 x 10 us at 26, so 2 us less each step.
+    noise = [(0, 0, 1, 16, 40_000.0), (0, 0, 1, 26, 20_000.0), (16, 0, 0, 0, 1.0)]
+    layers = Layers(table.model_copy(update={"attention": np.array(noise)}))
+    rest, plan = layers.rest(1, 1), Plan(0, 1, 16, 16)
+    assert layers.decoding(1, 16, 16) == (rest + 40 * US, -2 * US, 10)
+    hosted = Hosted(layers, rest / TICKS + 35_000, 0, asynchronous=True)
+    # 40, 38 and 36 us are not below the host's 35.
+    assert hosted.decoding(1, 16, 16)[2] == 3
+    alike(hosted, plan)
+    alike(hosted, plan.later(3))
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_run_with_steps_at_once_is_the_same_run(table: LayerTable, asynchronous: bool) -> None:
     times = Hosted(Layers(table.model_copy(update={"skew": ((2, 0.1),)})), 250_000, 1000, asynchronous)
