@@ -9,10 +9,11 @@ from math import ceil, inf, isfinite
 import numpy as np
 
 from simulator.arrivals import Process, Trace
-from simulator.batching import Batching, Policy
+from simulator.batching import Batching, Continuous, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.parts import CaseWorkload
+from simulator.llm.service import Steps
+from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import Workload
 from simulator.sizes import SizeLaw, Sizes
@@ -68,6 +69,8 @@ def amounts(
 
 def check(case: Case) -> None:
     """Whether every stage finds the sizes that it reads, and every batch has room for a request. Raises InputError."""
+    for stage in case.stages:
+        _check_steps(stage, case.pools[stage.pool])
     for workload in case.workloads:
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
@@ -86,6 +89,23 @@ def check(case: Case) -> None:
             raise InputError(
                 "a batch takes more than a year", path=f"models.{stage.model}.stages", fix="lower its per_unit"
             )
+
+
+def _check_steps(stage: CaseStage, pool: CasePool) -> None:
+    """Steps are for engines, and engines make steps. Raises InputError."""
+    steps, kind = isinstance(stage.service, Steps), pool.batching.model_dump()["kind"]
+    if steps and not isinstance(pool.batching, Continuous):
+        raise InputError(
+            f"{stage.label} is served in steps of an LLM engine, which batching {kind} does not make",
+            path=f"pools.{pool.name}.batching",
+            fix="write kind: continuous, with kv_tokens",
+        )
+    if isinstance(pool.batching, Continuous) and not steps:
+        raise InputError(
+            f"batching continuous makes steps, and {stage.label} is served in batches",
+            path=f"models.{stage.model}.stages",
+            fix="give its service as steps, such as kind: llm_roofline",
+        )
 
 
 def _check_items(case: Case, workload: CaseWorkload, items: SizeLaw, number: int) -> None:

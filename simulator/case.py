@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.arrivals import Closed
-from simulator.batching import NoBatching, Policy, Scheduler
+from simulator.batching import Continuous, NoBatching, Policy, Scheduler
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
+from simulator.llm.service import OUTPUT, PROMPT
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION
@@ -78,11 +79,13 @@ class Case:
 
     def devices(self, pool: int) -> int:
         """What is busy or not at one replica of a pool: its instances, or the one device that they share."""
-        return 1 if self.pools[pool].sharing.common else self.seats(pool)
+        return 1 if self.pools[pool].common else self.seats(pool)
 
     def looks_at(self, stage: CaseStage) -> set[str]:
         """The sizes that the law of a stage or its pool's batches look at."""
         batching, reads = self.pools[stage.pool].batching, stage.service.reads
+        if isinstance(batching, Continuous):
+            return {PROMPT, OUTPUT}
         total = batching.total() if isinstance(batching, Policy) else None
         return {name for name in (reads, total and total.size) if name}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching
+from simulator.batching import Batching, Continuous
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
@@ -138,6 +138,11 @@ class CasePool:
     faults: tuple[Fault, ...] = ()
     slow_start: SlowStart | None = None
     discipline: Discipline = field(default_factory=FirstCome)
+
+    @property
+    def common(self) -> bool:
+        """Whether all that a replica runs at a time is on one device."""
+        return self.sharing.common or isinstance(self.batching, Continuous)
 
     def most(self) -> int:
         """The most replicas that it can have."""

@@ -14,10 +14,13 @@ from typing import Any, Literal
 from pydantic import SerializeAsAny
 
 from simulator.autoscaling import Fixed, PerRequest
-from simulator.batching import Scheduler
+from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.dispatch import CentralQueue
 from simulator.limits import Limits
+from simulator.llm.loop import StepTime
+from simulator.llm.plan import Plan
+from simulator.llm.service import Steps
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
 from simulator.service import Law, WorkFunction
@@ -39,6 +42,14 @@ _LARGER = ("max_replicas", "idle_expiry")
 """Those that are relieved when they get larger; the others when they get smaller."""
 
 
+_ENGINE = {
+    "max_num_seqs": "requests at a time",
+    "max_num_batched_tokens": "tokens a step",
+    "kv_tokens": "room for tokens",
+}
+"""Fields of continuous batching, and how they are called."""
+
+
 @dataclass(frozen=True)
 class Lever:
     """One constraint, and the case in which it is relieved."""
@@ -50,6 +61,28 @@ class Lever:
     after: float | str
     unit: Unit
     case: Case
+
+
+class FasterSteps(Steps):
+    """The steps of another law, each 1.2 times shorter."""
+
+    law: SerializeAsAny[Steps]
+
+    def times(self) -> StepTime:
+        """The other law's, divided."""
+        return _Shorter(self.law.times())
+
+
+class _Shorter:
+    def __init__(self, times: StepTime) -> None:
+        self.times = times
+
+    def of(self, plan: Plan) -> int:
+        return int(_less(self.times.of(plan)))
+
+    def decoding(self, decodes: int, context: int, longest: int) -> tuple[int, int, int]:
+        first, growth, count = self.times.decoding(decodes, context, longest)
+        return _less(first), _less(growth), count
 
 
 class Faster(Law):
@@ -111,7 +144,8 @@ def _stage(case: Case, position: int) -> Iterator[Lever]:
 
     demand = case.demand(position)
     alone = demand.work([demand.items()])[0] / SECOND
-    faster = Faster(level=stage.service.level, law=stage.service)
+    law, level = stage.service, stage.service.level
+    faster = FasterSteps(level=level, law=law) if isinstance(law, Steps) else Faster(level=level, law=law)
     yield Lever(pool, f"service time{whose}", alone, alone / RELIEF, "s", relieved(service=faster))
     for field in ("network", "transfer", "overhead"):
         if before := getattr(stage, field):
@@ -128,7 +162,7 @@ def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
     if pool.faults or not isinstance(pool.autoscaler, Fixed):
         yield from _starts(pool)
     routed = not pool.balancer.shared_queue and not isinstance(pool.autoscaler, PerRequest)
-    joinable = routed and not isinstance(pool.batching, Scheduler)
+    joinable = routed and not pool.batching.own_queue
     if joinable and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool, known)
@@ -183,6 +217,11 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)
+    if isinstance(pool.batching, Continuous):
+        for field, what in _ENGINE.items():
+            before = getattr(pool.batching, field)
+            batching = pool.batching.model_copy(update={field: _more(before)})
+            yield what, before, _more(before), "", replace(pool, batching=batching)
     total = getattr(pool.batching, "max_total", None)
     if total:
         batching = pool.batching.model_copy(update={"max_total": _more(total)})
