@@ -84,6 +84,13 @@ def check(case: Case) -> None:
                     )
             if workload.items is not None:
                 _check_items(case, workload, workload.items, number)
+    for slo in case.slos:
+        if slo.timing not in case.timings():
+            raise InputError(
+                f"{slo}: no model of this scenario gives back tokens, so there is no {slo.timing}",
+                path="slos",
+                fix="write latency, or serve a model in steps, such as kind: llm_roofline",
+            )
     for number, stage in enumerate(case.stages):
         if any(number in item.stages for item in case.workloads) and case.demand(number).longest() > _LONGEST:
             raise InputError(

@@ -13,13 +13,13 @@ from simulator.batching import Continuous, NoBatching, Policy, Scheduler
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
-from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION
 from simulator.service import WorkFunction
 from simulator.sharing import Separate
-from simulator.slo import Slo
+from simulator.slo import TIMINGS, Slo, Timing
 from simulator.speed import Constant
 
 SEMANTICS_VERSION = 4
@@ -58,6 +58,10 @@ class Case:
     def keeps_records(self) -> bool:
         """Whether what became of each request is kept."""
         return self.requests() <= MOST_RECORDS if self.records is None else self.records
+
+    def timings(self) -> tuple[Timing, ...]:
+        """What is timed of requests."""
+        return TIMINGS if any(isinstance(stage.service, Steps) for stage in self.stages) else TIMINGS[:1]
 
     def requests(self) -> float:
         """Requests of one replication that are expected; of closed loops the most that there can be."""

@@ -174,7 +174,7 @@ def _late(result: Result, run: Tally) -> list[float]:
 
 def _misses(result: Result, run: Tally, place: int, slice_: int) -> bool:
     slo = result.case.slos[place]
-    chosen = run.latencies if slo.workload is None else [run.latencies[result.place(slo.workload) or 0]]
+    chosen = run.cells(result.place(slo.workload), slo.timing)
     sample = Sample([[cells[slice_] for cells in chosen]])
     if not len(sample) or (slo.bound is not None and not sample.knows(slo.bound)):
         return False

@@ -45,6 +45,7 @@ def joined(parts: Sequence[Replication]) -> Replication:
         outcome=np.concatenate([part.outcome for part in parts]),
         visits=tuple(visits),
         replies=np.concatenate([part.replies for part in parts]),
+        timings={name: np.concatenate([part.timings[name] for part in parts]) for name in parts[0].timings},
     )
 
 
@@ -75,6 +76,7 @@ def chosen(run: Replication, attempts: Integers) -> Replication:
         outcome=run.outcome[attempts],
         visits=tuple(visits),
         replies=run.replies[attempts],
+        timings={name: times[attempts] for name, times in run.timings.items()},
     )
 
 
@@ -87,11 +89,16 @@ def by_request(run: Replication, origin: Integers) -> Replication:
     np.maximum.at(last, origin, attempts)
     last, place = last[firsts], np.empty(len(origin), dtype=np.int64)
     place[firsts] = np.arange(len(firsts))
+    before = run.arrived[last] - run.arrived[firsts]
+    timings = {name: times[last] for name, times in run.timings.items()}
+    if "ttft" in timings:  # what came before the attempt that was answered counts, but not where there is none
+        timings["ttft"] = np.where(timings["ttft"] < 0, timings["ttft"], timings["ttft"] + before)
     return replace(
         run,
         arrived=run.arrived[firsts],
         workload=run.workload[firsts],
-        latency=run.arrived[last] + run.latency[last] - run.arrived[firsts],
+        latency=before + run.latency[last],
         outcome=run.outcome[last],
+        timings=timings,
         request_of=place[origin],
     )

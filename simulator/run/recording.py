@@ -6,6 +6,7 @@ The clock writes only what it alone knows: which batch took a request, and when 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
@@ -215,6 +216,8 @@ class Replication:
     pools: tuple[PoolRecord, ...]
     replies: Integers
     """By attempt: nanoseconds in which the answer came back."""
+    timings: Mapping[str, Integers] = field(default_factory=dict)
+    """By name, as objectives have it (`ttft`, `tpot`), and request: nanoseconds; below zero where it has none."""
     request_of: Integers | None = None
     """By attempt: the request that it belongs to; None when each request was sent once."""
 
