@@ -247,7 +247,7 @@ class Result:
     @cached_property
     def hourly_cost(self) -> Estimate:
         """Dollars per hour of the machines in use."""
-        return mean_of([dollars * 3600 / self.seconds for dollars in self._bills])
+        return mean_of([dollars * 3600 / self.seconds for dollars in self.bills])
 
     @cached_property
     def cost_per_thousand(self) -> Estimate:
@@ -255,10 +255,10 @@ class Result:
         answered = [len(part) - part.missed for part in self.samples()]
         if not all(answered):
             return Estimate(None, reason="a replication answered no request in time")
-        return mean_of([1000 * cost / count for cost, count in zip(self._bills, answered, strict=True)])
+        return mean_of([1000 * cost / count for cost, count in zip(self.bills, answered, strict=True)])
 
     @cached_property
-    def _bills(self) -> list[float]:
+    def bills(self) -> list[float]:
         """Dollars for the measured time, by replication."""
         since, until = self.start, self.case.duration
         return [

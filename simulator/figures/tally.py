@@ -15,6 +15,7 @@ from simulator.case import Case
 from simulator.figures.grid import Grid
 from simulator.figures.samples import Binned, Cell, Sample, count, exact
 from simulator.figures.usage import PoolTally, StageTally
+from simulator.llm.service import OUTPUT, PROMPT
 from simulator.quantities import format_duration
 from simulator.run.lives import Lives
 from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Replication
@@ -52,6 +53,8 @@ class Tally:
         """By slice of arrival: latency of the requests that were answered in time, and of that the way back."""
         self.answers, self.present = np.zeros((2, slices))
         """Answers in time that came in each slice, and time of all requests that fell into it."""
+        self.tokens = {name: np.zeros(slices) for name in (PROMPT, OUTPUT)}
+        """By slice in which answers in time came: tokens read and written for them."""
         self.outcomes = np.zeros((len(OUTCOMES), slices))
         """By what became of them and slice of arrival: requests."""
         self.requests = self.attempts = 0
@@ -115,6 +118,8 @@ class Tally:
         for became, counts in enumerate(self.outcomes):
             counts += grid.by_slice(places[run.outcome == became])
         self.answers += grid.by_slice(grid.places(ends[done]))
+        for name, tokens in run.tokens.items():
+            self.tokens[name] += grid.by_slice(grid.places(ends[done]), tokens[done])
         self.present += grid.overlaps(run.arrived, ends, places)
         self.answered += grid.by_slice(places[done], run.latency[done])
         requests = run.request(np.flatnonzero(run.replies))

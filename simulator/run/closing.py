@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from simulator.case import Case
-from simulator.llm.service import OUTPUT, Steps
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CaseStage
 from simulator.quantities import NEVER
 from simulator.run.columns import NO_VISITS, by_request, joined
@@ -116,6 +116,7 @@ class _Closing:
         self.visits: list[Visits] = [NO_VISITS] * len(case.stages)
         for stages in dict.fromkeys(item.stages for item in case.workloads):
             self._model(stages)
+        self.tokens: dict[str, Integers] = {}
         self.timings = self._timings(tape)
 
     def _timings(self, tape: Tape) -> dict[str, Integers]:
@@ -124,7 +125,8 @@ class _Closing:
         if not engines:
             return {}
         found = np.full((2, len(self.first)), -1, dtype=np.int64)
-        outputs = np.maximum(np.array(tape.sizes[OUTPUT][self.rows]), 1)
+        prompts, outputs = (np.maximum(np.array(tape.sizes[name][self.rows]), 1) for name in (PROMPT, OUTPUT))
+        self.tokens = {name: np.zeros(len(self.first), dtype=np.int64) for name in (PROMPT, OUTPUT)}
         for number, item in enumerate(self.case.workloads):
             places = [place for place, stage in enumerate(item.stages) if stage in engines]
             if not places:
@@ -133,6 +135,7 @@ class _Closing:
             rows = self.first[attempts] + places[-1]
             first, end = self.stamps.first[self.rows][rows], self.stamps.end[self.rows][rows]
             after = np.maximum(outputs[rows] - 1, 1)
+            self.tokens[PROMPT][attempts], self.tokens[OUTPUT][attempts] = prompts[rows], outputs[rows]
             found[0, attempts] = np.where(first > 0, first + item.reply - self.arrived[attempts], 0)
             found[1, attempts] = np.where(outputs[rows] > 1, np.maximum(end - first, 0) // after, -1)
         return dict(zip(("ttft", "tpot"), found, strict=True))
@@ -234,6 +237,7 @@ class _Closing:
             pools=(),
             replies=self.replies,
             timings=self.timings,
+            tokens=self.tokens,
         )
 
 

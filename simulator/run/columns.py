@@ -46,6 +46,7 @@ def joined(parts: Sequence[Replication]) -> Replication:
         visits=tuple(visits),
         replies=np.concatenate([part.replies for part in parts]),
         timings={name: np.concatenate([part.timings[name] for part in parts]) for name in parts[0].timings},
+        tokens={name: np.concatenate([part.tokens[name] for part in parts]) for name in parts[0].tokens},
     )
 
 
@@ -77,6 +78,7 @@ def chosen(run: Replication, attempts: Integers) -> Replication:
         visits=tuple(visits),
         replies=run.replies[attempts],
         timings={name: times[attempts] for name, times in run.timings.items()},
+        tokens={name: counts[attempts] for name, counts in run.tokens.items()},
     )
 
 
@@ -100,5 +102,6 @@ def by_request(run: Replication, origin: Integers) -> Replication:
         latency=before + run.latency[last],
         outcome=run.outcome[last],
         timings=timings,
+        tokens={name: counts[last] for name, counts in run.tokens.items()},
         request_of=place[origin],
     )

@@ -218,6 +218,8 @@ class Replication:
     """By attempt: nanoseconds in which the answer came back."""
     timings: Mapping[str, Integers] = field(default_factory=dict)
     """By name, as objectives have it (`ttft`, `tpot`), and request: nanoseconds; below zero where it has none."""
+    tokens: Mapping[str, Integers] = field(default_factory=dict)
+    """By name (`input_tokens`, `output_tokens`) and request: those that engines read and write."""
     request_of: Integers | None = None
     """By attempt: the request that it belongs to; None when each request was sent once."""
 
