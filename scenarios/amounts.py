@@ -70,7 +70,7 @@ def amounts(
 def check(case: Case) -> None:
     """Whether every stage finds the sizes that it reads, and every batch has room for a request. Raises InputError."""
     for stage in case.stages:
-        _check_steps(stage, case.pools[stage.pool])
+        _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
@@ -98,7 +98,7 @@ def check(case: Case) -> None:
             )
 
 
-def _check_steps(stage: CaseStage, pool: CasePool) -> None:
+def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
     """Steps are for engines, and engines make steps. Raises InputError."""
     steps, kind = isinstance(stage.service, Steps), pool.batching.model_dump()["kind"]
     if steps and not isinstance(pool.batching, Continuous):
@@ -112,6 +112,12 @@ def _check_steps(stage: CaseStage, pool: CasePool) -> None:
             f"batching continuous makes steps, and {stage.label} is served in batches",
             path=f"models.{stage.model}.stages",
             fix="give its service as steps, such as kind: llm_roofline",
+        )
+    if steps and len(case.stages_of(stage.pool)) > 1:
+        raise InputError(
+            f"batching continuous is the engine of one model, and {pool.name} serves several stages",
+            path=f"pools.{pool.name}",
+            fix="give each a pool of its own",
         )
 
 

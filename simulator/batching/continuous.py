@@ -54,6 +54,12 @@ class Continuous(Batching):
         return self.kv_tokens // self.block_size - 1
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest request that can be served: longer ones are refused."""
+        room = self.blocks * self.block_size
+        return room if self.chunked_prefill else min(room, self.max_num_batched_tokens)
+
+    @property
     def priority(self) -> bool:
         """Whether the priorities of workloads count."""
         return self.policy == "priority"

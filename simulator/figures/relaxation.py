@@ -28,8 +28,9 @@ def relaxation(case: Case, runs: Sequence[Tally], begin: int) -> float:
     That of M/M/1 at a line's capacity, 1 / (capacity x (1 - sqrt(load))^2), times the variability where it is
     larger (heavy traffic: a queue relaxes as fast as the variance of what comes and goes lets it), and at least
     one full batch, or where batching is continuous the time for which requests stay. A line is what one queue feeds:
-    all replicas where they share it, otherwise one. A pool that is offered more than its capacity forgets when its clients give up. Failures that come again and again are remembered
-    for as long as each lasts, and so that a section sees FAILURES of them; idle replicas for as long as they stay.
+    all replicas where they share it, otherwise one. A pool that is offered more than its capacity forgets when its
+    clients give up. Failures that come again and again are remembered for as long as each lasts, and so that a section
+    sees FAILURES of them; idle replicas for as long as they stay.
     """
     return max(
         max(

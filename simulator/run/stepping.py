@@ -28,7 +28,7 @@ _pack = BATCH_ROW.pack
 class StepLine(Line):
     """The visits of one replica that its engine has not begun with."""
 
-    __slots__ = ("alarm", "batching", "engine", "held", "loop", "outputs", "prompts", "tape", "times")
+    __slots__ = ("alarm", "batching", "engine", "held", "longest", "loop", "outputs", "prompts", "tape", "times")
     engine: Engine
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
@@ -43,6 +43,7 @@ class StepLine(Line):
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
+        self.longest = batching.longest
         self.idle = [slot]  # never empty, so that the engine hears of every arrival at once
 
     def present(self) -> int:
@@ -72,7 +73,7 @@ class StepLine(Line):
         visit = self.waiting.popleft()
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
         priority = self.tape.case.workloads[self.tape.workload[visit]].priority
-        if prompt + output - 1 > self.batching.blocks * self.batching.block_size:
+        if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
             return
