@@ -14,10 +14,7 @@ from simulator.figures.grid import BINS
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
 from simulator.run.lives import Lives
-from simulator.run.recording import STAGE_CAUSES
 from simulator.service import weakness
-
-_COMPUTE = STAGE_CAUSES.index("compute")
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         batches = float(used.batches[begin:].sum())
         batch.append(float(used.visits[begin * BINS :].sum()) / batches if batches else 0.0)
         if isinstance(pool.batching, Continuous):
-            served = sum(float(run.stages[stage].spent[_COMPUTE, begin:].sum()) for stage in case.stages_of(number))
-            batch[-1] = served / float(used.busy[begin:].sum() or 1.0)
+            batch[-1] = float(used.inside[begin:].sum()) / float(used.busy[begin:].sum() or 1.0)
         machines.append(machine_time(lives.machines, since, until) / (until - since))
     wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
     ready = [share_ready(run.lives[number], pool.replicas, since, until) for run in runs] if wanted else []

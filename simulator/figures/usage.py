@@ -65,6 +65,8 @@ class PoolTally:
         self.most, self.common = case.pools[pool].batching.largest(), case.pools[pool].common
         self.busy, self.batches, self.full = np.zeros((3, slices))
         """By slice: nanoseconds in service; by when they began: batches, and those that could take no more."""
+        self.inside = np.zeros(slices)
+        """By slice, where a device runs several at a time: nanoseconds in service, added up over all of them."""
         self.visits, self.squares = np.zeros((2, bins))
         """By bin in which their batch began: visits, and for each of them the size of its batch."""
         self.filled = False
@@ -74,8 +76,11 @@ class PoolTally:
         """More batches, which began in these bins."""
         sizes = batches[:, SIZE]
         full = (sizes >= self.most) | (batches[:, REASON] == FULL)
-        if not self.common:
-            self.busy += grid.overlaps(batches[:, START], batches[:, END], places)
+        served = grid.overlaps(batches[:, START], batches[:, END], places)
+        if self.common:
+            self.inside += served
+        else:
+            self.busy += served
         self.batches += grid.by_slice(places)
         self.full += grid.by_slice(places[full])
         self.filled = self.filled or bool(full.any())
