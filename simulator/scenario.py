@@ -161,8 +161,7 @@ class Pool(Record):
                 raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
         if isinstance(self.balancer, Locality) and len(self.zones) < 2:
             raise ValueError("balancer locality needs several zones, such as zones: [a, b]")
-        if len(set(self.zones)) < len(self.zones):
-            twice = next(zone for zone in self.zones if self.zones.count(zone) > 1)
+        for twice in (zone for zone in self.zones if self.zones.count(zone) > 1):
             raise ValueError(f"zones: {twice!r} comes twice; give each zone a name of its own")
         tried = [(zone, self.instance) for zone in self.zones]
         for other in self.fallback:
@@ -204,8 +203,7 @@ class Pool(Record):
     def _beyond_one_request(self) -> list[str]:
         """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""
         usual = {"balancer": RoundRobin(), "batching": NoBatching(), "instances": 1, "discipline": FirstCome()}
-        usual |= {"supply": None}
-        return [name for name, value in usual.items() if getattr(self, name) != value]
+        return [name for name, value in {**usual, "supply": None}.items() if getattr(self, name) != value]
 
     @model_validator(mode="after")
     def _check_queues(self) -> Pool:
