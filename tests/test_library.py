@@ -82,8 +82,8 @@ LINT = {
 @pytest.mark.parametrize("name", FAILURES)
 def test_what_fails_shows_without_a_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for file, shows in ((name, True), (f"{name}-fixed", False)):
+        words = ["-f", f"manifests/{file}.yaml", name, "--pool", failing(name), "--format", "json"]
         with pytest.raises(SystemExit) as ended:
-            words = ["-f", f"manifests/{file}.yaml", name, "--pool", failing(name), "--format", "json"]
             headroom(["autoscaler", "lint", *words])
         assert ended.value.code == 0
         found = [one["code"] for one in json.loads(capsys.readouterr().out)["findings"]]
