@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from scenarios.plain import estimate_data
-from scenarios.reports import PERCENTILES, TICKS
+from scenarios.reports import TICKS
 from scenarios.scaling_targets import Target, all_met, clock, daily_cost, in_minutes
 from scenarios.scaling_yardstick import attainment_data, share, yardstick_data, yardstick_sentence, yardstick_sheet
 from scenarios.sheet import Sheet
-from scenarios.wording import in_dollars, in_percent, in_seconds, say, spread
+from scenarios.wording import PERCENTILES, in_dollars, in_percent, in_seconds, say, spread
 from simulator.figures.results import Result
 from simulator.figures.scaling import PoolScaling
 from simulator.figures.statistics import Estimate

@@ -7,6 +7,8 @@ from math import floor, isinf, log10
 
 from simulator.figures.statistics import Estimate
 
+PERCENTILES = (0.5, 0.95, 0.99)
+"""Those that are shown."""
 Scale = Callable[[float], tuple[float, str, str]]
 """From a value: the factor that brings it into its unit, and what stands before and after it."""
 
@@ -45,6 +47,14 @@ def say(value: float, scale: Scale = unitless) -> str:
     if isinf(value):
         return "unanswered" if scale is in_seconds else "∞"
     return f"{'-' if value < 0 else ''}{before}{_digits(abs(value) * factor, _places(value * factor))}{after}"
+
+
+def told(estimate: Estimate, scale: Scale) -> str:
+    """A figure with its interval, or with why there is none."""
+    text = spread(estimate, scale)
+    if not estimate.reason:
+        return text
+    return estimate.reason if estimate.value is None else f"{text}: {estimate.reason}"
 
 
 def spread(estimate: Estimate, scale: Scale = unitless, *, signed: bool = False) -> str:

@@ -14,6 +14,11 @@ from simulator.run.engine import simulate
 from ui.cli import main as headroom
 
 ANSWERS = {
+    "chat-on-h100": (
+        "2 x p5.4xlarge (horizontal) is the cheapest that meets p95(ttft)<100ms and mean(tpot)<15ms and "
+        "rate(errors)<0.1%: $13.8/h",
+        "What you run now, 1 x p5.4xlarge at $6.88/h, misses them.",
+    ),
     "evening-rush": (
         "2 x g4dn.xlarge (horizontal) is the cheapest that meets p95(latency)<400ms and rate(errors)<0.1%: $1.05/h",
         "What you run now, 1-4 x g4dn.xlarge, autoscaled at $0.982/h, misses them.",

@@ -38,7 +38,7 @@ def attained(result: Result) -> tuple[Attained, ...]:
 
 
 def _requests(result: Result, slo: Slo) -> Estimate:
-    parts = result.samples(slo.workload)
+    parts = result.samples(slo.workload, timing=slo.timing)
     if not any(map(len, parts)):
         return Estimate(None, reason="no requests")
     if slo.limit is None:
@@ -87,7 +87,7 @@ def after_bursts(bursts: Sequence[Spell], late: Sequence[tuple[float, float]], e
 
 
 def _misses(result: Result, run: Tally, slo: Slo, slice_: int) -> bool:
-    chosen = run.latencies if slo.workload is None else [run.latencies[result.place(slo.workload) or 0]]
+    chosen = run.cells(result.place(slo.workload), slo.timing)
     sample = Sample([[cells[slice_] for cells in chosen]])
     if not len(sample) or (slo.bound is not None and not sample.knows(slo.bound)):
         return False

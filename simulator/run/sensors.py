@@ -100,7 +100,7 @@ class Meter:
         ready = [pool.replicas[slot] for slot in pool.view.ready]
         lives = [(one.slot, one.life) for one in ready]
         whole, busy, finished = self._served(now)
-        if pool.case.sharing.common:
+        if pool.case.common:
             busy, whole = self._worked(now)
         self._whole += whole
         self._busy = {life: self._busy.get(life, 0) + int(busy[life[0]]) for life in lives}
@@ -129,8 +129,8 @@ class Meter:
 
     def _worked(self, now: int) -> tuple[Integers, int]:
         """Since the last reading: nanoseconds in which shared devices had something to do, by slot and in all."""
-        devices = [replica.device for replica in self.pool.replicas]
-        worked = np.array([0 if device is None else device.worked(now) for device in devices], dtype=np.int64)
+        uses = [replica.use() for replica in self.pool.replicas]
+        worked = np.array([0 if use is None else use.worked(now) for use in uses], dtype=np.int64)
         before = np.concatenate([self._devices, np.zeros(len(worked) - len(self._devices), dtype=np.int64)])
         self._devices = worked
         return worked - before, int((worked - before).sum())
