@@ -38,6 +38,7 @@ accuracy: $(VENV)/.test  ## exact formulas, system by system; writes docs/accura
 
 bench: $(VENV)/.test  ## speed against textbook SimPy and Ciw, as ratios; writes docs/performance.md
 	$(BIN)/python benchmarks/engine.py --write docs/performance.md
+	$(BIN)/python benchmarks/llm_speed.py --write docs/performance.md
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import autoscaling
 import fits
+import llm
 import numpy as np
 from cases import case, dynamic, poisson, pool, side_by_side, takes
 from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
-from measured import tables
+from measured import PARTS, tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
 from simulator.autoscaling import PerRequest
@@ -327,7 +328,7 @@ def measured(data: Path | None) -> str:
     if data is None:
         return page[page.index(MEASURED) :]
     _, heading, section = page.partition(autoscaling.HEADING)
-    return INTRODUCTION + tables(data) + fits.tables(data) + heading + section
+    return INTRODUCTION + tables(data, PARTS) + llm.tables(data) + fits.tables(data) + heading + section
 
 
 def main() -> int:

@@ -6,7 +6,9 @@ rest: `comparisons(data)` yields the figures of each run, measured and simulated
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import test_measured_cpu
 import test_measured_lambda
@@ -21,10 +23,10 @@ PARTS = (
 )
 
 
-def tables(data: Path) -> str:
+def tables(data: Path, parts: Iterable[tuple[str, ModuleType]]) -> str:
     """Measured and simulated figures of every run, with signed errors; `data` is the folder of public data."""
     text = ""
-    for heading, part in PARTS:
+    for heading, part in parts:
         about = (part.__doc__ or "").strip().split("\n\n", 1)[1]
         text += (
             f"### {heading}\n\n{about}\n\n| run | {' | '.join(part.FIGURES)} |\n{'|---' * (len(part.FIGURES) + 1)}|\n"

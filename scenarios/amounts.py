@@ -9,10 +9,11 @@ from math import ceil, inf, isfinite
 import numpy as np
 
 from simulator.arrivals import Process, Trace
-from simulator.batching import Batching, Policy
+from simulator.batching import Batching, Continuous, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.parts import CaseWorkload
+from simulator.llm.service import Steps
+from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import Workload
 from simulator.sizes import SizeLaw, Sizes
@@ -68,6 +69,8 @@ def amounts(
 
 def check(case: Case) -> None:
     """Whether every stage finds the sizes that it reads, and every batch has room for a request. Raises InputError."""
+    for stage in case.stages:
+        _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
@@ -81,11 +84,41 @@ def check(case: Case) -> None:
                     )
             if workload.items is not None:
                 _check_items(case, workload, workload.items, number)
+    for slo in case.slos:
+        if slo.timing not in case.timings():
+            raise InputError(
+                f"{slo}: no model of this scenario gives back tokens, so there is no {slo.timing}",
+                path="slos",
+                fix="write latency, or serve a model in steps, such as kind: llm_roofline",
+            )
     for number, stage in enumerate(case.stages):
         if any(number in item.stages for item in case.workloads) and case.demand(number).longest() > _LONGEST:
             raise InputError(
                 "a batch takes more than a year", path=f"models.{stage.model}.stages", fix="lower its per_unit"
             )
+
+
+def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
+    """Steps are for engines, and engines make steps. Raises InputError."""
+    steps, kind = isinstance(stage.service, Steps), pool.batching.model_dump()["kind"]
+    if steps and not isinstance(pool.batching, Continuous):
+        raise InputError(
+            f"{stage.label} is served in steps of an LLM engine, which batching {kind} does not make",
+            path=f"pools.{pool.name}.batching",
+            fix="write kind: continuous, with kv_tokens",
+        )
+    if isinstance(pool.batching, Continuous) and not steps:
+        raise InputError(
+            f"batching continuous makes steps, and {stage.label} is served in batches",
+            path=f"models.{stage.model}.stages",
+            fix="give its service as steps, such as kind: llm_roofline",
+        )
+    if steps and len(case.stages_of(stage.pool)) > 1:
+        raise InputError(
+            f"batching continuous is the engine of one model, and {pool.name} serves several stages",
+            path=f"pools.{pool.name}",
+            fix="give each a pool of its own",
+        )
 
 
 def _check_items(case: Case, workload: CaseWorkload, items: SizeLaw, number: int) -> None:

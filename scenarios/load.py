@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scenarios.amounts import amounts, asked, check
+from scenarios.blanks import check_filled
 from scenarios.lookup import Files
 from scenarios.pools import check_supplies, resolve_autoscaler, resolve_pool
 from scenarios.settings import apply_settings
@@ -86,6 +87,10 @@ def validate(data: Any, file: str | None = None) -> Scenario:
     """Plain data as a scenario. Raises InputError for the first thing that is wrong."""
     if not isinstance(data, dict):
         raise InputError("is not a mapping of fields", file=file, fix="see `headroom schema`")
+    if "apiVersion" in data:
+        what = f"is a manifest (kind {data.get('kind')!r}), not a scenario"
+        raise InputError(what, file=file, fix="write headroom autoscaler validate -f MANIFEST SCENARIO")
+    check_filled(data, file)
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:

@@ -16,16 +16,21 @@ svg { max-width: 100%; height: auto; }
 
 
 def page(
-    title: str, sentence: str, pictures: Sequence[bytes], sheets: Sequence[Sheet], remarks: Sequence[str] = ()
+    title: str,
+    sentence: str,
+    pictures: Sequence[bytes],
+    sheets: Sequence[Sheet],
+    remarks: Sequence[str] = (),
+    origin: str = "",
 ) -> str:
-    """`pictures` are charts as SVG, `remarks` the items of a list after the sentence."""
+    """`pictures` are charts as SVG, `remarks` the items of a list after the sentence; `origin` stands at the end."""
     listed = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>",
         f"<h1>{escape(title)}</h1><p>{escape(sentence)}</p>{f'<ul>{listed}</ul>' if listed else ''}",
         *(f"<figure>{picture.decode()}</figure>" for picture in pictures),
         *map(table, sheets),
-        "</html>",
+        f"{f'<p>{escape(origin)}</p>' if origin else ''}</html>",
     ]
     return "\n".join([*parts, ""])
 

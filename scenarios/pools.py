@@ -12,7 +12,7 @@ from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.parts import CaseFallback, CasePool, CaseSupply, Kind
 from simulator.quantities import format_duration, format_memory
-from simulator.run.machines import machines_for
+from simulator.run.machines import first_machines
 from simulator.scenario import InstanceType, Pool, Scenario
 
 HERE = Path(__file__).parent
@@ -91,17 +91,15 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
 
 def check_supplies(case: Case) -> None:
     """Whether supplies have room for the machines that their pools begin with, which can start. Raises InputError."""
-    supplies = {pool.supply.name: pool.supply.rules for pool in case.pools if pool.supply is not None}
-    for name, rules in supplies.items():
-        users = [pool for pool in case.pools if pool.supply is not None and pool.supply.name == name]
-        begin = sum(machines_for(pool, pool.replicas) for pool in users)
+    for supply in {pool.supply.name: pool.supply for pool in case.pools if pool.supply is not None}.values():
+        name, rules, begin = supply.name, supply.rules, first_machines(case.pools, supply)
         if rules.quota is not None and begin > rules.quota:
             raise InputError(
                 f"{rules.quota} is less than the {begin} machines that its pools begin with",
                 path=f"supplies.{name}.quota",
                 fix="raise it, or begin with fewer replicas",
             )
-        for pool in users:
+        for pool in [pool for pool in case.pools if pool.supply == supply]:
             if (patience := rules.cluster_autoscaler) is not None and pool.shortest_start() > patience.give_up:
                 raise InputError(
                     f"{format_duration(patience.give_up)} is shorter than machines of {pool.name} take to start",

@@ -11,24 +11,24 @@ from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner, wins
 from scenarios.plain import estimate_data, flat
 from scenarios.sheet import Sheet
+from scenarios.token_sheets import token_data, token_rows
 from scenarios.wording import (
-    Scale,
+    PERCENTILES,
     in_dollars,
     in_percent,
     in_seconds,
     per_second,
     say,
     spread,
+    told,
 )
 from simulator.figures.attainment import Verdict
 from simulator.figures.precision import precision
 from simulator.figures.results import Result
-from simulator.figures.statistics import Estimate
 from simulator.figures.summary import PoolSummary
 from simulator.quantities import SECOND
 from simulator.run.recording import COMPLETED, OUTCOMES
 
-PERCENTILES = (0.5, 0.95, 0.99)
 TICKS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -47,14 +47,15 @@ def result_sheets(result: Result) -> list[Sheet]:
 
 
 def _figures(result: Result) -> Sheet:
-    rows = [(f"latency p{q * 100:g}", _told(result.percentile(q), in_seconds)) for q in PERCENTILES]
+    rows = [(f"latency p{q * 100:g}", told(result.percentile(q), in_seconds)) for q in PERCENTILES]
     rows += [
-        ("latency mean", _told(result.mean(), in_seconds)),
-        ("throughput", _told(result.throughput, per_second)),
-        ("missed (errors and time-outs)", _told(result.errors, in_percent)),
+        ("latency mean", told(result.mean(), in_seconds)),
+        *token_rows(result),
+        ("throughput", told(result.throughput, per_second)),
+        ("missed (errors and time-outs)", told(result.errors, in_percent)),
         *([("missed, by outcome", missed)] if (missed := _missed(result)) else []),
-        ("cost per hour", _told(result.hourly_cost, in_dollars)),
-        ("cost per 1,000 requests", _told(result.cost_per_thousand, in_dollars)),
+        ("cost per hour", told(result.hourly_cost, in_dollars)),
+        ("cost per 1,000 requests", told(result.cost_per_thousand, in_dollars)),
         ("load", load_text(result)),
         ("service times", result.level),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
@@ -81,13 +82,6 @@ def load_text(result: Result) -> str:
     return f"{load:.0%} of the most capacity, on average over the window: {result.window_load.words}"
 
 
-def _told(estimate: Estimate, scale: Scale) -> str:
-    text = spread(estimate, scale)
-    return (
-        text if not estimate.reason else f"{text}: {estimate.reason}" if estimate.value is not None else estimate.reason
-    )
-
-
 def _objectives(result: Result) -> Sheet:
     rows = tuple((TICKS[item.met], str(item.slo), verdict_text(item)) for item in result.verdicts)
     return Sheet("Objectives", ("", "objective", "reached (95 % interval)"), rows)
@@ -97,7 +91,7 @@ def verdict_text(verdict: Verdict) -> str:
     """What an objective's measure came to."""
     timed = verdict.slo.measure in ("percentile", "mean")
     estimate = verdict.estimate.scaled(1 / SECOND) if timed else verdict.estimate
-    return _told(estimate, in_seconds if timed else in_percent)
+    return told(estimate, in_seconds if timed else in_percent)
 
 
 def _pools(result: Result) -> Sheet:
@@ -150,6 +144,7 @@ def result_data(result: Result) -> dict[str, Any]:
             **{f"p{q * 100:g}": estimate_data(result.percentile(q)) for q in PERCENTILES},
             "mean": estimate_data(result.mean()),
         },
+        **token_data(result),
         "throughput_per_s": estimate_data(result.throughput),
         "missed_share": estimate_data(result.errors),
         "outcomes": result.outcomes,

@@ -8,6 +8,8 @@ import altair as alt
 
 from scenarios.charts import OBJECTIVE
 from scenarios.drawing import INK, LINES, Chart, data_of, scale_of, unit_of
+from simulator.arrivals.calendar import MINUTE
+from simulator.figures.plans import Plan
 from simulator.figures.results import Result
 from simulator.figures.timeline import held_timeline, latency_timeline, scaling_timeline
 from simulator.quantities import SECOND
@@ -15,17 +17,21 @@ from simulator.run.lives import ScalingRecord
 
 WIDTH, HEIGHT = 640, 110
 FREE = "followed the metric"
+CLAIRVOYANT = "clairvoyant"
 MOST_MARKS = 400
 """Decisions that are drawn: those that changed something first."""
 BLUE, RED, GREEN, PINK, ORANGE, SKY = LINES
 _WIDE = 50  # the same for every panel, so that their times stand above each other
 
 
-def scaling_timeline_chart(result: Result, number: int) -> Chart:
-    """Load and capacity, replicas with decisions, requests held, latency: the first replication on one time axis."""
+def scaling_timeline_chart(result: Result, number: int, plan: Plan = ()) -> Chart:
+    """Load and capacity, replicas with decisions, requests held, latency: the first replication on one time axis.
+
+    Beside the replicas stand those of a plan.
+    """
     panels = [
         _panel(_load(result, number), "Load, and what replicas can serve at their best batch size (requests/s)"),
-        _panel(_replicas(result, number), "Replicas, and decisions that changed them or were limited"),
+        _panel(_replicas(result, number, plan), "Replicas, and decisions that changed them or were limited"),
         _panel(_held(result, number), "Requests in the pool, waiting or in service (at the end of each slice of time)"),
         _panel(*_latency(result)),
     ]  # fmt: skip
@@ -87,7 +93,7 @@ def _load(result: Result, number: int) -> Any:
     return _lines(result, rows, names)
 
 
-def _replicas(result: Result, number: int) -> Any:
+def _replicas(result: Result, number: int, plan: Plan) -> Any:
     run, case = result.tallies[0], result.case
     rows = [
         {"time": row["time"], "what": what, "value": row[what]}
@@ -95,6 +101,12 @@ def _replicas(result: Result, number: int) -> Any:
         for what in ("wanted", "ready", "starting")
     ]
     names = {"wanted": (INK, [4, 3]), "ready": (BLUE, [1, 0]), "starting": (ORANGE, [1, 0])}
+    if plan:
+        names[CLAIRVOYANT] = (GREEN, [2, 2])
+        rows += [
+            {"time": place * MINUTE / SECOND, "what": CLAIRVOYANT, "value": count} for place, count in enumerate(plan)
+        ]
+        rows.append({**rows[-1], "time": case.duration / SECOND})
     lines = _lines(result, rows, names, 1.0)
     marks = [_mark(one) for one in _chosen(run.lives[number].scaling)]
     if not marks:

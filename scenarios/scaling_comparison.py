@@ -10,6 +10,7 @@ from scenarios.compare import latency_difference
 from scenarios.plain import estimate_data
 from scenarios.reports import TICKS
 from scenarios.scaling_targets import Target, all_met, daily_cost
+from scenarios.scaling_yardstick import attainment_data, yardstick_data, yardstick_sentence, yardstick_sheet
 from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_dollars, in_percent, in_seconds, say, spread, unitless
 from simulator.figures.results import Result
@@ -25,6 +26,11 @@ class Side:
     result: Result
     found: PoolScaling
     asked: tuple[Target, ...]
+
+    @property
+    def number(self) -> int:
+        """The position of its pool."""
+        return [pool.name for pool in self.result.case.pools].index(self.found.pool)
 
     @property
     def met(self) -> bool | None:
@@ -60,10 +66,32 @@ def changes(old: Side, new: Side) -> list[Change]:
         ("flaps per hour", "flaps_per_hour", lambda one: one.flaps, unitless),
         ("scale actions", "scale_actions", lambda one: _sum(one.ups, one.downs), unitless),
         ("under-provisioned", "under_provisioned_s", lambda one: one.under, in_seconds),
+        ("an objective missed", "late_s", lambda one: one.late, in_seconds),
         ("most replicas wanted", "peak_replicas", lambda one: one.peak, unitless),
     )
     for what, key, figure, scale in figures:
         found.append(_paired(what, key, [[figure(one).value or 0.0 for one in side] for side in alone], scale))
+    return [*found, *_attained(old, new, alone)]
+
+
+def _attained(old: Side, new: Side, alone: Sequence[Sequence[PoolScaling]]) -> list[Change]:
+    """How far each objective is met, by share of the requests and of the time."""
+    found = []
+    for place, (one, other) in enumerate(zip(old.found.attained, new.found.attained, strict=True)):
+        shares = [[side.attained[place] for side in runs] for runs in alone]
+        requests, times = (
+            [[getattr(one, of).value or 0.0 for one in side] for side in shares] for of in ("requests", "time")
+        )
+        found += [
+            _paired(
+                f"requests that met {one.slo}",
+                f"requests_share {one.slo}",
+                requests,
+                in_percent,
+                (one.requests, other.requests),
+            ),
+            _paired(f"time that met {one.slo}", f"time_share {one.slo}", times, in_percent, (one.time, other.time)),
+        ]
     return found
 
 
@@ -73,9 +101,7 @@ def _sum(one: Estimate, other: Estimate) -> Estimate:
 
 def _alone(side: Side) -> list[PoolScaling]:
     """The figures of each replication."""
-    case = side.result.case
-    number = [pool.name for pool in case.pools].index(side.found.pool)
-    return [scaling(Result(case, [run]), number) for run in side.result.runs]
+    return [scaling(Result(side.result.case, [run]), side.number) for run in side.result.runs]
 
 
 def _parts(side: Side, figure: Any) -> list[float]:
@@ -106,6 +132,7 @@ def comparison_sentence(old: Side, new: Side, found: Sequence[Change]) -> str:
         f"{new.name} {_holds(new)} and costs {say(cost.after.value or 0.0, in_dollars)} a day; "
         f"{old.name} {_holds(old)} and costs {say(cost.before.value or 0.0, in_dollars)}. "
         f"{'; '.join(_told(by_key[key]) for key in ('latency_s', 'missed_share', 'usd_per_day', 'flaps_per_hour'))}."
+        f"{''.join(f' {told}' for told in yardstick_sentence(new.found, new.number))}"
     )
 
 
@@ -137,7 +164,11 @@ def comparison_sheets(old: Side, new: Side, found: Sequence[Change]) -> list[She
     )
     title = f"{old.result.case.title}: {old.result.window}, {len(old.result.runs)} replications on the same load"
     figures = Sheet(title, ("figure", old.name, new.name, "change (95 % interval)"), rows)
-    return [*([Sheet("Targets", ("target", old.name, new.name), asked)] if asked else []), figures]
+    return [
+        *([Sheet("Targets", ("target", old.name, new.name), asked)] if asked else []),
+        figures,
+        *yardstick_sheet([(old.name, old.found), (new.name, new.found)], new.number),
+    ]
 
 
 def _difference(change: Change) -> str:
@@ -158,8 +189,9 @@ def comparison_data(old: Side, new: Side, found: Sequence[Change]) -> dict[str, 
     """The same as plain data in SI units."""
     return {
         "answer": comparison_sentence(old, new, found),
-        "old": {"name": old.name, "met": old.met, "targets": [_target(one) for one in old.asked]},
-        "new": {"name": new.name, "met": new.met, "targets": [_target(one) for one in new.asked]},
+        "old": _side(old),
+        "new": _side(new),
+        "yardstick": yardstick_data(new.found.yardstick, new.number),
         "figures": {
             one.key: {
                 "before": estimate_data(one.before),
@@ -168,6 +200,18 @@ def comparison_data(old: Side, new: Side, found: Sequence[Change]) -> dict[str, 
             }
             for one in found
         },
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "name": side.name,
+        "met": side.met,
+        "targets": [_target(one) for one in side.asked],
+        "attainment": attainment_data(side.found),
+        "overshoot_replicas": estimate_data(side.found.overshoot),
+        "overshoot_ratio": estimate_data(side.found.overshoot_ratio),
+        "extra_usd_per_day": estimate_data(side.found.extra_cost),
     }
 
 

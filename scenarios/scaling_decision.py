@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from scenarios.clock import Clock
 from scenarios.scaling_sheets import LIMITS
 from scenarios.scaling_targets import clock
 from scenarios.sheet import Sheet
-from scenarios.wording import say
+from scenarios.wording import in_seconds, say
 from simulator.errors import InputError
 from simulator.figures.results import Result
 from simulator.figures.timeline import Row, held_timeline, latency_timeline, scaling_timeline
-from simulator.quantities import SECOND, format_duration, parse_duration
+from simulator.quantities import SECOND, format_duration
 from simulator.run.lives import ScalingRecord
-
-_CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d(?:\.\d{1,9})?)")
-
-
-def parse_at(text: str) -> int:
-    """Nanoseconds since the beginning of a run of a text such as `125s`, `2h` or `12:03:15`. Raises ValueError."""
-    match = _CLOCK.fullmatch(text.strip())
-    if match:
-        return (int(match[1]) * 3600 + int(match[2]) * 60) * SECOND + round(float(match[3]) * SECOND)
-    try:
-        return parse_duration(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a time; write it such as 125s or 0:02:05, since the beginning") from None
 
 
 @dataclass(frozen=True)
@@ -35,6 +22,7 @@ class Explained:
     """A moment of a run, and the decision in force then."""
 
     at: int
+    clock: Clock | None
     record: ScalingRecord
     following: ScalingRecord | None
     state: Row
@@ -44,8 +32,12 @@ class Explained:
     held: float
     """Requests in the pool at the end of that slice."""
 
+    def told(self, at: int) -> str:
+        """A time of the run, since its beginning, and on the clocks of its users if there are any."""
+        return clock(at) if self.clock is None else f"{self.clock.words(at)} ({clock(at)} after the beginning)"
 
-def decision_at(result: Result, number: int, at: int) -> Explained:
+
+def decision_at(result: Result, number: int, at: int, on: Clock | None = None) -> Explained:
     """The decision in force at a moment of the first replication. Raises InputError where there is none."""
     case, run = result.case, result.tallies[0]
     if at > case.duration:
@@ -61,6 +53,7 @@ def decision_at(result: Result, number: int, at: int) -> Explained:
     held = [float(row["held"] or 0) for row in held_timeline(run, case, number) if float(row["time"] or 0) >= seconds]
     return Explained(
         at,
+        on,
         records[place],
         records[place + 1] if place + 1 < len(records) else None,
         _last(scaling_timeline(run, case, number), seconds),
@@ -78,15 +71,15 @@ def decision_sentence(name: str, found: Explained) -> str:
     one = found.record
     did = "kept" if one.desired == one.before else f"went from {one.before} to"
     held = f" It was limited: {', '.join(LIMITS[limit] for limit in one.limits)}." if one.limits else ""
-    return f"At {clock(found.at)} {name} wants {one.desired} replicas: at {clock(one.time)} it {did} {one.desired}. {one.reason}.{held}"  # noqa: E501
+    return f"At {found.told(found.at)} {name} wants {one.desired} replicas: at {clock(one.time)} it {did} {one.desired}. {one.reason}.{held}"  # noqa: E501
 
 
 def decision_sheets(found: Explained) -> list[Sheet]:
     """The decision, what it saw, and how the pool was at the moment."""
     one = found.record
     decided = [
-        ("decided at", clock(one.time)),
-        ("stands until", "the end" if found.following is None else clock(found.following.time)),
+        ("decided at", found.told(one.time)),
+        ("stands until", "the end" if found.following is None else found.told(found.following.time)),
         ("wanted", f"{one.desired} (before: {one.before})"),
         ("the metrics asked for", "n/a" if one.proposal is None else str(one.proposal)),
         ("limited by", ", ".join(one.limits) or "nothing"),
@@ -108,12 +101,12 @@ def decision_sheets(found: Explained) -> list[Sheet]:
     return [
         Sheet("The decision", columns, tuple(decided)),
         Sheet("What it saw", columns, tuple(seen)),
-        Sheet(f"The pool at {clock(found.at)}", columns, tuple(now)),
+        Sheet(f"The pool at {found.told(found.at)}", columns, tuple(now)),
     ]
 
 
 def _ms(value: float | str | None) -> str:
-    return "n/a" if value is None else f"{say(float(value))} ms"
+    return "n/a" if value is None else say(float(value) / 1e3, in_seconds)
 
 
 def decision_data(name: str, found: Explained) -> dict[str, Any]:
@@ -122,6 +115,7 @@ def decision_data(name: str, found: Explained) -> dict[str, Any]:
     return {
         "answer": decision_sentence(name, found),
         "at_s": found.at / SECOND,
+        "at": found.told(found.at),
         "decided_at_s": one.time / SECOND,
         "until_s": None if found.following is None else found.following.time / SECOND,
         "before": one.before,

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from scenarios.plain import estimate_data
-from scenarios.reports import PERCENTILES, TICKS
-from scenarios.scaling_targets import Target, all_met, daily_cost, in_minutes
+from scenarios.reports import TICKS
+from scenarios.scaling_targets import Target, all_met, clock, daily_cost, in_minutes
+from scenarios.scaling_yardstick import attainment_data, share, yardstick_data, yardstick_sentence, yardstick_sheet
 from scenarios.sheet import Sheet
-from scenarios.wording import in_dollars, in_percent, in_seconds, say, spread
+from scenarios.wording import PERCENTILES, in_dollars, in_percent, in_seconds, say, spread
 from simulator.figures.results import Result
 from simulator.figures.scaling import PoolScaling
 from simulator.figures.statistics import Estimate
+from simulator.quantities import SECOND
 
 STAGES = {
     "metric and sync": "until the metric showed it at a decision",
@@ -47,7 +49,9 @@ LIMITS = {
 
 def answer(name: str, result: Result, found: PoolScaling, asked: Sequence[Target]) -> str:
     """Whether the autoscaler holds what is asked, why not, and what it costs."""
-    return " ".join([_verdict(name, asked), *_why(found, asked), _costs(result)])
+    number = [pool.name for pool in result.case.pools].index(found.pool)
+    yardstick = yardstick_sentence(found, number)
+    return " ".join([_verdict(name, asked), *_why(found, asked), _costs(result), *yardstick])
 
 
 def _verdict(name: str, asked: Sequence[Target]) -> str:
@@ -73,10 +77,8 @@ def _why(found: PoolScaling, asked: Sequence[Target]) -> list[str]:
     if found.reaction:
         total = sum(part.value or 0.0 for part in found.reaction.values())
         stage, most = max(found.reaction.items(), key=lambda item: item[1].value or 0.0)
-        told.append(
-            f"From overload to the first replica that helped it took {_time(total)}, most of it "
-            f"{STAGES[stage]} ({_time(most.value or 0.0)})."
-        )
+        part = "all of it" if most.value == total else f"most of it, {_time(most.value or 0.0)},"
+        told.append(f"From overload to the first replica that helped it took {_time(total)}, {part} {STAGES[stage]}.")
     if found.unanswered.value:
         told.append(f"{say(found.unanswered.value)} overloads on average got no replica at all.")
     if (found.at_max.value or 0.0) > 0.05:
@@ -101,9 +103,13 @@ def _listed(words: Sequence[str]) -> str:
 
 def sheets(result: Result, found: PoolScaling, asked: Sequence[Target]) -> list[Sheet]:
     """What `headroom autoscaler validate` shows."""
+    number = [pool.name for pool in result.case.pools].index(found.pool)
     return [
         *([_asked(asked)] if asked else []),
+        *([_attained(found)] if found.attained else []),
         _figures(result, found),
+        *yardstick_sheet([(found.kind, found)], number),
+        *([_bursts(found)] if found.bursts else []),
         *([_reaction(found)] if found.reaction else []),
         *([_limits(found)] if found.limits else []),
         Sheet(
@@ -119,6 +125,19 @@ def _asked(asked: Sequence[Target]) -> Sheet:
     return Sheet("Targets", ("", "target", "reached (95 % interval)"), rows)
 
 
+def _attained(found: PoolScaling) -> Sheet:
+    rows = tuple((str(one.slo), share(one.requests), share(one.time)) for one in found.attained)
+    return Sheet("How far each objective was met", ("objective", "share of requests", "share of the time"), rows)
+
+
+def _bursts(found: PoolScaling) -> Sheet:
+    rows = tuple(
+        (clock(round(one.start * SECOND)), _time(one.end - one.start), _time(late)) for one, late in found.bursts
+    )
+    columns = ("burst at", "overloaded for", "an objective missed until the next")
+    return Sheet("After each burst (the first replication)", columns, rows)
+
+
 def _figures(result: Result, found: PoolScaling) -> Sheet:
     rows = [
         *((f"latency p{q * 100:g}", _told(result.percentile(q), spread(result.percentile(q), in_seconds)))
@@ -127,8 +146,8 @@ def _figures(result: Result, found: PoolScaling) -> Sheet:
         ("under-provisioned", in_minutes(found.under)),
         ("an objective missed by those that came", in_minutes(found.late)),
         ("longest such time", in_minutes(found.longest)),
+        ("such time after a burst, on average", in_minutes(found.after_burst)),
         ("most replicas wanted", spread(found.peak)),
-        ("overshoot", _told(found.overshoot, spread(found.overshoot, signed=True))),
         ("scale-ups, scale-downs", f"{spread(found.ups)}, {spread(found.downs)}"),
         ("flaps per hour", spread(found.flaps)),
         ("time at the most replicas", spread(found.at_max, in_percent)),
@@ -179,6 +198,7 @@ def data(
         "missed_share": estimate_data(result.errors),
         "usd_per_day": estimate_data(daily_cost(result)),
         **pool_data(found),
+        "yardstick": yardstick_data(found.yardstick, [pool.name for pool in result.case.pools].index(found.pool)),
     }
 
 
@@ -187,11 +207,16 @@ def pool_data(found: PoolScaling) -> dict[str, Any]:
     return {
         "pool": found.pool,
         "kind": found.kind,
+        "attainment": attainment_data(found),
         "under_provisioned_s": estimate_data(found.under),
         "late_s": estimate_data(found.late),
         "longest_late_s": estimate_data(found.longest),
+        "late_after_burst_s": estimate_data(found.after_burst),
+        "bursts": [{"start_s": one.start, "end_s": one.end, "late_s": late} for one, late in found.bursts],
         "peak_replicas": estimate_data(found.peak),
         "overshoot_replicas": estimate_data(found.overshoot),
+        "overshoot_ratio": estimate_data(found.overshoot_ratio),
+        "extra_usd_per_day": estimate_data(found.extra_cost),
         "scale_ups": estimate_data(found.ups),
         "scale_downs": estimate_data(found.downs),
         "flaps_per_hour": estimate_data(found.flaps),

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from scenarios.load import Loaded
 from scenarios.manifests import bind, read
 from scenarios.yamlfile import read_yaml
-from simulator.autoscaling import Autoscaler, Fixed, PerRequest
+from simulator.autoscaling import Autoscaler, Fixed, Manifest, PerRequest
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.scenario import Scenario
@@ -42,7 +42,8 @@ class Subject:
 def own(loaded: Loaded, pool: str | None = None) -> Subject:
     """The scenario's own autoscaler. Raises InputError where it is not clear which."""
     name = chosen(loaded.scenario, pool)
-    kind = loaded.scenario.pools[name].autoscaler.model_dump()["kind"]
+    autoscaler = loaded.scenario.pools[name].autoscaler
+    kind = autoscaler.file if isinstance(autoscaler, Manifest) else autoscaler.model_dump()["kind"]
     if kind == Fixed().kind:
         fix = "give a manifest with -f, or another pool with --pool"
         raise InputError("has no autoscaler", file=loaded.file, path=f"pools.{name}.autoscaler", fix=fix)
@@ -56,10 +57,18 @@ def from_files(
     name: str | None = None,
     pool: str | None = None,
 ) -> Subject:
-    """The autoscaler of files in the place of the pool's own. Raises InputError."""
-    autoscaler, called, remarks = named(sources, bindings, name)
+    """The autoscaler of files, where the command runs or beside the scenario, in the place of the pool's own.
+
+    Raises InputError.
+    """
+    autoscaler, called, remarks = named([_found(loaded, one) for one in sources], bindings, name)
     placed = place(loaded, chosen(loaded.scenario, pool), autoscaler, called)
     return Subject(placed.loaded, placed.pool, placed.name, (*remarks, *placed.remarks))
+
+
+def _found(loaded: Loaded, source: str | Path) -> str | Path:
+    beside = loaded.files.folder / source
+    return beside if str(source) != "-" and not Path(source).exists() and beside.exists() else source
 
 
 def named(

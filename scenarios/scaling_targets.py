@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isinf
 from xml.etree import ElementTree
 
 from scenarios.reports import verdict_text
 from scenarios.wording import in_dollars, say, spread
+from simulator.figures.attainment import Verdict
 from simulator.figures.results import Result
 from simulator.figures.scaling import PoolScaling
 from simulator.figures.statistics import Estimate
@@ -55,7 +57,7 @@ def targets(
     result: Result, found: PoolScaling, most_flaps: float | None = None, most_cost: float | None = None
 ) -> list[Target]:
     """Every objective of the case, then at most so many flaps an hour, then at most so many dollars a day."""
-    asked = [Target(str(item.slo), verdict_text(item), item.met) for item in result.verdicts]
+    asked = [Target(str(item.slo), _reached(item), item.met) for item in result.verdicts]
     if most_flaps is not None:
         flaps = f"{spread(found.flaps)} flaps/h"
         asked.append(Target(f"flaps<={most_flaps:g}/h", flaps, at_most(found.flaps, most_flaps)))
@@ -65,6 +67,14 @@ def targets(
             Target(f"cost<={say(most_cost, in_dollars)}/day", spread(cost, in_dollars), at_most(cost, most_cost))
         )
     return asked
+
+
+def _reached(verdict: Verdict) -> str:
+    """What an objective's measure came to, and why a percentile has no end."""
+    text, estimate, q = verdict_text(verdict), verdict.estimate, verdict.slo.quantile
+    if estimate.value is None or not isinf(estimate.value) or estimate.reason or q is None:
+        return text
+    return f"{text}: more than {100 - 100 * q:g}% of the requests got no answer"
 
 
 def at_most(estimate: Estimate, most: float) -> bool | None:
@@ -102,7 +112,8 @@ def in_minutes(estimate: Estimate) -> str:
     """Seconds, as minutes where they are many, such as `4.25 min (4.00 to 4.50)`."""
     if estimate.value is None:
         return estimate.reason
-    return f"{spread(estimate.scaled(1 / 60))} min" if estimate.value >= 120 else f"{spread(estimate)} s"
+    factor, unit = (1 / 60, " min") if estimate.value >= 120 else (1.0, " s")
+    return spread(estimate, lambda _: (factor, "", unit))
 
 
 def clock(nanoseconds: int) -> str:

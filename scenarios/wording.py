@@ -7,6 +7,8 @@ from math import floor, isinf, log10
 
 from simulator.figures.statistics import Estimate
 
+PERCENTILES = (0.5, 0.95, 0.99)
+"""Those that are shown."""
 Scale = Callable[[float], tuple[float, str, str]]
 """From a value: the factor that brings it into its unit, and what stands before and after it."""
 
@@ -47,6 +49,14 @@ def say(value: float, scale: Scale = unitless) -> str:
     return f"{'-' if value < 0 else ''}{before}{_digits(abs(value) * factor, _places(value * factor))}{after}"
 
 
+def told(estimate: Estimate, scale: Scale) -> str:
+    """A figure with its interval, or with why there is none."""
+    text = spread(estimate, scale)
+    if not estimate.reason:
+        return text
+    return estimate.reason if estimate.value is None else f"{text}: {estimate.reason}"
+
+
 def spread(estimate: Estimate, scale: Scale = unitless, *, signed: bool = False) -> str:
     """A figure with its interval in the same unit, such as `83.1 ms (80.2 to 86.0)`."""
     value = estimate.value
@@ -60,13 +70,15 @@ def spread(estimate: Estimate, scale: Scale = unitless, *, signed: bool = False)
 
 
 def interval(estimate: Estimate, scale: Scale = unitless, *, signed: bool = False) -> str:
-    """The ends of an interval, such as `80.2 to 86.0`, in the unit of the figure.
+    """The ends of an interval, such as `80.2 to 86.0`, in the unit of the figure; only differences go below zero.
 
     Nothing where there is none, or where both ends read the same.
     """
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None or low is None or high is None:
         return ""
+    if not signed and value >= 0:
+        low = max(low, 0.0)  # few replications make a wide interval
     if isinf(value):  # it has no unit to share
         return "" if isinf(low) else f"{say(low, scale)} to ∞"
     factor = scale(value)[0]

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.arrivals import Closed
-from simulator.batching import NoBatching, Policy, Scheduler
+from simulator.batching import Continuous, NoBatching, Policy, Scheduler
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import SCHEMA_VERSION
 from simulator.service import WorkFunction
 from simulator.sharing import Separate
-from simulator.slo import Slo
+from simulator.slo import TIMINGS, Slo, Timing
 from simulator.speed import Constant
 
 SEMANTICS_VERSION = 5
@@ -58,6 +59,10 @@ class Case:
         """Whether what became of each request is kept."""
         return self.requests() <= MOST_RECORDS if self.records is None else self.records
 
+    def timings(self) -> tuple[Timing, ...]:
+        """What is timed of requests."""
+        return TIMINGS if any(isinstance(stage.service, Steps) for stage in self.stages) else TIMINGS[:1]
+
     def requests(self) -> float:
         """Requests of one replication that are expected; of closed loops the most that there can be."""
         spans = [min(self.duration, item.arrivals.span() or self.duration) for item in self.workloads]
@@ -78,11 +83,13 @@ class Case:
 
     def devices(self, pool: int) -> int:
         """What is busy or not at one replica of a pool: its instances, or the one device that they share."""
-        return 1 if self.pools[pool].sharing.common else self.seats(pool)
+        return 1 if self.pools[pool].common else self.seats(pool)
 
     def looks_at(self, stage: CaseStage) -> set[str]:
         """The sizes that the law of a stage or its pool's batches look at."""
         batching, reads = self.pools[stage.pool].batching, stage.service.reads
+        if isinstance(batching, Continuous):
+            return {PROMPT, OUTPUT}
         total = batching.total() if isinstance(batching, Policy) else None
         return {name for name in (reads, total and total.size) if name}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, get_args
 
 from pydantic import (
@@ -47,6 +47,13 @@ class Record(BaseModel):
                     problem = f"unknown field; {suggestion(str(name), cls.model_fields)}"
                     raise PydanticCustomError("choice", "{problem}", {"problem": problem, "at": (name,)})
         return data
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; what was worked out from the fields once (cached properties) is worked out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 class Component(Record):

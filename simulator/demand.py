@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.batching import Policy
+from simulator.batching import Continuous, Policy
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 
 if TYPE_CHECKING:
     from simulator.case import Case
@@ -70,6 +71,9 @@ class Demand:
     def work(self, items: Sequence[float]) -> list[float]:
         """Mean work of batches of so many items, in nanoseconds."""
         case, law = self.case, self.case.stages[self.stage].service
+        if isinstance(law, Steps):
+            prompt, output = self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
+            return [law.together(count, prompt, output) for count in items]
         padded = case.pools[case.stages[self.stage].pool].batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
@@ -86,6 +90,10 @@ class Demand:
         """How many items a batch may have, from one request to the most."""
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         least = self.items()
+        if isinstance(batching, Continuous):
+            room = batching.kv_tokens / (self.mixture(PROMPT).mean + self.mixture(OUTPUT).mean / 2 or 1.0)
+            most = max(1, min(batching.max_num_seqs, int(room)))
+            return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]
         total = batching.total() if isinstance(batching, Policy) else None
         if total is None:

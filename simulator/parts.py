@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching
+from simulator.batching import Batching, Continuous
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
@@ -195,6 +195,11 @@ class CasePool:
         if self.start is None:
             return self.cold_start if self.cold_start_spread == "constant" else 0
         return 0 if self.start.provision is None else self.start.provision.shortest()
+
+    @property
+    def common(self) -> bool:
+        """Whether all that a replica runs at a time is on one device."""
+        return self.sharing.common or isinstance(self.batching, Continuous)
 
     def most(self) -> int:
         """The most replicas that it can have."""

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from simulator.arrivals import Answered, Arrivals, Diurnal
 from simulator.autoscaling import Autoscaler, Fixed, Manifest, PerRequest
-from simulator.batching import Batching, NoBatching, Scheduler
+from simulator.batching import Batching, Continuous, NoBatching
 from simulator.component import Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, Locality, RoundRobin
@@ -188,7 +188,9 @@ class Pool(Record):
         return tuple(dict.fromkeys([self.instance, *(one.instance for one in self.fallback if one.instance)]))
 
     def check_control(self) -> None:
-        """Whether the faults of the control plane can happen to the autoscaler. Raises ValueError."""
+        """Whether the autoscaler fits the replicas, and the faults of the control plane fit it. Raises ValueError."""
+        if wrong := self.autoscaler.misfit(self.instances * self.batching.largest()):
+            raise ValueError(f"autoscaler: {wrong}")
         kind, reads = self.autoscaler.model_dump()["kind"], self.autoscaler.reads()
         for fault in self.faults:
             if isinstance(fault, ControllerRestart | MetricsOutage) and self.autoscaler.period() is None:
@@ -207,7 +209,7 @@ class Pool(Record):
 
     @model_validator(mode="after")
     def _check_queues(self) -> Pool:
-        if isinstance(self.batching, Scheduler):
+        if self.batching.own_queue:
             named = f"batching {self.batching.model_dump()['kind']} keeps a queue"
             if self.balancer.shared_queue:
                 wrong = f"{named} in each replica"
@@ -215,6 +217,8 @@ class Pool(Record):
             if self.discipline != FirstCome():
                 wrong = f"{named} of its own, in its own order"
                 raise ValueError(f"{wrong}; remove discipline, or choose another batching, such as dynamic")
+        if isinstance(self.batching, Continuous) and (self.instances > 1 or self.sharing != Separate()):
+            raise ValueError("batching continuous is one engine on all of a replica; remove instances and sharing")
         return self
 
 

@@ -2,6 +2,7 @@
 
     p99(latency)<500ms                          a percentile; errors and time-outs count as slower than any bound
     p95(latency)<200ms per class=chat           of one workload only
+    p95(ttft)<1s, mean(tpot)<40ms               of LLMs: until the first token, and for each token after it
     mean(latency)<=80ms                         the mean; infinite when anything was missed
     rate(errors)<0.1%                           share of requests that were not answered in time
     attainment(latency<300ms)>=99% over 5m      share of requests at least that fast, in every 5 minutes
@@ -14,14 +15,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
+from simulator.errors import suggestion
 from simulator.quantities import format_duration, format_share, parse_duration, parse_share
 
 Measure = Literal["percentile", "mean", "errors", "attainment"]
+Timing = Literal["latency", "ttft", "tpot"]
+TIMINGS: tuple[Timing, ...] = get_args(Timing)
+"""What is timed of a request: until its answer is whole; until its first token is there (TTFT); and, of those with
+several tokens, the mean time from one to the next (TPOT: from the first to the last over their number but one)."""
 
 _GRAMMAR = re.compile(
     r"""
@@ -53,16 +59,17 @@ class Slo:
     workload: str | None = None
     window: int | None = None
     """Nanoseconds."""
+    timing: Timing = "latency"
 
     def __str__(self) -> str:
         if self.measure == "percentile":
-            head = f"p{format_share(self.quantile or 0).rstrip('%')}(latency)"
+            head = f"p{format_share(self.quantile or 0).rstrip('%')}({self.timing})"
         elif self.measure == "mean":
-            head = "mean(latency)"
+            head = f"mean({self.timing})"
         elif self.measure == "errors":
             head = "rate(errors)"
         else:
-            head = f"attainment(latency<{format_duration(self.bound or 0)})"
+            head = f"attainment({self.timing}<{format_duration(self.bound or 0)})"
         timed = self.measure in ("percentile", "mean")
         text = f"{head}{self.sign}{format_duration(int(self.target)) if timed else format_share(self.target)}"
         if self.workload:
@@ -70,6 +77,11 @@ class Slo:
         if self.window:
             text += f" over {format_duration(self.window)}"
         return text
+
+    @property
+    def limit(self) -> int | None:
+        """Nanoseconds within which it wants a request answered; None where it names no time."""
+        return self.bound if self.measure != "percentile" and self.measure != "mean" else int(self.target)
 
     def holds(self, value: float) -> bool:
         """Whether a value of the measure is on the right side of the target."""
@@ -101,8 +113,8 @@ def parse_slo(text: object) -> Slo:
         raise ValueError(f"{text!r} is not an objective; write a line {_EXAMPLES}")
     part = match.groupdict()
     metric = part["metric"] or part["mean_metric"] or part["attained"]
-    if metric not in (None, "latency"):
-        raise ValueError(f"{text!r}: {metric!r} is not a known metric; known: latency")
+    if metric not in (None, *TIMINGS):
+        raise ValueError(f"{text!r}: {metric!r} is not a known metric; {suggestion(metric, TIMINGS)}")
     if part["outcome"] not in (None, "errors"):
         raise ValueError(f"{text!r}: {part['outcome']!r} cannot be rated; known: errors")
     try:
@@ -113,6 +125,7 @@ def parse_slo(text: object) -> Slo:
 
 def _build(part: dict[str, Any]) -> Slo:
     sign, workload = part["sign"], part["workload"]
+    timing: Timing = part["metric"] or part["mean_metric"] or part["attained"] or "latency"
     window = parse_duration(part["window"]) if part["window"] else None
     if window == 0:
         raise ValueError("the window must be above zero")
@@ -120,15 +133,15 @@ def _build(part: dict[str, Any]) -> Slo:
         if sign[0] != ">":
             raise ValueError("attainment is at least a share: use >=")
         target = parse_share(part["target"])
-        return Slo("attainment", sign, target, None, parse_duration(part["bound"]), workload, window)
+        return Slo("attainment", sign, target, None, parse_duration(part["bound"]), workload, window, timing)
     if sign[0] != "<":
         raise ValueError("this measure must stay below its target: use <")
     if part["outcome"]:
         return Slo("errors", sign, parse_share(part["target"]), workload=workload, window=window)
     target = parse_duration(part["target"])
     if part["mean_metric"]:
-        return Slo("mean", sign, target, workload=workload, window=window)
+        return Slo("mean", sign, target, workload=workload, window=window, timing=timing)
     quantile = float(Decimal(part["percent"]) / 100)
     if not 0 < quantile < 1:
         raise ValueError("a percentile lies between p0 and p100, such as p99 or p99.9")
-    return Slo("percentile", sign, target, quantile, workload=workload, window=window)
+    return Slo("percentile", sign, target, quantile, workload=workload, window=window, timing=timing)

@@ -23,6 +23,8 @@ class Recorded:
     """What the trace says of each request's size: `input_tokens`, `output_tokens`, `bytes`."""
     interval: int = 0
     """Nanoseconds within which the trace does not say when a request came: of counts, their interval."""
+    first: int | None = None
+    """Nanoseconds since 1970, UTC, of the first stamp; None where the trace has no dates."""
 
 
 class Sources(Protocol):

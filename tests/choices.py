@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
@@ -23,9 +23,9 @@ from simulator.arrivals import Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
-from simulator.autoscaling.hpa.spec import TARGETS
+from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
-from simulator.batching import Batching, NoBatching, Scheduler
+from simulator.batching import Batching, Continuous, NoBatching
 from simulator.case import Case
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
@@ -34,13 +34,14 @@ from simulator.faults import ControllerRestart, Fault, MetricsOutage
 from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.model import Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.run.machines import machines_for
 from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Workload
 from simulator.service import Law
-from simulator.sharing import Sharing
+from simulator.sharing import Separate, Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
@@ -90,6 +91,7 @@ def choices(family: type[Component]) -> list[type[Component]]:
     return [choice for choice in family.choices.values() if issubclass(choice, base) and choice is not Manifest]
 
 
+@functools.cache  # a strategy that was asked before is checked no more, which takes as long as drawing
 def instances(choice: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of one choice."""
     if choice in SPECIAL:
@@ -267,13 +269,20 @@ def _speeds(lasts: str) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def _reads(draw: st.DrawFn, signals: Iterable[str]) -> dict[str, Any]:
+    """A metric of one of these signals."""
+    found: dict[str, Any] = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted(signals)))}
+    return found if found["signal"] == "latency" else found | {"quantile": None}
+
+
+@st.composite
 def _hpa_metrics(draw: st.DrawFn) -> list[dict[str, Any]]:
     """One or two metrics of any source and target, by names of their own."""
     found = []
     for name in draw(st.sampled_from([("cpu",), ("queue",), ("cpu", "queue")])):
         source, target = draw(st.sampled_from([(source, one) for source, given in TARGETS.items() for one in given]))
         signals = REPLICA_SIGNALS if source not in ("object", "external") else REPLICA_SIGNALS | POOL_SIGNALS
-        reads = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted(signals)))}
+        reads = draw(_reads(signals))
         metric: dict[str, Any] = {"source": source, "name": name, "reads": reads}
         if source == "container_resource":
             metric["container"] = "server"
@@ -288,7 +297,7 @@ def _hpa_metrics(draw: st.DrawFn) -> list[dict[str, Any]]:
 @st.composite
 def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
     """A queue or the like, perhaps with the memory of each replica beside it."""
-    reads = written(Metric)
+    reads = _reads(REPLICA_SIGNALS | POOL_SIGNALS)
     queue = {"name": "queue", "threshold": draw(QUANTITIES[parser(Thousandths)]), "reads": draw(reads)}
     queue |= {
         "metric_type": draw(st.sampled_from([None, "Value"])),
@@ -297,7 +306,7 @@ def _triggers(draw: st.DrawFn) -> list[dict[str, Any]]:
     }
     if draw(EITHER):
         return [queue]
-    own = draw(reads) | {"signal": draw(st.sampled_from(sorted(REPLICA_SIGNALS)))}
+    own = draw(_reads(REPLICA_SIGNALS))
     memory = {"type": "memory", "name": "ram", "threshold": draw(st.integers(1, 200)), "request": "300m", "reads": own}
     return [queue, memory]
 
@@ -369,6 +378,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
             )
         ),
     },
+    HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
     ClusterAutoscaler: {"give_up": st.just("500ms")},
@@ -390,6 +400,14 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "paused_replicas": st.sampled_from([None, 2]),
         "triggers": _triggers(),
         "modifiers": st.sampled_from([None, {"formula": "queue > 2 ? 2 * queue : 1 / queue", "target": "2"}]),
+    },
+    _choice("autoscaler", "knative"): {
+        "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
+        "container_concurrency": st.sampled_from([0, 0, 100]),
+        "target": st.sampled_from([None, 0.5, 3]),
+        "window": st.sampled_from(["6s", "60s"]),
+        "scale_down_delay": st.sampled_from(["0s", "5s"]),
+        "target_burst_capacity": st.sampled_from([-1, 0, 5.5, 211]),
     },
     _choice("autoscaler", "predictive"): {
         "min_replicas": st.integers(1, 4),  # at zero requests may wait for ever
@@ -421,6 +439,13 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "steps": st.one_of(st.just([]), _step_policies()),
         "instance_warmup": st.one_of(st.none(), DURATION),
     },
+    _choice("batching", "continuous"): {
+        "kv_tokens": st.integers(24, 200),
+        "block_size": st.integers(1, 6),
+        "max_num_seqs": st.integers(1, 6),
+        "max_num_batched_tokens": st.integers(6, 40),
+        "watermark": st.integers(0, 1),
+    },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {
@@ -442,7 +467,12 @@ MACHINE = InstanceType.model_validate({"price": "$1/h", "cores": 1, "memory": "1
 
 def any_of(family: type[Component]) -> st.SearchStrategy[Any]:
     """Random instances of all choices of a family."""
-    return st.one_of(*(instances(choice) for choice in choices(family)))
+    return _any_of(tuple(choices(family)))
+
+
+@functools.cache
+def _any_of(registered: tuple[type[Component], ...]) -> st.SearchStrategy[Any]:
+    return st.one_of(*(instances(choice) for choice in registered))
 
 
 def open_arrivals() -> st.SearchStrategy[Any]:
@@ -575,6 +605,15 @@ def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
     }
 
 
+def matching(made: st.SearchStrategy[Any], choice: type, wanted: bool) -> st.SearchStrategy[Any]:
+    """Those that are of a class, or those that are not."""
+    return made.filter(lambda found: isinstance(found, choice) == wanted)
+
+
+def _without_queue() -> st.SearchStrategy[Any]:
+    return st.one_of(*(instances(one) for one in choices(Batching) if issubclass(one, Batching) and not one.own_queue))
+
+
 @st.composite
 def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     """A random pool and its law; `fixed` holds the choices that are given."""
@@ -589,20 +628,26 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         fixed = {**fixed, "batching": NoBatching(), "balancer": RoundRobin()}
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
+    if isinstance(batching, Continuous) != isinstance(law, Steps):
+        if "service" in fixed and not ("batching" in fixed or isinstance(autoscaler, PerRequest)):
+            batching = draw(matching(any_of(Batching), Continuous, isinstance(law, Steps)))
+        else:
+            law = draw(matching(any_of(Component.families["service"]), Steps, isinstance(batching, Continuous)))
     discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
     if isinstance(autoscaler, PerRequest):
         discipline = FirstCome()
-    if isinstance(batching, Scheduler) and discipline != FirstCome():
-        if "batching" in fixed:
+    if batching.own_queue and discipline != FirstCome():
+        if "batching" in fixed or isinstance(law, Steps):
             discipline = FirstCome()
         else:
-            batching = draw(st.one_of(*(instances(one) for one in choices(Batching) if not issubclass(one, Scheduler))))
+            batching = draw(_without_queue())
     balancers = any_of(Balancer)
-    if isinstance(batching, Scheduler):
+    if batching.own_queue:
         balancers = balancers.filter(lambda found: not found.shared_queue)
     balancer = fixed.get("balancer") or draw(balancers)
-    if balancer.shared_queue and isinstance(batching, Scheduler):
-        batching = draw(st.one_of(*(instances(one) for one in choices(Batching) if not issubclass(one, Scheduler))))
+    if balancer.shared_queue and batching.own_queue:
+        batching = draw(_without_queue())
+        law = draw(matching(any_of(Component.families["service"]), Steps, wanted=False))
     largest = law.largest_batch()
     if largest is not None and batching.largest() > largest:
         law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
@@ -617,9 +662,11 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         autoscaler=autoscaler,
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
-        instances=1 if isinstance(autoscaler, PerRequest) else draw(st.integers(1, 3)),
+        instances=1
+        if isinstance(autoscaler, PerRequest) or isinstance(batching, Continuous)
+        else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
-        sharing=fixed.get("sharing") or draw(any_of(Sharing)),
+        sharing=Separate() if isinstance(batching, Continuous) else fixed.get("sharing") or draw(any_of(Sharing)),
         grace=None if fixed.get("plain") else draw(st.one_of(st.none(), st.integers(0, 60).map(MILLISECOND.__mul__))),
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),
@@ -636,7 +683,9 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
     if isinstance(arrivals, Replay):
         laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
     found = st.one_of(*laws) if sizes is None else st.just(sizes)
-    return found.map(lambda law: {"arrivals": arrivals, "sizes": ((TOKENS, law),)})
+    return found.map(
+        lambda law: {"arrivals": arrivals, "sizes": tuple((name, law) for name in (TOKENS, PROMPT, OUTPUT))}
+    )
 
 
 def items(most: int) -> st.SearchStrategy[Any]:
@@ -670,7 +719,7 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
     timeout = st.one_of(st.none(), st.integers(20, 400).map(lambda n: n * MILLISECOND))
     ways = st.sampled_from([0, 0, 3 * MILLISECOND])
     stages = chain(*found)
-    if draw(st.booleans()):
+    if not any(isinstance(one.service, Steps) for one in found) and draw(st.booleans()):
         stages = tuple(_shaped(draw, stages, ways))
     most = min(_fits(one) for one in found)
     times = st.just(fixed["arrivals"]) if "arrivals" in fixed else arrivals

@@ -14,7 +14,7 @@ import pytest
 
 from scenarios.load import load
 from simulator.autoscaling import PerRequest
-from simulator.batching import Scheduler, Static
+from simulator.batching import Continuous, Static
 from simulator.case import Case
 from simulator.discipline import FirstCome, Priority
 from simulator.faults import RollingUpdate
@@ -81,7 +81,7 @@ def conserves_requests(case: Case, run: Replication) -> None:
         assert (sent >= 1).all()
         assert (sent <= most[run.workload]).all()
     assert may_strand(case) or not (run.outcome == IN_SYSTEM).any(), "the run ended with requests under way"
-    scheduled = any(isinstance(pool.batching, Scheduler) or pool.limits is not None for pool in case.pools)
+    scheduled = any(pool.batching.own_queue or pool.limits is not None for pool in case.pools)
     assert scheduled or not (run.outcome == REJECTED).any()
     for number, records in enumerate(run.pools):
         served = np.concatenate([run.visits[stage].batch_of for stage in case.stages_of(number)])
@@ -117,8 +117,20 @@ def keeps_time_in_order(case: Case, run: Replication) -> None:
         for slot in np.unique(rows[:, SLOT]):
             for index in range(case.seats(number)):
                 own = rows[(rows[:, SLOT] == slot) & (rows[:, INSTANCE] == index)]
+                if isinstance(pool.batching, Continuous):
+                    assert pool.batching.priority or at_once(own) <= pool.batching.max_num_seqs
+                    continue
                 assert (own[1:, START] >= own[:-1, END]).all(), "an instance served two batches at once"
         assert (rows[:, INSTANCE] < case.seats(number)).all()
+
+
+def at_once(rows: np.ndarray) -> int:
+    """The most batches that run at a time; one that begins when another ends comes after it."""
+    ends = np.concatenate(
+        [np.stack([rows[:, END], -np.ones(len(rows))]), np.stack([rows[:, START], np.ones(len(rows))])], 1
+    )
+    order = np.lexsort((ends[1], ends[0]))
+    return int(np.cumsum(ends[1][order]).max())
 
 
 def accounts_for_every_second(run: Replication) -> None:
@@ -190,7 +202,7 @@ def serves_in_order(case: Case, run: Replication) -> None:
     """
     for number, stage in enumerate(case.stages):
         pool, rows = case.pools[stage.pool], run.pools[stage.pool].batches
-        if isinstance(pool.batching, Scheduler) or not isinstance(pool.discipline, FirstCome | Priority):
+        if pool.batching.own_queue or not isinstance(pool.discipline, FirstCome | Priority):
             continue
         if isinstance(pool.autoscaler, PerRequest):
             continue  # whoever launches a replica waits for that one, whatever becomes free meanwhile
@@ -211,7 +223,7 @@ def serves_in_order(case: Case, run: Replication) -> None:
 
 def uses_devices_while_anything_runs(case: Case, run: Replication) -> None:
     for pool, record in zip(case.pools, run.pools, strict=True):
-        rows = record.batches if pool.sharing.common else record.batches[:0]
+        rows = record.batches if pool.common else record.batches[:0]
         spans = [merged(rows[rows[:, SLOT] == slot][:, [START, END]].tolist()) for slot in np.unique(rows[:, SLOT])]
         assert sum(end - start for part in spans for start, end in part) == int(np.diff(record.used).sum())
         assert {tuple(span) for span in merged(record.used.tolist())} == {

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from scenarios.scaling_decision import parse_at
-from scenarios.scaling_targets import at_most, parse_cost, parse_flaps
+from scenarios.clock import parse_at
+from scenarios.scaling_targets import at_most, in_minutes, parse_cost, parse_flaps
 from simulator.figures.scaling import flaps
 from simulator.figures.statistics import Estimate
 from simulator.quantities import SECOND
@@ -46,6 +46,7 @@ spec:
       external: {metric: {name: my_queue}, target: {type: AverageValue, averageValue: "2"}}
 """
 BIND = ["--bind", "my_queue=outstanding"]
+ALONE = ["--yardstick", "0"]
 
 
 @pytest.fixture
@@ -67,12 +68,12 @@ class Told:
 
 
 def test_validate_answers_why_and_what_it_costs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = Told(capsys, "validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND)
+    told = Told(capsys, "validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND, *ALONE)
     assert told.code == 3
-    assert "HorizontalPodAutoscaler shop/sorter misses p95(latency)<400ms" in told.out
+    assert "HorizontalPodAutoscaler shop/sorter misses p95(latency)<400ms (unanswered: more than 5% of the" in told.out
     assert "boxes was short of replicas for" in told.out
     assert "a day." in told.out
-    held = Told(capsys, "validate", "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND)
+    held = Told(capsys, "validate", "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND, *ALONE)
     assert held.code == 0
     assert "pools.boxes: begins with 4 replicas" in held.err
     assert "HorizontalPodAutoscaler shop/sorter holds p95(latency)<400ms." in held.out
@@ -86,6 +87,7 @@ def test_every_target_is_a_test_case_for_continuous_integration(
         str(files / "hpa.yaml"),
         str(files / "step.yaml"),
         *BIND,
+        *ALONE,
         "--max-flaps",
         "100/h",
         "--max-cost",
@@ -97,17 +99,25 @@ def test_every_target_is_a_test_case_for_continuous_integration(
     cases = {case.get("name"): case.find("failure") is None for case in suite.findall("testcase")}
     assert cases == {"p95(latency)<400ms": False, "flaps<=100/h": True, "cost<=$0.0100/day": False}
     assert suite.get("failures") == "2"
+    assert "p95(latency)<400ms: met by" in (suite.findtext("system-out") or "")
 
 
 def test_markdown_json_and_a_page(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["validate", "-f", str(files / "hpa.yaml"), str(files / "step.yaml"), *BIND, "-q", "-n", "2"]
-    markdown = Told(capsys, *words, "--format", "md").out
+    markdown = Told(capsys, *words, *ALONE, "--format", "md").out
     assert markdown.startswith("HorizontalPodAutoscaler shop/sorter misses")
     assert "| target |" in markdown.replace("|  | target", "| | target").replace("| | target", "| target")
-    data = json.loads(Told(capsys, *words, "--format", "json").out)
+    data = json.loads(Told(capsys, *words, "--yardstick", "5", "--format", "json").out)
     assert data["met"] is False
     assert data["replica_hours"]["loading"]["value"] > 0
-    page = Told(capsys, *words, "--format", "html", "-o", str(files / "out")).out
+    assert len(data["yardstick"]["replicas_by_minute"]) == 4
+    assert data["yardstick"]["least_replica_hours"] < data["yardstick"]["replica_hours"]
+    assert data["overshoot_ratio"]["value"] >= 1
+    assert "Somebody who knew the arrivals would do with" in data["answer"]
+    assert data["attainment"][0]["objective"] == "p95(latency)<400ms"
+    assert 0 < data["attainment"][0]["requests_share"]["value"] < 0.95
+    assert data["bursts"][0]["late_s"] > 0
+    page = Told(capsys, *words, *ALONE, "--format", "html", "-o", str(files / "out")).out
     assert page.startswith("<!doctype html>")
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert {path.name for path in (files / "out").iterdir()} == {"autoscaler.html", "autoscaler.json", "autoscaler.svg"}
@@ -115,11 +125,16 @@ def test_markdown_json_and_a_page(files: Path, capsys: pytest.CaptureFixture[str
 
 def test_compare_is_paired_on_the_same_load(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-f", str(files / "hpa.yaml"), "-f", str(files / "more.yaml"), str(files / "step.yaml"), *BIND]
-    told = Told(capsys, "compare", *words, "--format", "json")
+    told = Told(capsys, "compare", *words, "--yardstick", "3", "-n", "2", "--format", "json")
     assert told.code == 0
     data = json.loads(told.out)
     assert (data["old"]["met"], data["new"]["met"]) == (False, True)
     assert data["figures"]["missed_share"]["change"]["value"] < 0
+    assert data["figures"]["requests_share p95(latency)<400ms"]["change"]["value"] > 0
+    change = data["figures"]["usd_per_day"]["change"]["value"]
+    assert data["new"]["extra_usd_per_day"]["value"] - data["old"]["extra_usd_per_day"]["value"] == pytest.approx(
+        change
+    )
 
 
 def test_explain_gives_the_decision_with_its_arithmetic(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +151,7 @@ def test_explain_gives_the_decision_with_its_arithmetic(files: Path, capsys: pyt
 def test_lint_exits_with_3_where_there_is_an_error(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fine = Told(capsys, "lint", "-f", str(files / "hpa.yaml"))
     assert fine.code == 0
-    assert "1 documents: 0 errors" in fine.out
+    assert "1 document: 0 errors" in fine.out
     twice = Told(capsys, "lint", "-f", str(files / "hpa.yaml"), "-f", str(files / "more.yaml"))
     assert twice.code == 3
     assert "they work against each other" in " ".join(twice.out.replace("│", " ").split())
@@ -217,7 +232,8 @@ def test_mistakes_are_told_in_one_line(
 
 
 def test_times_flaps_and_costs_are_read() -> None:
-    assert (parse_at("0:02:05"), parse_at("125s"), parse_at("2h")) == (125 * SECOND, 125 * SECOND, 7200 * SECOND)
+    since = [parse_at(text, None, 0) // SECOND for text in ("0:02:05", "125s", "2h")]
+    assert since == [125, 125, 7200]
     assert (parse_flaps("2/h"), parse_flaps("0/h")) == pytest.approx((2, 0))
     assert (parse_cost("120/day"), parse_cost("$5/h")) == (120, 120)
 
@@ -234,3 +250,8 @@ def test_flaps_are_changes_the_other_way_within_the_window() -> None:
     minutes = [(0, 2), (60, 1), (300, -1), (400, -1), (1100, 3)]
     assert flaps([(time * SECOND, change) for time, change in minutes]) == 1
     assert flaps([(time * SECOND, change) for time, change in minutes], 700 * SECOND) == 2
+
+
+def test_times_are_told_in_minutes_where_they_are_many() -> None:
+    assert in_minutes(Estimate(255, 240, 270)) == "4.25 min (4.00 to 4.50)"
+    assert in_minutes(Estimate(15, reason="one replication has no spread: no interval")) == "15.0 s (no interval)"

@@ -69,6 +69,11 @@ def test_every_choice_is_on_its_page_and_in_the_list(family: str, capsys: pytest
     with pytest.raises(SystemExit):
         main(["list", "kinds"])
     listed = capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["list", family])
+    assert ended.value.code == 0
+    fields = capsys.readouterr().out
+    assert all(re.search(rf"^│ {kind} ", fields, re.MULTILINE) for kind in Component.families[family].written())
     page = PAGES[TABLES[family]]
     for kind, choice in Component.families[family].written().items():
         assert re.search(rf"│ {family} +│ {kind} +│", listed), kind

@@ -25,7 +25,7 @@ from calibration.live.validation import Plan, validate
 from calibration.measuring.probes import Prober, load
 from scenarios.files import picture
 from scenarios.validation_charts import charts
-from scenarios.validation_page import page
+from scenarios.validation_page import validation_page
 from scenarios.validation_sheets import sentence, sheets
 from simulator.errors import InputError, MeasurementError
 from ui.cli import main
@@ -129,7 +129,7 @@ def test_charts_are_drawn_from_the_record_alone() -> None:
     assert list(drawn) == ["base", "latency-by-load", "quantiles", "tails", "errors", "batches", "timelines"]
     pictures = {name: picture(chart, "svg") for name, chart in drawn.items()}
     assert all(b"<svg" in one and b"NaN" not in one for one in pictures.values())
-    text = page(found, pictures)
+    text = validation_page(found, pictures)
     assert text.count("<figure>") == len(drawn)
     assert "6 PASS of 6 verdicts" in text
     assert "http://" not in text.replace("http://www.w3.org/", ""), "it needs nothing else"

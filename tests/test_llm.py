@@ -53,8 +53,12 @@ class Heard:
     """When tokens came out, by request."""
 
     def __init__(self) -> None:
+        self.begun: dict[int, int] = {}
         self.firsts: dict[int, int] = {}
         self.lasts: dict[int, int] = {}
+
+    def begin(self, job: Job, now: int) -> None:
+        self.begun[job.request] = now
 
     def first(self, job: Job, now: int) -> None:
         self.firsts[job.request] = now

@@ -137,6 +137,7 @@ def test_a_batch_beyond_what_was_measured_is_refused() -> None:
         ("a: [1", "scenario.yaml: line 1, column 6: "),
         ("a: 1\na: 2\n", 'found duplicate key "a"'),
         ("- 1\n", "is not a mapping of fields"),
+        ("apiVersion: v2\nkind: HPA\n", "scenario.yaml: is a manifest (kind 'HPA'), not a scenario; write headroom"),
         ("", "is not a mapping of fields"),
         ("a: &x [1]\nb: !!python/object:os.system {}\n", "line 2"),
         ("a: &x {b: *x}\n", "an alias contains itself"),

@@ -94,7 +94,7 @@ def test_a_decision_of_a_run_is_explained(capsys: pytest.CaptureFixture[str]) ->
 def test_an_autoscaler_against_itself_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     new = tmp_path / "new.yaml"
     new.write_text("kind: target_tracking\ntarget: 0.5\nmax_replicas: 8\nout_after: 1\n")
-    words = ["evening-rush", "-n", "2", "-q", "-f", str(new), "-f", str(new), "--format", "json"]
+    words = ["evening-rush", "-n", "2", "-q", "--yardstick", "0", "-f", str(new), "-f", str(new), "--format", "json"]
     _, out = call(capsys, "compare", *words)
     figures = json.loads(out)["figures"]
     assert {one["change"]["value"] for key, one in figures.items() if key != "latency_s"} == {0}

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cases import case, pool, replay, takes
+from cases import case, poisson, pool, replay, takes
 
 from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Dynamic
 from simulator.dispatch import CentralQueue, RoundRobin
+from simulator.figures.ledger import count
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
 from simulator.start import Start
@@ -219,3 +220,53 @@ def test_not_even_those_that_ended_since_the_last_reading() -> None:
     seen = watched(wanted, 0.01, 0.01, plan=(1, 2), pods=True)
     assert seen[3].pods[1].samples["own"].value == 0
     assert seen[3].signals["mean"] == pytest.approx(300 / 760)  # ready: 400 ms, 160 ms and 200 ms
+
+
+def test_latency_is_of_those_that_ended_in_the_window() -> None:
+    """Of arrivals at 10, 110, 120 and 210 ms that end at 160, 260, 310 and 410: 150, 150, 190 and 200 ms."""
+    wanted = {
+        "last": metric("latency"),
+        "mean": metric("latency", window="200ms", scale=1000),
+        "p90": metric("latency", window="200ms", quantile=0.9),
+        "p50": metric("latency", window="200ms", quantile=0.5, over="mean"),  # a time is not shared out
+    }
+    seen = [one.signals for one in watched(wanted, 0.01, 0.11, 0.12, 0.21)]
+    assert seen[0] == {}
+    assert [one.get("last") for one in seen[1:6]] == pytest.approx([0.15, 0.15, 0.19, 0.2, None])
+    assert [one.get("mean") for one in seen[1:6]] == pytest.approx([150, 150, 170, 195, 200])
+    assert [one.get("p90") for one in seen[1:4]] == pytest.approx([0.15, 0.15, 0.19])
+    assert [one.get("p50") for one in seen[1:4]] == pytest.approx([0.15, 0.15, 0.15])
+
+
+def test_latency_of_two_sensors_that_read_at_different_times() -> None:
+    """As above: one reads each 50 ms, the other each 100 ms, and none loses what the other has read."""
+    wanted = {"often": metric("latency", scrape="50ms", window="400ms"), "seldom": metric("latency", window="400ms")}
+    for one in watched(wanted, 0.01, 0.11, 0.12, 0.21)[1:]:
+        assert one.signals.get("often") == one.signals.get("seldom")
+
+
+def test_latency_of_batches_and_where_rows_are_used_again() -> None:
+    """What is read does not depend on whether records are kept."""
+    wanted = {"p90": metric("latency", scrape="300ms", window="1s", quantile=0.9)}
+    found = []
+    for records in (True, False):
+        policy = Watcher(wanted=wanted, plan=(2, 3, 1, 2), saw=[])
+        served = pool(
+            takes("5ms", "5ms"), 2, RoundRobin(), batching=Dynamic.model_validate({"max_batch": 4}), autoscaler=policy
+        )
+        one = replace(case(poisson(200.0), served, seconds=60), records=records)
+        count(one, 0) if not records else simulate(one, 0)
+        found.append([seen.signals for _, seen in policy.saw])
+    assert found[0] == found[1]
+    assert sum("p90" in one for one in found[0]) > 500
+
+
+def test_what_is_known_of_the_pool_does_not_depend_on_whether_replicas_are_looked_at() -> None:
+    whole = {name: metric(name) for name in ("queue", "outstanding", "arrival_rate")}
+    times = [0.0, 0.01, 0.02, 0.35, 0.36, 0.37, 0.38, 0.8]
+    alone = watched(whole, *times)
+    beside = watched(whole | {"cpu": metric("utilisation")}, *times)
+    assert [one.signals for one in alone] == [
+        {name: value for name, value in one.signals.items() if name != "cpu"} for one in beside
+    ]
+    assert max(one.signals["queue"] for one in alone) == 2

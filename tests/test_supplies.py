@@ -291,6 +291,17 @@ def test_a_shared_quota_is_a_lever() -> None:
     assert pools[0].pool.most() == 5
 
 
+def test_no_lever_begins_with_more_machines_than_there_are() -> None:
+    """Four for two pools that begin with two each: neither can begin with three. With five they can."""
+    tracker = TargetTracking.model_validate({"target": 0.5, "max_replicas": 3, "min_replicas": 2, "interval": "5s"})
+    for quota, expected in ((4, []), (5, ["one", "two"])):
+        rules = CaseSupply("gpus", Supply.model_validate({"quota": quota}))
+        fields: dict[str, Any] = {"autoscaler": tracker, "supply": rules}
+        pools = [pool(takes("0s", "1s"), 2, RoundRobin(), name=name, **fields) for name in ("one", "two")]
+        found = levers(case(replay(0, 1), *pools, seconds=9))
+        assert [one.pool for one in found if one.what == "fewest replicas"] == expected
+
+
 def test_options_are_those_that_a_shared_quota_leaves() -> None:
     """Eight can be had, and the jobs begin with two."""
     scenario = load("shared-quota").scenario

@@ -45,6 +45,9 @@ def written(folder: Path, text: str, name: str = "trace.csv") -> Path:
             [0, 40],
         ),
         ("minute,requests\n3,1\n4,0\n5,2\n", [0, 120, 120]),
+        ("time,requests\n2026-01-01T00:00:00Z,2\n2026-01-01T00:15:00Z,1\n", [0, 0, 900]),
+        ("time,timestamp\n7,5\n9,6.5\n", [0, 1.5]),
+        ("time\n5\n6.5\n", [0, 1.5]),
         ("timestamp,count\n2026-01-01T00:00:00,2\n2026-01-01T00:15:00,1\n", [0, 0, 900]),
         (
             'h - - [31/Dec/1999:23:59:59 -0500] "GET / HTTP/1.0" 200 23\n'
@@ -84,7 +87,11 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> Non
         ('{"timestamp": 0}\n{"timestamp": 1\n', "line 2"),
         ('{"timestamp": 0}\n{"timestamp": [1]}\n', "line 2"),
         ("timestamp\n1\n1e400\n", "line 3"),
-        ("ts\n1\n2\n", "name the column of stamps with column: NAME"),
+        ("ts\n1\n2\n", "call the column of stamps timestamp, or name it with column: NAME in the arrivals"),
+        (
+            "time,requests\n00:00,5\n",
+            "line 2: '00:00,5' cannot be read; expected a time and a whole number of requests",
+        ),
         ("minute,requests\n1,2\n2,-1\n", "line 3: '2,-1' cannot be read; expected a minute and a whole number"),
         ("minute,requests\n1,2\n2,1.5\n", "line 3"),
         ("minute,requests\n1,2\n2,900000000\n", "line 3: more than 200,000,000 requests"),

@@ -15,6 +15,7 @@ from simulator.figures.statistics import Estimate
     [
         (Estimate(0.0831, 0.0802, 0.086), "83.1 ms (80.2 to 86.0)"),
         (Estimate(0.0831, 0.0831, 0.0831), "83.1 ms"),
+        (Estimate(0.731, -3.298, 4.761), "731 ms (0 to 4,761)"),
         (Estimate(inf, 0.00545, inf), "unanswered (5.45 ms to ∞)"),
         (Estimate(inf, inf, inf), "unanswered"),
         (Estimate(None, reason="too short"), "n/a"),
@@ -22,6 +23,10 @@ from simulator.figures.statistics import Estimate
 )
 def test_a_figure_and_its_interval(estimate: Estimate, words: str) -> None:
     assert spread(estimate, in_seconds) == words
+
+
+def test_a_difference_may_be_below_zero() -> None:
+    assert spread(Estimate(0.731, -3.298, 4.761), in_seconds, signed=True) == "+731 ms (-3,298 to +4,761)"
 
 
 def test_the_ends_have_the_unit_of_the_figure() -> None:

@@ -28,6 +28,7 @@ from simulator.errors import InputError
 from simulator.streams import Floats
 
 _ATTENTION = ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us")
+_EXPERTS = ("tokens", "activated_experts", "time_us")
 _TWICE = ("layernorm",)
 """Layers of which every block of the model has two."""
 _ONCE = ("embedding", "final_layernorm")
@@ -56,12 +57,16 @@ class LlmServingSim(Timings):
 
     def read(self, document: Document) -> Sequence[Profile]:
         """One profile of LLM steps for each degree of tensor parallelism whose tables are there."""
-        meta = _meta(document)
+        meta = read_meta(document)
         if self.layers is None:
             fix = "give --layers, such as 32 for Llama 3.1 8B"
             raise InputError("does not tell how many layers the model has", file=document.path, fix=fix)
         degrees = [degree.count() for degree in meta.at("tp_degrees").items()]
-        found = {degree: _Tables.beside(document.path, degree) for degree in degrees}
+        files = [(_file(document.path, degree, "dense"), _file(document.path, degree, "moe")) for degree in degrees]
+        if any(dense.exists() and experts.exists() for dense, experts in files):
+            fix = "the experts that a step wakes depend on the routing; take a dense model"
+            raise InputError("is of a mixture of experts, which is not read", file=document.path, fix=fix)
+        found = {degree: Tables.beside(document.path, degree) for degree in degrees}
         tables = {degree: table for degree, table in found.items() if table is not None}
         if not tables:
             wanted = _file(document.path, degrees[0] if degrees else 1, "dense")
@@ -69,7 +74,8 @@ class LlmServingSim(Timings):
         return [_profile(document, meta, degree, table, self.layers) for degree, table in tables.items()]
 
 
-def _meta(document: Document) -> Node:
+def read_meta(document: Document) -> Node:
+    """What meta.yaml says. Raises InputError."""
     try:
         value: Any = YAML(typ="safe").load(document.text)
     except YAMLError as error:
@@ -87,28 +93,26 @@ def _file(meta: Path, degree: int, table: str) -> Path:
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """Nanoseconds by layer along tokens or sequences, and of attention by its four sizes."""
+class Tables:
+    """Nanoseconds by layer along tokens or sequences, of attention by its four sizes, and of experts by their two."""
 
     dense: Mapping[str, tuple[Floats, Floats]]
     sequences: Mapping[str, tuple[Floats, Floats]]
     attention: Sequence[tuple[int, int, int, int, int]]
+    experts: Sequence[tuple[int, int, int]]
+    """Tokens, experts that they wake, and the time; none of a dense model."""
 
     @classmethod
-    def beside(cls, meta: Path, degree: int) -> _Tables | None:
+    def beside(cls, meta: Path, degree: int) -> Tables | None:
         """The tables of a degree, or None where they are not there. Raises InputError."""
         if not _file(meta, degree, "dense").exists():
             return None
-        if _file(meta, degree, "moe").exists():
-            fix = "the experts that a step wakes depend on the routing; take a dense model"
-            raise InputError("is of a mixture of experts, which is not read", file=meta, fix=fix)
-        rows = Document(_file(meta, degree, "attention")).rows(_ATTENTION)
-        sizes = [tuple(row.at(name).count() for name in _ATTENTION[:4]) for row in rows]
-        times = [row.at("time_us").ns(MICROSECOND) for row in rows]
+        experts = _file(meta, degree, "moe")
         return cls(
             dense=_layers(_file(meta, degree, "dense"), "tokens"),
             sequences=_layers(_file(meta, degree, "per_sequence"), "sequences"),
-            attention=[(*size, time) for size, time in zip(sizes, times, strict=True)],  # type: ignore[misc]
+            attention=_sized(_file(meta, degree, "attention"), _ATTENTION),  # type: ignore[arg-type]
+            experts=_sized(experts, _EXPERTS) if experts.exists() else [],  # type: ignore[arg-type]
         )
 
     def longest(self) -> int:
@@ -119,12 +123,21 @@ class _Tables:
         """The most sequences that head and sampler were timed at."""
         return int(min(count[-1] for count, _ in self.sequences.values()))
 
-    def without_attention(self, tokens: int, sequences: int, layers: int) -> float:
-        """Nanoseconds of a step of that many tokens, of which each of the sequences gives one to sample."""
+    def of_tokens(self, tokens: int, layers: int) -> float:
+        """Nanoseconds of a step of that many tokens, besides attention, experts, and what depends on the sequences."""
         dense = {name: float(np.interp(tokens, *table)) for name, table in self.dense.items()}
         once = sum(dense.pop(name, 0.0) for name in _ONCE)
-        each = sum(time * (2 if name in _TWICE else 1) for name, time in dense.items())
-        return layers * each + once + sum(float(np.interp(sequences, *table)) for table in self.sequences.values())
+        return layers * sum(time * (2 if name in _TWICE else 1) for name, time in dense.items()) + once
+
+    def of_sequences(self, sequences: int) -> float:
+        """Nanoseconds of what each of that many sequences gives one token to."""
+        return sum(float(np.interp(sequences, *table)) for table in self.sequences.values())
+
+
+def _sized(path: Path, columns: Sequence[str]) -> list[tuple[int, ...]]:
+    """The rows of a table, sizes and then the time in nanoseconds."""
+    rows = Document(path).rows(columns)
+    return [(*(row.at(name).count() for name in columns[:-1]), row.at(columns[-1]).ns(MICROSECOND)) for row in rows]
 
 
 def _layers(path: Path, along: str) -> dict[str, tuple[Floats, Floats]]:
@@ -138,7 +151,7 @@ def _layers(path: Path, along: str) -> dict[str, tuple[Floats, Floats]]:
     return tables
 
 
-def _profile(document: Document, meta: Node, degree: int, tables: _Tables, layers: int) -> Profile:
+def _profile(document: Document, meta: Node, degree: int, tables: Tables, layers: int) -> Profile:
     model, hardware = meta.at("model").text(), meta.at("hardware").text()
     steps = list(_steps(tables, layers))
     if not steps:
@@ -165,11 +178,11 @@ def _profile(document: Document, meta: Node, degree: int, tables: _Tables, layer
     )
 
 
-def _steps(tables: _Tables, layers: int) -> Iterator[Step]:
+def _steps(tables: Tables, layers: int) -> Iterator[Step]:
     """The step of each line of attention that is no larger than what the other layers were timed at."""
-    rest = functools.cache(tables.without_attention)
+    of_tokens, of_sequences = functools.cache(tables.of_tokens), functools.cache(tables.of_sequences)
     for chunk, before, decode, context, attention in tables.attention:
         tokens, sequences = chunk + decode, decode + bool(chunk)
         if 0 < tokens <= tables.longest() and sequences <= tables.most():
-            time = round(rest(tokens, sequences, layers) + layers * attention)
+            time = round(of_tokens(tokens, layers) + of_sequences(sequences) + layers * attention)
             yield Step(chunk, decode, context, chunk * before + chunk**2 // 2, time, before == 0)

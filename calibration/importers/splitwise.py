@@ -35,6 +35,8 @@ _CAPPED = (
     "The lines of h100-80gb-pcap are those of h100-80gb with the prompt time times 1.3: worked out by the source, not "
     "measured."
 )
+Place = tuple[str, str, int]
+"""Model, hardware and degree of tensor parallelism."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,34 @@ class Splitwise(Timings):
 
     def read(self, document: Document) -> Sequence[Profile]:
         """One profile of LLM steps for each model, hardware and degree of tensor parallelism."""
-        groups: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
-        for row in document.rows((*_NEEDED, *_TIMES)):
-            place = (row.at("model").text(), row.at("hardware").text(), row.at("tensor_parallel").count())
-            groups[place].append(row)
-        return [_profile(document, *place, rows) for place, rows in sorted(groups.items())]
+        return [_profile(document, place, lines) for place, lines in sorted(_groups(document).items())]
 
 
-def _profile(document: Document, model: str, hardware: str, degree: int, rows: Sequence[Row]) -> Profile:
-    lines = [_line(row) for row in rows]
+def steps(document: Document) -> dict[Place, list[Step]]:
+    """The steps of each model, hardware and degree of tensor parallelism. Raises InputError."""
+    return {place: list(_steps(_sound(document, place, lines))) for place, lines in _groups(document).items()}
+
+
+def _groups(document: Document) -> dict[Place, list[_Line]]:
+    groups: dict[Place, list[_Line]] = defaultdict(list)
+    for row in document.rows((*_NEEDED, *_TIMES)):
+        place = (row.at("model").text(), row.at("hardware").text(), row.at("tensor_parallel").count())
+        groups[place].append(_line(row))
+    return groups
+
+
+def _sound(document: Document, place: Place, lines: Sequence[_Line]) -> list[_Line]:
+    """The lines whose times add up. Raises InputError."""
     sound = [line for line in lines if line.whole_ns <= _FAR * (line.prompt_ns + (line.asked - 1) * line.token_ns)]
     if not sound:
-        problem = f"has no line of {model} on {hardware} at degree {degree} whose times add up"
+        problem = f"has no line of {place[0]} on {place[1]} at degree {place[2]} whose times add up"
         raise InputError(problem, file=document.path, fix="leave these lines out")
-    limits = list(_LIMITS)
+    return sound
+
+
+def _profile(document: Document, place: Place, lines: Sequence[_Line]) -> Profile:
+    model, hardware, degree = place
+    sound, limits = _sound(document, place, lines), list(_LIMITS)
     if wrong := sorted({(line.batch, line.prompt) for line in lines if line not in sound}):
         where = ", ".join(f"batch {batch} at {prompt} tokens" for batch, prompt in wrong)
         limits.append(
@@ -122,6 +138,6 @@ def _steps(lines: Sequence[_Line]) -> Iterator[Step]:
     for line in lines:
         tokens = line.batch * line.prompt
         # Each prompt is compared with itself alone: pairs add up over the prompts.
-        yield Step(tokens, 0, 0, tokens * line.prompt // 2, line.prompt_ns, line.batch == 1)
+        yield Step(tokens, 0, 0, tokens * line.prompt // 2, line.prompt_ns, line.batch == 1, line.batch)
         context = line.prompt + round(statistics.median(given[line.batch, line.prompt, line.asked]) / 2)
         yield Step(0, line.batch, context, 0, line.token_ns)

@@ -40,6 +40,8 @@ class Step:
     time_ns: int
     cell: bool = True
     """Whether its place on the axes is its own: what it is besides has no axis."""
+    prompts: int = 1
+    """That the prompt tokens belong to, where there are any."""
 
 
 def step_profile(

@@ -11,6 +11,7 @@ from typing import Any
 from scenarios.yamlfile import MOST_BYTES, parse_documents, read_text
 from simulator.errors import InputError
 
+KNATIVE = "serving.knative.dev/"
 ENDINGS = (".yaml", ".yml", ".json")
 AWS_FIELDS = {
     "PolicyType": "ScalingPolicy",
@@ -34,7 +35,8 @@ class Document:
     """One object of a manifest."""
 
     kind: str
-    """Of Kubernetes; files that have none are known by what is in them."""
+    """Of Kubernetes; files that have none are known by what is in them. A Service of Knative is a
+    `KnativeService` here, for Kubernetes has Services that scale nothing."""
     name: str
     namespace: str
     file: str
@@ -94,6 +96,8 @@ def _unfold(data: Any, file: str, where: str) -> Iterator[Document]:
         for number, item in enumerate(data["items"]):
             yield from _unfold(item, file, f"{where}, item {number + 1}")
         return
+    if kind == "Service" and str(data.get("apiVersion")).startswith(KNATIVE):
+        kind = "KnativeService"
     name, namespace = _called(data)
     yield Document(kind, str(name or "unnamed"), str(namespace or "default"), file, data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from math import inf, isfinite
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from scenarios.manifests.documents import Document
 from simulator.autoscaling.amount import parse_amount
 from simulator.errors import InputError
+from simulator.quantities import format_duration, parse_duration
 
+_PART = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(f"(?:{_PART.pattern}){{1,9}}", re.ASCII)
 ABOUT = ("apiVersion", "kind", "metadata", "status")
 """What every object has, and what tells nothing about how to scale."""
 
@@ -103,6 +107,16 @@ class Fields:
             raise self.wrong(name, f"{value} is below zero", "write seconds, such as 300")
         return None if value is None else f"{value}s"
 
+    def duration(self, name: str) -> str | None:
+        """A duration as programs in Go read it, such as 90s, 1m30s or 0, as one of ours."""
+        value = self.get(name)
+        if value is None or str(value) == "0":
+            return None if value is None else "0s"
+        if not _DURATION.fullmatch(str(value)):
+            raise self.wrong(name, f"{_shown(value)} is not a duration", "write it such as 90s or 1m30s")
+        parts = [parse_duration(part) for part in _PART.findall(str(value))]
+        return format_duration(sum(parts))
+
     def below(self, name: str) -> Fields | None:
         """A mapping below it."""
         value = self.get(name)
@@ -125,13 +139,17 @@ class Fields:
 
     def left(self) -> Iterator[str]:
         """Remarks on the fields that nobody asked for."""
-        for name in self.data:
-            if name not in self.asked and not (not self.path and name in ABOUT):
+        for path, close in self.unasked():
+            yield f"{path} has no effect here" + (f"; did you mean {close}?" if close else "")
+
+    def unasked(self) -> Iterator[tuple[str, str | None]]:
+        """The paths of the fields that nobody asked for, each with the known name that it may be a slip of."""
+        for name, value in self.data.items():
+            if name not in self.asked and value is not None and not (not self.path and name in ABOUT):
                 close = difflib.get_close_matches(name, sorted(self.asked), n=1, cutoff=0.8)
-                meant = f"; did you mean {close[0]}?" if close else ""
-                yield f"{'.'.join(part for part in (self.path, name) if part)} has no effect here{meant}"
+                yield ".".join(part for part in (self.path, name) if part), close[0] if close else None
         for one in self.inner:
-            yield from one.left()
+            yield from one.unasked()
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from scenarios.manifests.binding import HOW, Reads, read_name
+from scenarios.manifests.binding import HOW, OUT, Reads, UnboundError, read_name
 from scenarios.manifests.bound import Asked, Bound, given
 from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
@@ -47,12 +47,14 @@ def horizontal(asked: Asked) -> Bound:
         kind="hpa",
         min_replicas=least,
         max_replicas=spec.whole("maxReplicas"),
-        metrics=[metric(asked, entry, name, remarks) for entry in metrics] or None,
+        metrics=[found for entry in metrics if (found := metric(asked, entry, name, remarks))] or None,
         behavior=behavior(spec.below("behavior")),
     )
     if "max_replicas" not in fields:
         raise spec.wrong("maxReplicas", "is required", "write the most replicas that there may be")
     percent = spec.whole("targetCPUUtilizationPercentage") if version == "autoscaling/v1" else None
+    if metrics and "metrics" not in fields:
+        raise spec.wrong("metrics", "all of them are left out", f"bind one of them to a signal, not to {OUT}")
     if version == "autoscaling/v1" or not metrics:
         fields["metrics"] = [cpu(asked, percent or DEFAULT_CPU, name, remarks)]
     if not metrics and percent is None:
@@ -64,8 +66,18 @@ def horizontal(asked: Asked) -> Bound:
     return Bound(made, document.source, document.file, (*dict.fromkeys([*remarks, *spec.left()]),))
 
 
-def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) -> dict[str, Any]:
-    """One entry of `metrics`."""
+def left_out(asked: Asked, entry: Fields, name: str, remarks: list[str]) -> bool:
+    """Whether a metric is bound to nothing; it then joins the remarks."""
+    if asked.bindings.get(name, "").strip() != OUT:
+        return False
+    for field in entry.data:
+        entry.get(field)
+    remarks.append(f"{entry.path}, {name}, is left out, as --bind says: nothing follows it here")
+    return True
+
+
+def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) -> dict[str, Any] | None:
+    """One entry of `metrics`; None where it is left out."""
     kind = entry.needed("type")
     if kind not in SOURCES:
         raise entry.wrong("type", f"{kind!r} is not a type of metric", suggestion(kind, SOURCES))
@@ -77,6 +89,8 @@ def metric(asked: Asked, entry: Fields, target: str | None, remarks: list[str]) 
     if named is None:
         raise body.wrong("metric", "is required", "write its name below metric:")
     name, container = named.needed("name"), body.text("container")
+    if left_out(asked, entry, name, remarks):
+        return None
     if kind == "Object" and (described := body.below("describedObject")):
         described.text("kind"), described.text("name"), described.text("apiVersion")
     goal, wanted = _target(body)
@@ -123,17 +137,19 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
     """How a resource of pods is measured, and what they request of it. Raises InputError."""
     request = requested(asked.target(target), name, container)
     if request is None:
-        remarks.append(f"the pods' request of {name} is not in these manifests: 1 is assumed")
+        assumed = "1 core" if name == "cpu" else "1"
+        remarks.append(f"the pods' request of {name} is in no Deployment of these manifests: {assumed} is assumed")
     amount = request or 1000
     where = asked.wrong(f"metric {name}")
     if name in asked.bindings:
         reads = read_name(name, asked.bindings, per_pod=True, where=where)
         return {"request": format_amount(amount), "reads": told(reads, remarks)}
     if name != "cpu":
-        raise InputError(
+        raise UnboundError(
             f"{where.problem}: nothing here says how {name} follows the load",
             file=where.file,
-            fix=HOW.format(name=name) + f"; for a constant --bind {name}=one*AMOUNT",
+            metric=name,
+            how=HOW + "; for a constant --bind {name}=one*AMOUNT",
         )
     remarks.append(
         f"a busy replica is taken to use the cpu that it requests, {format_amount(amount)}; "
@@ -144,15 +160,31 @@ def resource(asked: Asked, name: str, container: str | None, target: str | None,
 
 
 def requested(workload: Document | None, name: str, container: str | None) -> int | None:
-    """Thousandths of a resource that a pod requests, all its containers or one; None where that is not told."""
+    """Thousandths of a resource that a pod requests, all its containers or one; None where that is not told.
+
+    A container that has a limit alone requests as much.
+    """
+    return _counted(workload, name, container, ("requests", "limits"))
+
+
+def limited(workload: Document | None, name: str, container: str | None) -> int | None:
+    """Thousandths of a resource that a pod may use; None where it has no limit, or none is told."""
+    return _counted(workload, name, container, ("limits",))
+
+
+def _counted(workload: Document | None, name: str, container: str | None, fields: tuple[str, ...]) -> int | None:
     if workload is None:
         return None
     try:
         pod = workload.data["spec"]["template"]["spec"]
         sidecars = [one for one in pod.get("initContainers") or () if one.get("restartPolicy") == "Always"]
         counted = [one for one in [*pod["containers"], *sidecars] if container in (None, one.get("name"))]
-        return sum(parse_amount(one["resources"]["requests"][name]) for one in counted) or None
-    except (KeyError, TypeError, AttributeError, ValueError):
+        each = [
+            next(one["resources"][field][name] for field in fields if name in one["resources"].get(field, ()))
+            for one in counted
+        ]
+        return sum(map(parse_amount, each)) or None
+    except (KeyError, TypeError, AttributeError, ValueError, StopIteration):
         return None
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.manifests.binding import HOW, read_name, read_query
+from scenarios.manifests.binding import UnboundError, read_name, read_query
 from scenarios.manifests.bound import Asked, Bound, given
 from scenarios.manifests.fields import Fields
-from scenarios.manifests.horizontal import behavior, resource, told
+from scenarios.manifests.horizontal import behavior, left_out, resource, told
 from simulator.autoscaling import Keda
-from simulator.errors import InputError
 
 QUEUES = {
     "rabbitmq": ("value", "queueLength"),
@@ -54,12 +53,23 @@ def scaled(asked: Asked) -> Bound:
         max_replicas=spec.whole("maxReplicaCount"),
         idle_replicas=spec.whole("idleReplicaCount"),
         fallback=_fallback(spec.below("fallback")),
-        triggers=[_trigger(asked, entry, number, name, remarks) for number, entry in enumerate(spec.each("triggers"))],
+        triggers=_triggers(asked, spec, name, remarks),
         **_advanced(spec.below("advanced")),
         **_paused(asked),
     )
     made = asked.made(Keda, fields)
     return Bound(made, document.source, document.file, (*dict.fromkeys([*remarks, *spec.left()]),))
+
+
+def _triggers(asked: Asked, spec: Fields, target: str | None, remarks: list[str]) -> list[dict[str, Any]]:
+    """The triggers but those that are bound to nothing. Raises InputError."""
+    found = []
+    for number, entry in enumerate(spec.each("triggers")):
+        kind = entry.needed("type")
+        name = entry.text("name") or (f"{kind}-{number}" if number else kind)
+        if not left_out(asked, entry, name, remarks):
+            found.append(_trigger(asked, entry, kind, name, target, remarks))
+    return found
 
 
 def _fallback(fields: Fields | None) -> dict[str, Any] | None:
@@ -107,9 +117,10 @@ def _paused(asked: Asked) -> dict[str, Any]:
     )
 
 
-def _trigger(asked: Asked, entry: Fields, number: int, target: str | None, remarks: list[str]) -> dict[str, Any]:
-    kind, about = entry.needed("type"), entry.below("metadata")
-    name = entry.text("name") or (f"{kind}-{number}" if number else kind)
+def _trigger(
+    asked: Asked, entry: Fields, kind: str, name: str, target: str | None, remarks: list[str]
+) -> dict[str, Any]:
+    about = entry.below("metadata")
     entry.get("authenticationRef")
     if about is None:
         raise entry.wrong("metadata", "is required", "write the trigger's fields below metadata:")
@@ -131,6 +142,8 @@ def _trigger(asked: Asked, entry: Fields, number: int, target: str | None, remar
             found.pop("request")
         return found
     where = asked.wrong(f"{entry.path}: trigger {name}")
+    if kind == "cron":
+        raise UnboundError(f"{where.problem}: follows the clock, and no load", file=where.file, metric=name, how="")
     if kind == "prometheus":
         about.text("metricName")
         found["threshold"] = _threshold(about, ("threshold",))
@@ -145,7 +158,7 @@ def _trigger(asked: Asked, entry: Fields, number: int, target: str | None, remar
         reads = read_name(name, asked.bindings, False, where)
     else:
         wrong = f"{where.problem}: triggers of type {kind!r} are not known here"
-        raise InputError(wrong, file=where.file, fix=HOW.format(name=name))
+        raise UnboundError(wrong, file=where.file, metric=name)
     return found | {"reads": told(reads, remarks)}
 
 

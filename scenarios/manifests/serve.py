@@ -44,7 +44,7 @@ def deployments(document: Document) -> Iterator[Document]:
 
     Raises InputError.
     """
-    if document.kind not in KINDS:
+    if document.kind not in KINDS or _PLACE in document.data:
         yield document
         return
     found = []

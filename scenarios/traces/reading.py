@@ -26,8 +26,11 @@ from scenarios.traces.parquet import read_parquet
 from scenarios.traces.stamps import Rows
 from scenarios.traces.tables import header_of, read_counts, read_table, tell_table
 from simulator.errors import InputError, suggestion
+from simulator.quantities import SECOND
 from simulator.sources import Recorded
 from simulator.streams import Integers
+
+_DATED = 20 * 365 * 86400 * SECOND  # a stamp that is no date does not count from 1970: it is smaller
 
 FORMATS = ("azure-llm", "azure-functions", "mooncake", "burstgpt", "access-log", "csv", "parquet", "counts")
 
@@ -88,8 +91,9 @@ def _ordered(rows: Rows, path: Path) -> Recorded:
         raise InputError(f"holds {len(rows.stamps)} requests", file=path, fix="a trace needs at least two")
     times = np.array(rows.stamps, dtype=np.int64)
     order = np.argsort(times, kind="stable")
-    times = times[order] - times[order[0]]
+    first = int(times[order[0]])
+    times = times[order] - first
     if times[-1] == 0 and not rows.interval:
         raise InputError("all requests have the same stamp", file=path, fix="a trace needs time to pass")
     sizes = {name: np.array(column, dtype=np.int64)[order] for name, column in rows.sizes.items()}
-    return Recorded(times, sizes, rows.interval)
+    return Recorded(times, sizes, rows.interval, first if first >= _DATED else None)

@@ -22,12 +22,13 @@ from simulator.quantities import SECOND
 
 MINUTE = 60 * SECOND
 _INTERVALS = {"second": SECOND, "minute": MINUTE, "hour": 60 * MINUTE, "day": 1440 * MINUTE}
+_BEGINS = (*_INTERVALS, "timestamp", "time")
 _COUNTS = ("requests", "count")
 _MOST = 200_000_000
 SIZES = ("input_tokens", "output_tokens", "bytes")
 """Columns of a CSV or Parquet file that are sizes."""
-STAMPS = ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns")
-"""Columns that are taken as stamps where none is named."""
+STAMPS = ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "time")
+"""Columns that are taken as stamps where none is named, the first that there is."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,20 @@ def tell_table(header: list[str]) -> str:
         if layout.columns() <= set(header):
             return name
     counted = any(name in header for name in _COUNTS)
-    return "counts" if counted and any(name in header for name in (*_INTERVALS, "timestamp")) else "csv"
+    return "counts" if counted and any(name in header for name in _BEGINS) else "csv"
 
 
 def stamp_column(names: list[str], column: str | None, path: Path) -> str:
     """The column of the stamps, named or known. Raises InputError."""
     if column is not None and column not in names:
         raise InputError(f"has no column {column!r}", file=path, path="column", fix=suggestion(column, names))
-    found = column or next((name for name in names if name.lower() in STAMPS), None)
+    found = column or next((name for stamp in STAMPS for name in names if name.lower() == stamp), None)
     if found is None:
         shown = ", ".join(names)[:80]
         raise InputError(
             f"line 1: no column {' or '.join(STAMPS[:3])} among: {shown}",
             file=path,
-            fix="name the column of stamps with column: NAME",
+            fix="call the column of stamps timestamp, or name it with column: NAME in the arrivals",
         )
     return found
 
@@ -121,7 +122,7 @@ def read_table(first: str, lines: Iterable[str], path: Path, table: str, column:
 def read_counts(first: str, lines: Iterable[str], path: Path) -> Rows:
     """Numbers of requests per interval: all stamped at its beginning, with the interval beside. Raises InputError."""
     header = header_of(first)
-    clock = next((name for name in (*_INTERVALS, "timestamp") if name in header), None)
+    clock = next((name for name in _BEGINS if name in header), None)
     number_of = next((name for name in _COUNTS if name in header), None)
     if clock is None or number_of is None:
         raise InputError(
@@ -130,7 +131,7 @@ def read_counts(first: str, lines: Iterable[str], path: Path) -> Rows:
             fix="name the columns such as: minute,requests",
         )
     at, counted = header.index(clock), header.index(number_of)
-    read = parse_stamp if clock == "timestamp" else lambda text: parse_number(text, _INTERVALS[clock])
+    read = parse_stamp if clock not in _INTERVALS else lambda text: parse_number(text, _INTERVALS[clock])
     rows, begins = Rows(), []
     for number, line, cells in _cells(lines):
         try:

@@ -154,6 +154,16 @@ def weeks(zone: str, instant: int, until: int) -> list[tuple[int, int, int]]:
     ]
 
 
+def local(zone: str, instant: int) -> datetime:
+    """What the clocks of a zone show, so many seconds after 1970."""
+    return datetime.fromtimestamp(instant, _clocks(zone)).replace(tzinfo=None)
+
+
+def instant_of(zone: str, shown: datetime) -> int:
+    """Seconds since 1970 when the clocks of a zone show this: the first time, if they do so twice."""
+    return int(shown.replace(tzinfo=_clocks(zone), fold=0).timestamp())
+
+
 def minute_of_week(zone: str, instant: int) -> int:
     """Minutes since Monday 00:00 on the clocks of a zone, at so many seconds since 1970."""
     local = (instant + _east(datetime.fromtimestamp(instant, _clocks(zone)))) // 60

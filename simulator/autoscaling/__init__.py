@@ -5,6 +5,7 @@ from simulator.autoscaling.base import Autoscaler, Decision, Limit, Observation,
 from simulator.autoscaling.fixed import Fixed
 from simulator.autoscaling.hpa import Hpa
 from simulator.autoscaling.keda import Keda
+from simulator.autoscaling.knative import Knative
 from simulator.autoscaling.manifest import Manifest
 from simulator.autoscaling.metric import Metric
 from simulator.autoscaling.per_request import PerRequest
@@ -18,6 +19,7 @@ __all__ = [
     "Fixed",
     "Hpa",
     "Keda",
+    "Knative",
     "Limit",
     "Manifest",
     "Metric",

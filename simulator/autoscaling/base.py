@@ -117,6 +117,10 @@ class Autoscaler(Component):
         """Nanoseconds for which it remembers the load, if there is nothing to decide once in a while."""
         return 0
 
+    def misfit(self, served: int) -> str | None:
+        """What is wrong, and the fix, where a replica serves up to so many requests at a time; None: nothing."""
+        return None
+
     @abstractmethod
     def decide(self, state: Any, observation: Observation, now: int) -> Decision:
         """The replicas to have from `now` (nanoseconds), the next state and the reason. Pure."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simulator.component import Record
 from simulator.quantities import SECOND, Duration, PositiveDuration
@@ -20,6 +20,7 @@ Signal = Literal[
     "held",
     "outstanding",
     "arrival_rate",
+    "latency",
 ]
 REPLICA_SIGNALS = {
     "utilisation": "busy share of the time for which a replica was ready",
@@ -35,6 +36,7 @@ POOL_SIGNALS = {
     "held": "requests that no replica was given yet: they wait for one to become ready, or in the pool's one queue",
     "outstanding": "requests in the pool, waiting or in service",
     "arrival_rate": "requests per second that reach the pool",
+    "latency": "seconds that requests took which the pool served, from reaching it on: their mean, or a quantile",
 }
 """What is known before the replicas, of a queue or a gateway in front of them: at no replica too."""
 
@@ -47,6 +49,8 @@ class Metric(Record):
     """What the signal is multiplied by, such as the cores that a busy replica uses."""
     over: Literal["sum", "mean", "max"] = "sum"
     """How the values of replicas become one of the pool."""
+    quantile: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False)
+    """Of `latency`: 0.95 tells what 95 % of the requests were within; unless given it is their mean."""
     scrape: PositiveDuration = 15 * SECOND
     """Time between two readings."""
     window: Duration = 0
@@ -55,6 +59,17 @@ class Metric(Record):
     """Readings become known together, once in so long; 0s: each at once."""
     delay: Duration = 0
     """From then until the autoscaler can know it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Metric:
+        if self.quantile is not None and self.signal != "latency":
+            raise ValueError(f"quantile: is of latency; {self.signal} has none")
+        return self
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is shared out among replicas where their mean is asked for: a time is not."""
+        return self.signal != "latency"
 
     @property
     def of_replicas(self) -> bool:

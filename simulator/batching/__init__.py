@@ -20,6 +20,7 @@ from simulator.batching.base import (
     Total,
 )
 from simulator.batching.bentoml import BentoML
+from simulator.batching.continuous import Continuous
 from simulator.batching.kserve import KServe
 from simulator.batching.litserve import LitServe
 from simulator.batching.mosec import Mosec
@@ -42,6 +43,7 @@ __all__ = [
     "WAIT",
     "Batching",
     "BentoML",
+    "Continuous",
     "Dynamic",
     "Greedy",
     "Host",

@@ -32,6 +32,8 @@ class Batching(Component):
     """How requests that wait become batches."""
 
     family: ClassVar[str] = "batching"
+    own_queue: ClassVar[bool] = False
+    """Whether each replica keeps a queue, in an order of its own."""
     scale_free: ClassVar[bool] = True
     """Whether multiplying every duration, its own included, multiplies every stamp exactly."""
 
@@ -145,6 +147,8 @@ class Rule:
 
 class Scheduler(Batching):
     """The rule of a named server."""
+
+    own_queue: ClassVar[bool] = True
 
     def most(self, items: float) -> float:
         """Requests count against the largest batch, whatever they bring."""

@@ -33,7 +33,7 @@ class Verdict:
 
 def judge(result: Result, slo: Slo) -> Verdict:
     """Met or missed only when the whole interval is on one side of the target."""
-    if slo.bound is not None and not all(part.knows(slo.bound) for part in result.samples()):
+    if slo.bound is not None and not all(part.knows(slo.bound) for part in result.samples(timing=slo.timing)):
         told = "only the bounds of objectives that were given while simulating are counted"
         return Verdict(slo, Estimate(None, reason=f"records are off (run.records), and {told}"), None)
     if result.refusal and slo.measure != "errors":
@@ -52,7 +52,7 @@ def judge(result: Result, slo: Slo) -> Verdict:
 def by_replication(result: Result, slo: Slo) -> tuple[float, ...]:
     """The measure of an objective in each replication with requests, in the unit of its target."""
     if slo.window is None:
-        return tuple(value_of(slo, part) for part in result.samples(slo.workload) if len(part))
+        return tuple(value_of(slo, part) for part in result.samples(slo.workload, timing=slo.timing) if len(part))
     alone = [type(result)(result.case, [run]) for run in result.runs]
     found = [_worst_window(one, slo, slo.window).value for one in alone]
     return tuple(value for value in found if value is not None)
@@ -65,7 +65,7 @@ def _misses_throughout(result: Result, slo: Slo) -> int:
     about one half (runs too short for an interval start empty, so they flatter the figure), and all of six with
     less than 2.5 %.
     """
-    parts = [part for part in result.samples(slo.workload) if len(part)]
+    parts = [part for part in result.samples(slo.workload, timing=slo.timing) if len(part)]
     if slo.window is not None or len(parts) < SETTLING or any(slo.holds(_least(slo, part)) for part in parts):
         return 0
     return len(parts)
@@ -75,10 +75,10 @@ def _measure(result: Result, slo: Slo) -> Estimate:
     if slo.window is not None:
         return _worst_window(result, slo, slo.window)
     if slo.measure == "percentile":
-        return result.percentile(slo.quantile or 0.0, slo.workload).scaled(SECOND)
+        return result.percentile(slo.quantile or 0.0, slo.workload, slo.timing).scaled(SECOND)
     if slo.measure == "mean":
-        return result.mean(slo.workload).scaled(SECOND)
-    parts = result.samples(slo.workload)
+        return result.mean(slo.workload, slo.timing).scaled(SECOND)
+    parts = result.samples(slo.workload, timing=slo.timing)
     estimate = result.share([_hits(slo, part) for part in parts], list(map(len, parts)))
     if slo.measure != "attainment" or not result.steady or slo.target == 1 or not estimate.sure:
         return estimate
@@ -112,7 +112,7 @@ def _worst_window(result: Result, slo: Slo, length: int) -> Estimate:
     if (result.case.duration - result.start) // length < 1:
         return Estimate(None, reason=f"the measured time holds no whole window of {format_duration(length)}")
     for run in result.tallies:
-        windows, reason = run.windows(result.place(slo.workload), length, result.start)
+        windows, reason = run.windows(result.place(slo.workload), length, result.start, slo.timing)
         windows = [window for window in windows if len(window)]
         if not windows:
             return Estimate(None, reason=reason or "no requests")

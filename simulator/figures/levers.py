@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
+from math import inf
 from typing import Any, Literal
 
-from pydantic import SerializeAsAny
-
 from simulator.autoscaling import Fixed, PerRequest
-from simulator.batching import Scheduler
+from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.component import Record
 from simulator.dispatch import CentralQueue
+from simulator.figures.faster import RELIEF, faster
 from simulator.limits import Limits
 from simulator.parts import CasePool, CaseSupply
 from simulator.quantities import SECOND
-from simulator.service import Law, WorkFunction
+from simulator.run.machines import first_machines
 from simulator.start import Start
-from simulator.streams import Floats
-
-RELIEF = 1.2
 
 Unit = Literal["", "s", "/s"]
 
@@ -41,6 +37,14 @@ _LARGER = ("max_replicas", "idle_expiry")
 """Those that are relieved when they get larger; the others when they get smaller."""
 
 
+_ENGINE = {
+    "max_num_seqs": "requests at a time",
+    "max_num_batched_tokens": "tokens a step",
+    "kv_tokens": "room for tokens",
+}
+"""Fields of continuous batching, and how they are called."""
+
+
 @dataclass(frozen=True)
 class Lever:
     """One constraint, and the case in which it is relieved."""
@@ -54,39 +58,6 @@ class Lever:
     case: Case
 
 
-class Faster(Law):
-    """Another law, with every time 1.2 times shorter. It has no kind: no scenario can name it."""
-
-    law: SerializeAsAny[Law]
-
-    def draw(self, uniform: Floats) -> Floats:
-        """As the other law does."""
-        return self.law.draw(uniform)
-
-    @property
-    def reads(self) -> str | None:
-        """What the other law reads."""
-        return self.law.reads
-
-    @property
-    def pads(self) -> bool:
-        """As the other law does."""
-        return self.law.pads
-
-    def work(self) -> WorkFunction:
-        """The other law's work, divided."""
-        work = self.law.work()
-        return lambda batch, drawn, units=0: ceil(work(batch, drawn, units) / RELIEF)
-
-    def mean(self, batch: float, units: float = 0.0) -> float:
-        """The other law's mean, divided."""
-        return self.law.mean(batch, units) / RELIEF
-
-    def largest_batch(self) -> int | None:
-        """That of the other law."""
-        return self.law.largest_batch()
-
-
 def levers(case: Case) -> tuple[Lever, ...]:
     """Every constraint of every stage and pool, pool by pool."""
     found: list[Lever] = []
@@ -97,7 +68,9 @@ def levers(case: Case) -> tuple[Lever, ...]:
         known = min((size for size in largest if size is not None), default=None)
         for what, before, after, unit, relieved in _of(pool, known):
             pools = (*case.pools[:number], relieved, *case.pools[number + 1 :])
-            found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
+            supply = relieved.supply
+            if supply is None or first_machines(pools, supply) <= (supply.rules.quota or inf):
+                found.append(Lever(pool.name, what, before, after, unit, replace(case, pools=pools)))
     return (*found, *_supplies(case))
 
 
@@ -127,8 +100,7 @@ def _stage(case: Case, position: int) -> Iterator[Lever]:
 
     demand = case.demand(position)
     alone = demand.work([demand.items()])[0] / SECOND
-    faster = Faster(level=stage.service.level, law=stage.service)
-    yield Lever(pool, f"service time{whose}", alone, alone / RELIEF, "s", relieved(service=faster))
+    yield Lever(pool, f"service time{whose}", alone, alone / RELIEF, "s", relieved(service=faster(stage.service)))
     for field in ("network", "transfer", "overhead"):
         if before := getattr(stage, field):
             after = _less(before)
@@ -144,7 +116,7 @@ def _of(pool: CasePool, known: int | None) -> Iterator[_Change]:
     if pool.faults or not isinstance(pool.autoscaler, Fixed):
         yield from _starts(pool)
     routed = not pool.balancer.shared_queue and not isinstance(pool.autoscaler, PerRequest)
-    joinable = routed and not isinstance(pool.batching, Scheduler)
+    joinable = routed and not pool.batching.own_queue
     if joinable and pool.autoscaler.bounds(pool.replicas)[1] > 1:
         yield "balancer", pool.balancer.model_dump()["kind"], "central_queue", "", _central(pool)
     yield from _batching(pool, known)
@@ -225,6 +197,11 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)
+    if isinstance(pool.batching, Continuous):
+        for field, what in _ENGINE.items():
+            before = getattr(pool.batching, field)
+            batching = pool.batching.model_copy(update={field: _more(before)})
+            yield what, before, _more(before), "", replace(pool, batching=batching)
     total = getattr(pool.batching, "max_total", None)
     if total:
         batching = pool.batching.model_copy(update={"max_total": _more(total)})

@@ -7,6 +7,7 @@ from math import sqrt
 
 import numpy as np
 
+from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.faults import Fault
 from simulator.figures.grid import BINS
@@ -26,9 +27,10 @@ def relaxation(case: Case, runs: Sequence[Tally], begin: int) -> float:
 
     That of M/M/1 at a line's capacity, 1 / (capacity x (1 - sqrt(load))^2), times the variability where it is
     larger (heavy traffic: a queue relaxes as fast as the variance of what comes and goes lets it), and at least
-    one full batch. A line is what one queue feeds: all replicas where they share it, otherwise one. A pool that is
-    offered more than its capacity forgets when its clients give up. Failures that come again and again are remembered
-    for as long as each lasts, and so that a section sees FAILURES of them; idle replicas for as long as they stay.
+    one full batch, or where batching is continuous the time for which requests stay. A line is what one queue feeds:
+    all replicas where they share it, otherwise one. A pool that is offered more than its capacity forgets when its
+    clients give up. Failures that come again and again are remembered for as long as each lasts, and so that a section
+    sees FAILURES of them; idle replicas for as long as they stay.
     """
     return max(
         max(
@@ -48,7 +50,10 @@ def _memory(pool: CasePool, fault: Fault) -> float:
 
 def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Tally], begin: int) -> float:
     stages = case.stages_of(number)
-    batch = max(map(case.full_batch, stages)) / SECOND
+    if isinstance(pool.batching, Continuous):
+        batch = _stay(stages, runs, begin)
+    else:
+        batch = max(map(case.full_batch, stages)) / SECOND
     load = case.load(number)
     if load >= 1:
         given_up = [item.timeout or 0 for item in case.workloads if number in case.pools_of(item)]
@@ -56,6 +61,22 @@ def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Tally], begin:
     replicas = pool.replicas if pool.balancer.shared_queue else 1
     slowest = min(case.capacity(stage, replicas) for stage in stages)
     return max(batch, variability(case, number, runs, begin) / (slowest * (1 - sqrt(load)) ** 2))
+
+
+def _stay(stages: Sequence[int], runs: Sequence[Tally], begin: int) -> float:
+    """Seconds for which those who are served stay on, seen at any time: E(S^2) / 2 E(S).
+
+    Over so long is correlated how many there are where each is served at once, as in M/G/infinity, exactly.
+    """
+    found = [0.0]
+    for stage in stages:
+        parts = [run.stages[stage] for run in runs]
+        ratios, squares = (
+            sum(float(getattr(part, name)[begin:].sum()) for part in parts) for name in ("ratios", "squares")
+        )
+        if ratios:
+            found.append(squares / ratios / 2 * float(parts[0].expected[1]) / SECOND)
+    return max(found)
 
 
 def variability(case: Case, number: int, runs: Sequence[Tally], begin: int) -> float:

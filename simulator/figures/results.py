@@ -24,6 +24,7 @@ from simulator.figures.warmup import measuring_start
 from simulator.quantities import SECOND
 from simulator.run.recording import CAUSES, OUTCOMES, Replication
 from simulator.service import weakness
+from simulator.slo import Timing
 
 
 class Result:
@@ -92,13 +93,15 @@ class Result:
         """Length of the measured time."""
         return (self.case.duration - self.start) / SECOND
 
-    def samples(self, workload: str | None = None, begin: int | None = None) -> list[Sample]:
+    def samples(
+        self, workload: str | None = None, begin: int | None = None, timing: Timing = "latency"
+    ) -> list[Sample]:
         """The requests that arrived in the measured time, by replication.
 
         `begin` replaces the slice of time that the measured time begins with.
         """
         number, first = self.place(workload), self.begin if begin is None else begin
-        return [tally.sample(number, first) for tally in self.tallies]
+        return [tally.sample(number, first, timing) for tally in self.tallies]
 
     def place(self, workload: str | None) -> int | None:
         """The position of a workload; None for all of them."""
@@ -155,11 +158,11 @@ class Result:
 
     # The figures.
 
-    def percentile(self, q: float, workload: str | None = None) -> Estimate:
-        """Latency quantile in seconds."""
+    def percentile(self, q: float, workload: str | None = None, timing: Timing = "latency") -> Estimate:
+        """A quantile of the latency, or of another timing, in seconds."""
         if self.refusal:
             return Estimate(None, reason=self.refusal)
-        parts = self.samples(workload)
+        parts = self.samples(workload, timing=timing)
         if not any(map(len, parts)):
             return Estimate(None, reason="no requests")
         if self._start[1]:
@@ -168,11 +171,11 @@ class Result:
             return steady_quantile(parts, q, self.seconds, self.gate)
         return window_quantile(parts, q)
 
-    def mean(self, workload: str | None = None) -> Estimate:
-        """Mean latency in seconds."""
+    def mean(self, workload: str | None = None, timing: Timing = "latency") -> Estimate:
+        """The mean latency, or of another timing, in seconds."""
         if self.refusal:
             return Estimate(None, reason=self.refusal)
-        means = [part.mean() for part in self.samples(workload) if len(part)]
+        means = [part.mean() for part in self.samples(workload, timing=timing) if len(part)]
         return self._long_enough(mean_of(means)) if means else Estimate(None, reason="no requests")
 
     def share(self, hits: Sequence[int], totals: Sequence[int]) -> Estimate:
@@ -244,7 +247,7 @@ class Result:
     @cached_property
     def hourly_cost(self) -> Estimate:
         """Dollars per hour of the machines in use."""
-        return mean_of([dollars * 3600 / self.seconds for dollars in self._bills])
+        return mean_of([dollars * 3600 / self.seconds for dollars in self.bills])
 
     @cached_property
     def cost_per_thousand(self) -> Estimate:
@@ -252,10 +255,10 @@ class Result:
         answered = [len(part) - part.missed for part in self.samples()]
         if not all(answered):
             return Estimate(None, reason="a replication answered no request in time")
-        return mean_of([1000 * cost / count for cost, count in zip(self._bills, answered, strict=True)])
+        return mean_of([1000 * cost / count for cost, count in zip(self.bills, answered, strict=True)])
 
     @cached_property
-    def _bills(self) -> list[float]:
+    def bills(self) -> list[float]:
         """Dollars for the measured time, by replication."""
         since, until = self.start, self.case.duration
         return [

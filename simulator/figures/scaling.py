@@ -5,29 +5,29 @@ All of it is read off what the runs kept: the decisions and lives of a pool, and
 - *Under-provisioned* is a pool in the seconds in which more came than the ready replicas can serve at their best
   batch size, and from then on until what it holds is served (`simulator.figures.stability`; to within a sixtieth of
   the measured time).
-- *Late* are the slices of time (120 in the measured time) in which an objective would be missed by the requests that
-  came in them alone.
+- *Late* is a time in which an objective is missed by those that come (`simulator.figures.late`).
 - A *flap* is a change of the wanted replicas followed within a window by a change the other way.
-- *Overshoot* is how many more replicas were wanted at the most than the yardstick has at the most.
+- *Overshoot* is how many more replicas were wanted at the most than the yardstick has at the most, and their ratio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from simulator.autoscaling import Limit
-from simulator.figures.attainment import value_of
+from simulator.figures.clairvoyant import NOT_ASKED, Yardstick
 from simulator.figures.cost import HOUR, bill_of
+from simulator.figures.late import Attained, after_bursts, attained, late_spans
 from simulator.figures.reaction import REACTION, reactions
 from simulator.figures.results import Result
-from simulator.figures.samples import Sample
 from simulator.figures.stability import Spell, window_load
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
 from simulator.quantities import SECOND
 from simulator.run.lives import Lives, ScalingRecord
+from simulator.slo import Slo
 
 FLAP_WINDOW = 600 * SECOND
 STATES = ("serving", "loading", "draining")
@@ -50,16 +50,27 @@ class PoolScaling:
 
     pool: str
     kind: str
+    attained: tuple[Attained, ...]
+    """Every objective of the case, in order."""
     under: Estimate
     """Seconds under-provisioned."""
     late: Estimate
     """Seconds in which an objective was missed by those that came then; None without objectives."""
     longest: Estimate
     """The longest such time in a row, in seconds."""
+    after_burst: Estimate
+    """Seconds in which an objective was missed after a burst, on average over the bursts of a replication."""
+    bursts: tuple[tuple[Spell, float], ...]
+    """Of the first replication, each with the seconds in which an objective was missed after it."""
     peak: Estimate
     """The most replicas that were wanted."""
     overshoot: Estimate
     """Above the most that the yardstick has; None without a yardstick."""
+    overshoot_ratio: Estimate
+    """The most that were wanted over the most that the yardstick has."""
+    extra_cost: Estimate
+    """Dollars in 24 hours that it takes more than the yardstick, replication by replication."""
+    yardstick: Yardstick
     ups: Estimate
     downs: Estimate
     flaps: Estimate
@@ -79,33 +90,37 @@ class PoolScaling:
 
 
 def scaling(
-    result: Result, number: int, flap_window: int = FLAP_WINDOW, yardstick: Sequence[int] | None = None
+    result: Result, number: int, flap_window: int = FLAP_WINDOW, yardstick: Yardstick = NOT_ASKED
 ) -> PoolScaling:
-    """The figures of a pool's autoscaler.
-
-    `yardstick` holds the replicas by minute of somebody who knew the arrivals.
-    """
+    """The figures of a pool's autoscaler, beside those of the schedule of somebody who knew the arrivals."""
     case, runs, since, until = result.case, result.tallies, result.start, result.case.duration
     pool = case.pools[number]
     lives = [run.lives[number] for run in runs]
     stood = [standing(one.scaling, pool.replicas, since, until) for one in lives]
     hours = (until - since) / HOUR
-    late = [_late(result, run) for run in runs] if case.slos else []
+    late = [late_spans(result, run) for run in runs]
+    longest = [max((high - low for low, high in spans), default=0.0) for spans in late]
     spells = [_spells(result, run, pool.name) for run in runs]
     answers = [reactions(short, one) for short, one in zip(spells, lives, strict=True)]
+    after = [after_bursts(short, spans, until / SECOND) for short, spans in zip(spells, late, strict=True)]
     peaks = [max(record.desired for record, _ in one) for one in stood]
+    costs = daily_costs(result, number)
     changes = [turns(one.scaling, since, until) for one in lives]
     most = pool.autoscaler.bounds(pool.replicas)[1]
     return PoolScaling(
         pool=pool.name,
         kind=str(pool.autoscaler.model_dump()["kind"]),
+        attained=attained(result),
         under=_mean(sum(spell.end - spell.start for spell in short) for short in spells),
-        late=_mean(sum(spans) for spans in late) if late else Estimate(None, reason="no objective is given"),
-        longest=_mean(max(spans, default=0.0) for spans in late) if late else Estimate(None, reason="no objective"),
+        late=_mean(sum(high - low for low, high in spans) for spans in late) if case.slos else _NOTHING_ASKED,
+        longest=_mean(longest) if case.slos else _NOTHING_ASKED,
+        after_burst=_after(case.slos, after),
+        bursts=tuple(zip(spells[0], after[0], strict=True)),
         peak=_mean(peaks),
-        overshoot=Estimate(None, reason="no yardstick")
-        if yardstick is None
-        else mean_of([float(peak - max(yardstick)) for peak in peaks]),
+        overshoot=_against(yardstick, peaks),
+        overshoot_ratio=_against(yardstick, peaks, ratio=True),
+        extra_cost=_extra_cost(yardstick, costs, number),
+        yardstick=yardstick,
         ups=_mean(sum(change > 0 for _, change in one) for one in changes),
         downs=_mean(sum(change < 0 for _, change in one) for one in changes),
         flaps=_mean(flaps(one, flap_window) / hours for one in changes),
@@ -120,8 +135,39 @@ def scaling(
         },
         unanswered=_mean(sum(answer is None for answer in one) for one in answers),
         hours={state: _mean(_hours(one, state, since, until) for one in lives) for state in STATES},
-        daily_cost=_mean(bill_of(pool, one.machines, since, until) / hours * 24 for one in lives),
+        daily_cost=_mean(costs),
     )
+
+
+_NOTHING_ASKED = Estimate(None, reason="no objective is given")
+
+
+def daily_costs(result: Result, number: int) -> list[float]:
+    """Dollars in 24 hours such as the measured ones, for the machines of a pool, by replication."""
+    since, until, pool = result.start, result.case.duration, result.case.pools[number]
+    days = (until - since) / HOUR / 24
+    return [bill_of(pool, run.lives[number].machines, since, until) / days for run in result.tallies]
+
+
+def _after(asked: Sequence[Slo], after: Sequence[Sequence[float]]) -> Estimate:
+    if not asked:
+        return _NOTHING_ASKED
+    means = [sum(one) / len(one) for one in after if one]
+    return _mean(means) if means else Estimate(None, reason="no burst")
+
+
+def _against(yardstick: Yardstick, peaks: Sequence[float], ratio: bool = False) -> Estimate:
+    if yardstick.result is None:
+        return Estimate(None, reason=yardstick.reason)
+    most = yardstick.peak
+    return mean_of([peak / max(most, 1) if ratio else float(peak - most) for peak in peaks])
+
+
+def _extra_cost(yardstick: Yardstick, costs: Sequence[float], number: int) -> Estimate:
+    if yardstick.result is None:
+        return Estimate(None, reason=yardstick.reason)
+    paired = zip(costs, daily_costs(yardstick.result, number), strict=False)
+    return mean_of([cost - other for cost, other in paired])
 
 
 def standing(
@@ -154,31 +200,6 @@ def _changed(record: ScalingRecord) -> bool:
 def _spells(result: Result, run: Tally, pool: str) -> list[Spell]:
     """When a pool was short of replicas in a replication."""
     return [spell for spell in window_load(result.case, [run], result.begin).spells if spell.pool == pool]
-
-
-def _late(result: Result, run: Tally) -> list[float]:
-    """Seconds of each unbroken time in which an objective is missed by those that come."""
-    edges = run.grid.edges[result.begin :].tolist()
-    late = [
-        any(_misses(result, run, place, slice_) for place in range(len(result.case.slos)))
-        for slice_ in range(result.begin, result.begin + len(edges) - 1)
-    ]
-    spans, at = [], 0
-    for missed, group in groupby(late):
-        count = len(list(group))
-        if missed:
-            spans.append((edges[at + count] - edges[at]) / SECOND)
-        at += count
-    return spans
-
-
-def _misses(result: Result, run: Tally, place: int, slice_: int) -> bool:
-    slo = result.case.slos[place]
-    chosen = run.latencies if slo.workload is None else [run.latencies[result.place(slo.workload) or 0]]
-    sample = Sample([[cells[slice_] for cells in chosen]])
-    if not len(sample) or (slo.bound is not None and not sample.knows(slo.bound)):
-        return False
-    return not slo.holds(value_of(slo, sample))
 
 
 def _limits(stood: Sequence[Sequence[tuple[ScalingRecord, int]]], lasted: int) -> dict[Limit, Held]:

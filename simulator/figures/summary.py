@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from simulator.autoscaling import PerRequest
+from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.figures.cost import machine_time, serving_time
 from simulator.figures.grid import BINS
@@ -29,7 +30,7 @@ class PoolSummary:
     busy: Estimate
     """Share of the replicas' time in service."""
     batch: Estimate
-    """Mean requests per batch."""
+    """Mean requests per batch; where batching is continuous, those that are served at a time."""
     machines: Estimate
     """Mean machines in use."""
     ready: Estimate | None
@@ -57,6 +58,8 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         busy.append(float(used.busy[begin:].sum()) / serving if serving else 0.0)
         batches = float(used.batches[begin:].sum())
         batch.append(float(used.visits[begin * BINS :].sum()) / batches if batches else 0.0)
+        if isinstance(pool.batching, Continuous):
+            batch[-1] = float(used.inside[begin:].sum()) / float(used.busy[begin:].sum() or 1.0)
         machines.append(machine_time(lives.machines, since, until) / (until - since))
     wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
     ready = [share_ready(run.lives[number], pool.replicas, since, until) for run in runs] if wanted else []

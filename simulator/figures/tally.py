@@ -15,9 +15,11 @@ from simulator.case import Case
 from simulator.figures.grid import Grid
 from simulator.figures.samples import Binned, Cell, Sample, count, exact
 from simulator.figures.usage import PoolTally, StageTally
+from simulator.llm.service import OUTPUT, PROMPT
 from simulator.quantities import format_duration
 from simulator.run.lives import Lives
 from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Replication
+from simulator.slo import Timing
 from simulator.streams import Floats, Integers
 
 MOST_WINDOWS = 1000
@@ -38,9 +40,11 @@ class Tally:
         """What it was made of, if that was kept."""
         self.latencies: Sequence[Sequence[Cell]] = []
         """By workload and slice of arrival."""
-        self.windowed: dict[int, tuple[Integers, Sequence[Sequence[Cell]]]] = {}
+        self.timed: dict[Timing, Sequence[Sequence[Cell]]] = {}
+        """The same of further timings."""
+        self.windowed: dict[tuple[int, Timing], tuple[Integers, Sequence[Sequence[Cell]]]] = {}
         """By length of an objective's windows, where they are counted: their edges, and by workload and window."""
-        self._counted: list[tuple[Integers, list[list[Binned]]]] = []
+        self._counted: list[tuple[Timing, Integers, list[list[Binned]]]] = []
         self.arrived = np.zeros((len(case.workloads), bins))
         """By workload and bin: requests."""
         self.spent = np.zeros(bins)
@@ -49,6 +53,8 @@ class Tally:
         """By slice of arrival: latency of the requests that were answered in time, and of that the way back."""
         self.answers, self.present = np.zeros((2, slices))
         """Answers in time that came in each slice, and time of all requests that fell into it."""
+        self.tokens = {name: np.zeros(slices) for name in (PROMPT, OUTPUT)}
+        """By slice in which answers in time came: tokens read and written for them."""
         self.outcomes = np.zeros((len(OUTCOMES), slices))
         """By what became of them and slice of arrival: requests."""
         self.requests = self.attempts = 0
@@ -63,6 +69,9 @@ class Tally:
         tally = cls(case, run.number, Grid.of(case))
         tally.records = run
         tally.latencies = [exact(tally.grid.edges, *part) for part in tally.add(run)]
+        for timing in case.timings()[1:]:
+            parts = _by_workload(run, len(case.workloads), timing)
+            tally.timed[timing] = [exact(tally.grid.edges, *part) for part in parts]
         for pool, record in enumerate(run.pools):
             stages = np.full(len(record.batches), case.stages_of(pool)[0])
             for stage in case.stages_of(pool)[1:]:
@@ -76,25 +85,29 @@ class Tally:
     def counting(cls, case: Case, number: int) -> Tally:
         """Empty: of a replication whose records are not kept."""
         tally = cls(case, number, Grid.of(case))
-        bounds = sorted({slo.bound for slo in case.slos if slo.bound is not None})
+        bounds = sorted({slo.limit for slo in case.slos if slo.limit is not None})
 
-        def counted(edges: Integers) -> list[list[Binned]]:
+        def counted(edges: Integers, timing: Timing = "latency") -> list[list[Binned]]:
             cells = [[Binned(bounds) for _ in edges[1:]] for _ in case.workloads]
-            tally._counted.append((edges, cells))
+            tally._counted.append((timing, edges, cells))
             return cells
 
         tally.latencies = counted(tally.grid.edges)
+        tally.timed = {timing: counted(tally.grid.edges, timing) for timing in case.timings()[1:]}
         if case.warmup is not None or not case.stationary():
-            for length in {slo.window for slo in case.slos if slo.window is not None}:
+            for length, timing in {(slo.window, slo.timing) for slo in case.slos if slo.window is not None}:
                 edges = np.arange(case.warmup or 0, case.duration + 1, length)
                 if len(edges) - 1 <= MOST_WINDOWS:
-                    tally.windowed[length] = edges, counted(edges)
+                    tally.windowed[length, timing] = edges, counted(edges, timing)
         return tally
 
     def note(self, run: Replication) -> None:
         """More requests, whose latencies are counted."""
-        for workload, part in enumerate(self.add(run)):
-            for edges, cells in self._counted:
+        parts = {"latency": self.add(run)}
+        for timing, edges, cells in self._counted:
+            if timing not in parts:
+                parts[timing] = _by_workload(run, len(self.arrived), timing)
+            for workload, part in enumerate(parts[timing]):
                 count(cells[workload], edges, *part)
 
     def add(self, run: Replication) -> list[Arrivals]:
@@ -105,6 +118,8 @@ class Tally:
         for became, counts in enumerate(self.outcomes):
             counts += grid.by_slice(places[run.outcome == became])
         self.answers += grid.by_slice(grid.places(ends[done]))
+        for name, tokens in run.tokens.items():
+            self.tokens[name] += grid.by_slice(grid.places(ends[done]), tokens[done])
         self.present += grid.overlaps(run.arrived, ends, places)
         self.answered += grid.by_slice(places[done], run.latency[done])
         requests = run.request(np.flatnonzero(run.replies))
@@ -129,22 +144,29 @@ class Tally:
             own = stages == stage
             self.stages[stage].serve(self.grid, batches[own], places[own])
 
-    def sample(self, workload: int | None, begin: int) -> Sample:
+    def cells(self, workload: int | None, timing: Timing = "latency") -> Sequence[Sequence[Cell]]:
+        """By slice of arrival, of a workload or of each."""
+        every = self.latencies if timing == "latency" else self.timed[timing]
+        return every if workload is None else [every[workload]]
+
+    def sample(self, workload: int | None, begin: int, timing: Timing = "latency") -> Sample:
         """The requests of a workload, or of all, that came from slice `begin` on."""
-        chosen = self.latencies if workload is None else [self.latencies[workload]]
+        chosen = self.cells(workload, timing)
         return Sample(zip(*(cells[begin:] for cells in chosen), strict=True))
 
-    def windows(self, workload: int | None, length: int, start: int) -> tuple[list[Sample], str]:
+    def windows(
+        self, workload: int | None, length: int, start: int, timing: Timing = "latency"
+    ) -> tuple[list[Sample], str]:
         """The requests that came in each whole window of a length, the first at `start`; and why not, if so."""
         edges = np.arange(start, self.grid.edges[-1] + 1, length)
         cells: Sequence[Sequence[Cell]]
         if self.records is not None:
-            cells = [exact(edges, *part) for part in _by_workload(self.records, len(self.arrived))]
+            cells = [exact(edges, *part) for part in _by_workload(self.records, len(self.arrived), timing)]
         elif len(edges) - 1 > MOST_WINDOWS:
             told = f"{len(edges) - 1:,} windows of {format_duration(length)} are too many to be counted"
             return [], f"records are off (run.records), and {told}; keep records, or ask for longer windows"
         else:
-            counted, cells = self.windowed.get(length, (edges[:0], []))
+            counted, cells = self.windowed.get((length, timing), (edges[:0], []))
             if not np.array_equal(counted, edges):
                 told = f"windows of {format_duration(length)} were not counted"
                 return [], f"records are off (run.records), and {told}; keep records, or give the warm-up as a time"
@@ -153,7 +175,7 @@ class Tally:
 
     def buckets(self) -> int:
         """Buckets in which latencies were counted, of four bytes each."""
-        return sum(len(cell.counts) for _, cells in self._counted for row in cells for cell in row)
+        return sum(len(cell.counts) for *_, cells in self._counted for row in cells for cell in row)
 
     def causes(self, begin: int) -> Floats:
         """By cause: nanoseconds of the requests that came from slice `begin` on and were answered in time."""
@@ -166,11 +188,14 @@ class Tally:
         return found
 
 
-def _by_workload(run: Replication, workloads: int) -> list[Arrivals]:
+def _by_workload(run: Replication, workloads: int, timing: Timing = "latency") -> list[Arrivals]:
     parts = []
     for number in range(workloads):
         own = _of(run, number, workloads)
-        parts.append((run.arrived[own], run.latency[own], run.outcome[own] == COMPLETED))
+        times = run.latency[own] if timing == "latency" else run.timings[timing][own]
+        part = run.arrived[own], times, run.outcome[own] == COMPLETED
+        has = slice(None) if timing == "latency" else times >= 0
+        parts.append((part[0][has], part[1][has], part[2][has]))
     return parts
 
 

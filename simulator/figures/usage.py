@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from simulator.batching import FULL
+from simulator.batching import FULL, Continuous
 from simulator.case import Case
 from simulator.figures.grid import Grid
 from simulator.run.recording import END, REASON, SIZE, STAGE_CAUSES, START, WAY, Visits
@@ -22,7 +22,9 @@ class StageTally:
         batching, demand = case.pools[item.pool].batching, case.demand(stage)
         each = demand.items()
         most = max(batching.most(each), 1.0)  # many requests in one batch bring few items each
-        expected = demand.work([min(each * size, most) for size in range(1, batching.largest() + 1)])
+        # Where batching is continuous every request has a row of its own.
+        largest = 1 if isinstance(batching, Continuous) else batching.largest()
+        expected = demand.work([min(each * size, most) for size in range(1, largest + 1)])
         self.expected = np.array([1.0, *(max(time, 1.0) for time in expected)])
         """By size: how long a batch takes on average."""
         self.came, self.left = np.zeros((2, slices))
@@ -60,9 +62,11 @@ class PoolTally:
     """One pool."""
 
     def __init__(self, case: Case, pool: int, slices: int, bins: int) -> None:
-        self.most, self.common = case.pools[pool].batching.largest(), case.pools[pool].sharing.common
+        self.most, self.common = case.pools[pool].batching.largest(), case.pools[pool].common
         self.busy, self.batches, self.full = np.zeros((3, slices))
         """By slice: nanoseconds in service; by when they began: batches, and those that could take no more."""
+        self.inside = np.zeros(slices)
+        """By slice, where a device runs several at a time: nanoseconds in service, added up over all of them."""
         self.visits, self.squares = np.zeros((2, bins))
         """By bin in which their batch began: visits, and for each of them the size of its batch."""
         self.filled = False
@@ -72,8 +76,11 @@ class PoolTally:
         """More batches, which began in these bins."""
         sizes = batches[:, SIZE]
         full = (sizes >= self.most) | (batches[:, REASON] == FULL)
-        if not self.common:
-            self.busy += grid.overlaps(batches[:, START], batches[:, END], places)
+        served = grid.overlaps(batches[:, START], batches[:, END], places)
+        if self.common:
+            self.inside += served
+        else:
+            self.busy += served
         self.batches += grid.by_slice(places)
         self.full += grid.by_slice(places[full])
         self.filled = self.filled or bool(full.any())

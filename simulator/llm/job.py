@@ -18,7 +18,6 @@ class Job:
     __slots__ = (
         "arrived",
         "base",
-        "begun",
         "blocks",
         "computed",
         "copies",
@@ -70,8 +69,6 @@ class Job:
         """The runs that it holds blocks of, and how many."""
         self.copies = False
         """Whether somebody else computed the same blocks before: its own are not found."""
-        self.begun = -1
-        """The number of the plan that it was first part of."""
         self.preempted = 0
         """How often."""
         self.lost = 0

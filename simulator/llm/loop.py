@@ -31,7 +31,10 @@ class StepTime(Protocol):
 
 
 class Outputs(Protocol):
-    """Who hears of what comes out."""
+    """Who hears of what becomes of requests."""
+
+    def begin(self, job: Job, now: int) -> None:
+        """The first step that computes something of it begins."""
 
     def first(self, job: Job, now: int) -> None:
         """The first token of a request is there."""
@@ -51,8 +54,10 @@ class Loop:
         asynchronous: bool = True,
         pace: Callable[[int, int], int] | None = None,
         jumps: bool = True,
+        gone: Callable[[Job], bool] | None = None,
     ) -> None:
         self.planner = Planner(settings)
+        self.planner.gone = gone
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
         self.inbox: list[Job] = []
@@ -118,6 +123,8 @@ class Loop:
         if plan.empty:
             return
         self._running = plan
+        for job in plan.begun:
+            self.outputs.begin(job, now)
         if self.asynchronous:
             following = self.planner.plan()
             self._next = None if following.empty else following

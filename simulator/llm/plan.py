@@ -11,16 +11,45 @@ from simulator.llm.job import Job
 class Settings(Protocol):
     """What can be set of it."""
 
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    block_size: int
-    blocks: int
-    chunked_prefill: bool
-    long_prefill_token_threshold: int
-    whole_prompt_check: bool
-    watermark: int
-    prefix_caching: bool
-    priority: bool
+    @property
+    def max_num_seqs(self) -> int:
+        """Requests that run at a time."""
+
+    @property
+    def max_num_batched_tokens(self) -> int:
+        """Tokens that a step computes."""
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of a block."""
+
+    @property
+    def blocks(self) -> int:
+        """Those of the KV cache."""
+
+    @property
+    def chunked_prefill(self) -> bool:
+        """Whether a prompt may be computed over several steps."""
+
+    @property
+    def long_prefill_token_threshold(self) -> int:
+        """The most tokens of one prompt in a step; 0: no such bound."""
+
+    @property
+    def whole_prompt_check(self) -> bool:
+        """Whether a prompt is let in only if there is room for all of it."""
+
+    @property
+    def watermark(self) -> int:
+        """Blocks that stay free when a prompt is let in beside others."""
+
+    @property
+    def prefix_caching(self) -> bool:
+        """Whether blocks that are free but still there are used again."""
+
+    @property
+    def priority(self) -> bool:
+        """Whether the most urgent is let in first, and the least urgent gives way."""
 
 
 @dataclass(slots=True)
@@ -38,6 +67,8 @@ class Plan:
     """Of each prompt: tokens computed, and those before them."""
     first: list[Job] = field(default_factory=list)
     """Whose first token it gives back."""
+    begun: list[Job] = field(default_factory=list)
+    """Who is part of a plan for the first time."""
     last: list[Job] = field(default_factory=list)
     """Whose last token it gives back."""
     preempted: bool = False

@@ -8,6 +8,7 @@ free block takes those of the one admitted last, which computes them again later
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 from simulator.llm.blocks import Prefix
@@ -35,6 +36,8 @@ class Planner:
         self.number = 0
         """Of the next plan."""
         self.preemptions = 0
+        self.gone: Callable[[Job], bool] | None = None
+        """Whether a request that waits is to be struck off; None where none ever is."""
         self._admitted = 0
 
     def add(self, job: Job) -> None:
@@ -55,9 +58,13 @@ class Planner:
         plan = Plan(self.number)
         budget = self._serve_running(plan)
         if not plan.preempted:
-            while (
-                budget > 0 and (job := self._head()) is not None and (fit := self._fit(job, budget, plan)) is not None
-            ):
+            while budget > 0 and (job := self._head()) is not None:
+                if self.gone is not None and self.gone(job):
+                    self._drop_head()
+                    continue
+                fit = self._fit(job, budget, plan)
+                if fit is None:
+                    break
                 budget -= self._admit(plan, job, *fit)
         plan.last += self.decoding.ended(self.number)
         if len(plan.last) > 1:  # their blocks are given back in the order of admission
@@ -84,6 +91,8 @@ class Planner:
     def _closed(self) -> bool:
         """Whether nobody can be admitted until one of those that run ends."""
         job = self._head()
+        if job is not None and self.gone is not None:
+            return False
         if job is None or len(self.running) >= self.settings.max_num_seqs:
             return True
         return self.settings.whole_prompt_check and not self.holding.has_room(job)
@@ -216,6 +225,12 @@ class Planner:
             return self.urgent[0][-1] if self.urgent else None
         return self.waiting[0] if self.waiting else None
 
+    def _drop_head(self) -> None:
+        if self.settings.priority:
+            heappop(self.urgent)
+        else:
+            self.waiting.popleft()
+
     def _fit(self, job: Job, budget: int, plan: Plan) -> tuple[int, list[tuple[Prefix, int]]] | None:
         """Tokens that a plan may compute of one that waits, and what is found of it; None where it must wait on."""
         settings, holding = self.settings, self.holding
@@ -236,15 +251,12 @@ class Planner:
 
     def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]]) -> int:
         """The head of the queue runs; gives back how many of its tokens are computed."""
-        if self.settings.priority:
-            heappop(self.urgent)
-        else:
-            self.waiting.popleft()
+        self._drop_head()
         self.holding.admit(job, found, count)
         job.order = self._admitted
         self._admitted += 1
-        if job.begun < 0:
-            job.begun = self.number
+        if not job.preempted:
+            plan.begun.append(job)
         self.running[job] = None
         if job.computed + count < job.prompt + job.issued:
             self.prefilling.append(job)

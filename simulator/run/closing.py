@@ -9,6 +9,7 @@ from functools import reduce
 import numpy as np
 
 from simulator.case import Case
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CaseStage
 from simulator.quantities import NEVER
 from simulator.run.columns import NO_VISITS, by_request, joined
@@ -115,6 +116,29 @@ class _Closing:
         self.visits: list[Visits] = [NO_VISITS] * len(case.stages)
         for stages in dict.fromkeys(item.stages for item in case.workloads):
             self._model(stages)
+        self.tokens: dict[str, Integers] = {}
+        self.timings = self._timings(tape)
+
+    def _timings(self, tape: Tape) -> dict[str, Integers]:
+        """By attempt: until the first token of its last LLM stage, and for each token after it."""
+        engines = {number for number, stage in enumerate(self.case.stages) if isinstance(stage.service, Steps)}
+        if not engines:
+            return {}
+        found = np.full((2, len(self.first)), -1, dtype=np.int64)
+        prompts, outputs = (np.maximum(np.array(tape.sizes[name][self.rows]), 1) for name in (PROMPT, OUTPUT))
+        self.tokens = {name: np.zeros(len(self.first), dtype=np.int64) for name in (PROMPT, OUTPUT)}
+        for number, item in enumerate(self.case.workloads):
+            places = [place for place, stage in enumerate(item.stages) if stage in engines]
+            if not places:
+                continue
+            attempts = np.flatnonzero(self.workload == number)
+            rows = self.first[attempts] + places[-1]
+            first, end = self.stamps.first[self.rows][rows], self.stamps.end[self.rows][rows]
+            after = np.maximum(outputs[rows] - 1, 1)
+            self.tokens[PROMPT][attempts], self.tokens[OUTPUT][attempts] = prompts[rows], outputs[rows]
+            found[0, attempts] = np.where(first > 0, first + item.reply - self.arrived[attempts], 0)
+            found[1, attempts] = np.where(outputs[rows] > 1, np.maximum(end - first, 0) // after, -1)
+        return dict(zip(("ttft", "tpot"), found, strict=True))
 
     def _earliest(self, noted: Integers, attempt_of: Integers) -> Integers:
         """By attempt: the first of the times plus one that were noted of its visits; never where none was.
@@ -212,6 +236,8 @@ class _Closing:
             visits=tuple(self.visits),
             pools=(),
             replies=self.replies,
+            timings=self.timings,
+            tokens=self.tokens,
         )
 
 

@@ -45,6 +45,8 @@ def joined(parts: Sequence[Replication]) -> Replication:
         outcome=np.concatenate([part.outcome for part in parts]),
         visits=tuple(visits),
         replies=np.concatenate([part.replies for part in parts]),
+        timings={name: np.concatenate([part.timings[name] for part in parts]) for name in parts[0].timings},
+        tokens={name: np.concatenate([part.tokens[name] for part in parts]) for name in parts[0].tokens},
     )
 
 
@@ -75,6 +77,8 @@ def chosen(run: Replication, attempts: Integers) -> Replication:
         outcome=run.outcome[attempts],
         visits=tuple(visits),
         replies=run.replies[attempts],
+        timings={name: times[attempts] for name, times in run.timings.items()},
+        tokens={name: counts[attempts] for name, counts in run.tokens.items()},
     )
 
 
@@ -87,11 +91,17 @@ def by_request(run: Replication, origin: Integers) -> Replication:
     np.maximum.at(last, origin, attempts)
     last, place = last[firsts], np.empty(len(origin), dtype=np.int64)
     place[firsts] = np.arange(len(firsts))
+    before = run.arrived[last] - run.arrived[firsts]
+    timings = {name: times[last] for name, times in run.timings.items()}
+    if "ttft" in timings:  # what came before the attempt that was answered counts, but not where there is none
+        timings["ttft"] = np.where(timings["ttft"] < 0, timings["ttft"], timings["ttft"] + before)
     return replace(
         run,
         arrived=run.arrived[firsts],
         workload=run.workload[firsts],
-        latency=run.arrived[last] + run.latency[last] - run.arrived[firsts],
+        latency=before + run.latency[last],
         outcome=run.outcome[last],
+        timings=timings,
+        tokens={name: counts[last] for name, counts in run.tokens.items()},
         request_of=place[origin],
     )

@@ -41,7 +41,7 @@ class Control:
         self.looked = self.quiet = self.turns = 0
         """When it was asked last, until when it need not be asked unless something has changed, and changes by then."""
         reads = self.policy.reads()
-        meter = Meter(pool) if reads else None  # a meter that nobody reads would keep all batches for its next reading
+        meter = Meter(pool, reads.values()) if reads else None  # one that nobody reads would keep all batches for later
         self.sensors = {name: Sensor(meter, metric) for name, metric in reads.items() if meter is not None}
 
     def begin(self, period: int) -> None:
@@ -85,7 +85,7 @@ class Control:
     def _answer(self) -> None:
         now = int(self.pool.clock.now)
         for sensor in self.sensors.values():
-            sensor.scrape(now, now)
+            sensor.scrape(now, now, anew=True)  # at the moment of a reading, too, the request came after it
         self._decide(now)
 
     def _decide(self, now: int) -> None:

@@ -31,20 +31,46 @@ _WORK = UNIT * UNIT
 """Virtual time that a nanosecond of work takes."""
 
 
+class Use:
+    """When a device had something to do."""
+
+    __slots__ = ("before", "pool", "since")
+
+    def __init__(self, pool: PoolRun) -> None:
+        self.pool = pool
+        self.since: int | None = None
+        """Since when it has; None while it has not."""
+        self.before = 0
+        """Nanoseconds in which it had earlier."""
+
+    def work(self, now: int) -> None:
+        """It has something to do."""
+        if self.since is None:
+            self.since = now
+
+    def rest(self, now: int) -> None:
+        """It has nothing to do any more."""
+        if self.since is not None:
+            self.pool.log.used.append((self.since, now))
+            self.before += now - self.since
+            self.since = None
+
+    def worked(self, now: int) -> int:
+        """Nanoseconds in which it has had something to do."""
+        return self.before if self.since is None else self.before + now - self.since
+
+
 class Device:
     """The device of one replica slot, and the batches that run on it."""
 
-    __slots__ = ("alarm", "before", "coming", "done", "pace", "pool", "running", "shares", "since", "virtual")
+    __slots__ = ("alarm", "coming", "done", "pace", "pool", "running", "shares", "use", "virtual")
 
     def __init__(self, pool: PoolRun, slot: int, shares: list[int], pace: Pace) -> None:
         self.pool, self.shares, self.pace = pool, shares, pace
         self.virtual = 0
         self.done = 0
         """What the replica would have done by the last change, had it never rested: `Pace.by`."""
-        self.since: int | None = None
-        """Since when it has had something to do; None while it has not."""
-        self.before = 0
-        """Nanoseconds in which it had earlier."""
+        self.use = Use(pool)
         self.running: list[tuple[int, int, int, Instance]] = []
         """A heap of batches: virtual end, place of the instance, row, instance."""
         self.coming: dict[int, tuple[Instance, int]] = {}
@@ -54,8 +80,7 @@ class Device:
     def begin(self, instance: Instance, work: int, row: int, now: int) -> None:
         """Runs a batch from now on."""
         self._advance(now)
-        if self.since is None:
-            self.since = now
+        self.use.work(now)
         heappush(self.running, (self.virtual + work * _WORK, instance.index, row, instance))
         self._set(now)
 
@@ -69,17 +94,13 @@ class Device:
         share = self.shares[len(self.running) + 1]
         return self.pace.when(self.pace.by(start) - (-work * _WORK // share))
 
-    def worked(self, now: int) -> int:
-        """Nanoseconds in which it has had something to do."""
-        return self.before if self.since is None else self.before + now - self.since
-
     def clear(self, now: int) -> None:
         """Nothing runs any more: the replica has died, and nothing of it stands on the agenda."""
         self.coming.clear()
         self.running.clear()
         self.alarm.standing.clear()
         self.alarm.cancel()
-        self._rest(now)
+        self.use.rest(now)
 
     def change(self, pace: Pace, now: int) -> None:
         """Another replica, at a pace of its own, has the slot; nothing runs yet."""
@@ -116,15 +137,8 @@ class Device:
         for _, instance in sorted(ended, key=lambda one: one[0]):
             instance.finish(now)
         if not self.running:
-            self._rest(now)
+            self.use.rest(now)
         self._set(now)
-
-    def _rest(self, now: int) -> None:
-        """It has nothing to do any more."""
-        if self.since is not None:
-            self.pool.log.used.append((self.since, now))
-            self.before += now - self.since
-            self.since = None
 
 
 class SharingInstance(Instance):

@@ -180,6 +180,17 @@ class Instance:
         else:
             self.line.free(self, now)
 
+    def serving(self) -> int:
+        """Visits in service."""
+        return len(self.members)
+
+    def perish(self, now: int) -> list[int]:
+        """The replica has died, and what it served with it: these visits."""
+        members, self.members = self.members, NOBODY
+        if members:
+            self.pool.log.cut(self.slot, self.index, now)
+        return members
+
     def release(self, now: int) -> None:
         """The visits of the batch end."""
         members, self.members = self.members, NOBODY

@@ -7,7 +7,7 @@ follows from what is written down here (`simulator.figures.cost`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.run.lives import MachineRecord
@@ -15,7 +15,7 @@ from simulator.run.starting import Starting
 from simulator.start import FETCHED
 
 if TYPE_CHECKING:
-    from simulator.parts import CasePool
+    from simulator.parts import CasePool, CaseSupply
     from simulator.run.pool import PoolRun
     from simulator.run.supplies import SupplyRun
     from simulator.scenario import Pool
@@ -26,6 +26,11 @@ def machines_for(pool: Pool | CasePool, replicas: int) -> int:
     if pool.placement == "spread" and pool.quota is not None:
         return min(pool.quota, replicas)
     return -(-replicas // pool.per_machine)
+
+
+def first_machines(pools: Iterable[CasePool], supply: CaseSupply) -> int:
+    """How many machines the pools of a supply begin with."""
+    return sum(machines_for(pool, pool.replicas) for pool in pools if pool.supply == supply)
 
 
 class Machine:

@@ -6,7 +6,7 @@ The clock writes only what it alone knows: which batch took a request, and when 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
@@ -53,11 +53,13 @@ class Entries(NamedTuple):
     """Rows of (visit, when), of those whose replica died with them."""
     dropped: Integers
     """Visits that left a queue unserved: their clients had given up, or their replica died."""
+    firsts: Integers
+    """Rows of (visit, when), of those whose first token came."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
 
 
-_PAIRS = ("held", "rejected", "lost", "used")
+_PAIRS = ("held", "rejected", "lost", "firsts", "used")
 
 
 @dataclass
@@ -67,11 +69,12 @@ class Log:
     batches: bytearray = field(default_factory=bytearray)
     """Rows packed by `BATCH_ROW`."""
     served: list[int] = field(default_factory=list)
-    """As in `Entries`, like those below; of these six the latest only, see `flush`."""
+    """As in `Entries`, like those below; of these seven the latest only, see `flush`."""
     held: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[tuple[int, int]] = field(default_factory=list)
     lost: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    firsts: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
@@ -127,22 +130,31 @@ class Log:
         """Those that are here of the batches from number `first` on, as rows of BATCH_COLUMNS numbers."""
         return self._rows()[self._place(first) :].copy()  # a view would forbid the log to grow
 
+    def latest(self, count: int) -> Integers:
+        """The visits of the latest batches, so many."""
+        parts, missing = [np.array(self.served[max(0, len(self.served) - count) :], np.int64)], count - len(self.served)
+        for block in reversed(self._blocks["served"]):
+            if missing <= 0:
+                break
+            parts.append(block[max(0, len(block) - missing) :])
+            missing -= len(block)
+        return np.concatenate(parts[::-1])
+
     def complete(self, batch: int, end: int) -> None:
         """Writes down when a batch has ended whose end was not known before."""
         _NUMBER.pack_into(self.batches, self._place(batch) * BATCH_ROW.size + END * _NUMBER.size, end)
 
-    def cut(self, slot: int, instances: Iterable[int], now: int) -> None:
-        """Ends the latest batch of these instances of a slot at `now`: their replica has died."""
+    def cut(self, slot: int, instance: int, now: int) -> None:
+        """Ends the latest batch of an instance of a slot at `now`: its replica has died."""
         rows = self._rows()
-        for instance in instances:
-            end, found = len(rows), np.empty(0, dtype=np.int64)
-            while not len(found):
-                start = max(0, end - _LOOK)
-                part = rows[start:end]
-                found = start + np.flatnonzero((part[:, SLOT] == slot) & (part[:, INSTANCE] == instance))
-                end = start
-            latest = rows[found[-1]]
-            latest[[IDLE_SINCE, START, END]] = np.minimum(latest[[IDLE_SINCE, START, END]], now)
+        end, found = len(rows), np.empty(0, dtype=np.int64)
+        while not len(found):
+            start = max(0, end - _LOOK)
+            part = rows[start:end]
+            found = start + np.flatnonzero((part[:, SLOT] == slot) & (part[:, INSTANCE] == instance))
+            end = start
+        latest = rows[found[-1]]
+        latest[[IDLE_SINCE, START, END]] = np.minimum(latest[[IDLE_SINCE, START, END]], now)
 
     def _place(self, batch: int) -> int:
         """How many of the batches before this one are here."""
@@ -214,6 +226,10 @@ class Replication:
     pools: tuple[PoolRecord, ...]
     replies: Integers
     """By attempt: nanoseconds in which the answer came back."""
+    timings: Mapping[str, Integers] = field(default_factory=dict)
+    """By name, as objectives have it (`ttft`, `tpot`), and request: nanoseconds; below zero where it has none."""
+    tokens: Mapping[str, Integers] = field(default_factory=dict)
+    """By name (`input_tokens`, `output_tokens`) and request: those that engines read and write."""
     request_of: Integers | None = None
     """By attempt: the request that it belongs to; None when each request was sent once."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.batching import Policy, Scheduler
+from simulator.batching import Continuous, Policy, Scheduler
 from simulator.discipline import FirstCome
 from simulator.run.clock import COMPLETION, TIMER
 from simulator.run.desk import Desk, Reception, Seat
-from simulator.run.device import Device, SharingInstance, SharingSeat, SharingServer, SharingWeigher
-from simulator.run.line import NOBODY, Instance, Line, Server
+from simulator.run.device import Device, SharingInstance, SharingSeat, SharingServer, SharingWeigher, Use
+from simulator.run.line import Instance, Line, Server
 from simulator.run.ordered import OrderedLine
 from simulator.run.solo import SoloInstance, SoloLine
+from simulator.run.stepping import Engine, StepLine
 from simulator.run.weighing import Weigher
 from simulator.speed import Constant, Pace, scaled
 
@@ -25,6 +26,8 @@ def line_of(pool: PoolRun, slot: int) -> Line:
     """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
     if isinstance(pool.case.batching, Scheduler):
         return Desk(pool, slot) if len(pool.stages) == 1 else Reception(pool, slot)
+    if isinstance(pool.case.batching, Continuous):
+        return StepLine(pool, slot)
     if pool.alone:
         return SoloLine(pool, slot)
     plain = len(pool.stages) == 1 and pool.case.discipline == FirstCome() and pool.tape.case.leaves_in_turn(pool.number)
@@ -44,6 +47,7 @@ _INSTANCES: dict[type[Line], type[Instance]] = {
     OrderedLine: Instance,
     SoloLine: SoloInstance,
     Line: Server,
+    StepLine: Engine,
 }
 _SHARING: dict[type[Line], type[Instance]] = {
     Desk: SharingSeat,
@@ -87,15 +91,18 @@ class Replica:
 
     def serving(self) -> int:
         """Visits in service."""
-        return sum(len(instance.members) for instance in self.instances)
+        return sum(instance.serving() for instance in self.instances)
+
+    def use(self) -> Use | None:
+        """When the device was used that all it runs is on; None where each instance has its own."""
+        if self.device is not None:
+            return self.device.use
+        return self.instances[0].use if isinstance(self.instances[0], Engine) else None
 
     def perish(self, now: int) -> None:
         """All that it runs is lost, and so is what waits for it alone."""
         pool, line = self.pool, self.line
-        running = [visit for instance in self.instances for visit in instance.members]
-        pool.log.cut(self.slot, [instance.index for instance in self.instances if instance.members], now)
-        for instance in self.instances:
-            instance.members = NOBODY
+        running = [visit for instance in self.instances for visit in instance.perish(now)]
         if self.device is not None:
             self.device.clear(now)
         own = line.slot >= 0

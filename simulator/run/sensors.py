@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import simpy
 
 from simulator.autoscaling import Metric
 from simulator.quantities import SECOND
+from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
 from simulator.streams import Integers
@@ -49,10 +50,16 @@ class Reading(NamedTuple):
 
 
 class Meter:
-    """Reads a pool; what batches have done is added up from one reading to the next."""
+    """Reads a pool; what batches have done is added up from one reading to the next.
 
-    def __init__(self, pool: PoolRun) -> None:
+    Batches and single replicas are left out where no metric tells of them: some autoscalers read every second.
+    """
+
+    def __init__(self, pool: PoolRun, metrics: Iterable[Metric]) -> None:
         self.pool, self.devices = pool, pool.tape.case.devices(pool.number)
+        self.closely = any(
+            metric.of_replicas or metric.over == "mean" or metric.signal == "latency" for metric in metrics
+        )
         self._last: Reading | None = None
         self._first = 0
         """Number of the first batch that must be read again: those before had ended."""
@@ -61,13 +68,31 @@ class Meter:
         """By slot: as far as what instances share has been read."""
         self._busy: dict[Life, int] = {}
         self._finished: dict[Life, int] = {}
-        pool.log.since = 0
+        self.finished: Finished | None = None
+        """How long requests took, if a metric tells it."""
+        if self.closely:
+            pool.log.since = 0
 
-    def read(self, now: int) -> Reading:
-        """The pool now; the same reading again for whoever asks at the same moment."""
-        if self._last is None or self._last.time != now:
-            self._last = self._read(now)
+    def follow(self, span: int) -> Finished:
+        """Keeps how long requests took that ended in the last so many nanoseconds."""
+        self.finished = self.finished or Finished(self.pool)
+        self.finished.keep(span)
+        return self.finished
+
+    def read(self, now: int, anew: bool = False) -> Reading:
+        """The pool now; the same reading again for whoever asks at the same moment, unless it asks for a new one."""
+        if anew or self._last is None or self._last.time != now:
+            self._last = self._read(now) if self.closely else self._glance(now)
         return self._last
+
+    def _glance(self, now: int) -> Reading:
+        queue, held = self.pool.waiting(), self._held()
+        serving = sum(replica.serving() for replica in self.pool.replicas)
+        return Reading(now, self.pool.log.ended() + queue, 0, 0, queue, held, queue + serving, {})
+
+    def _held(self) -> int:
+        """Of those that wait: those that no replica was given yet."""
+        return len(self.pool.held) + (self.pool.shared.present() if self.pool.shared else 0)
 
     def _read(self, now: int) -> Reading:
         pool = self.pool
@@ -75,7 +100,7 @@ class Meter:
         ready = [pool.replicas[slot] for slot in pool.view.ready]
         lives = [(one.slot, one.life) for one in ready]
         whole, busy, finished = self._served(now)
-        if pool.case.sharing.common:
+        if pool.case.common:
             busy, whole = self._worked(now)
         self._whole += whole
         self._busy = {life: self._busy.get(life, 0) + int(busy[life[0]]) for life in lives}
@@ -97,15 +122,15 @@ class Meter:
             pool.fleet.ready_time(now) * self.devices,
             self._whole,
             queue,
-            len(pool.held) + (pool.shared.present() if pool.shared else 0),
+            self._held(),
             queue + sum(replica.serving() for replica in pool.replicas),
             told,
         )
 
     def _worked(self, now: int) -> tuple[Integers, int]:
         """Since the last reading: nanoseconds in which shared devices had something to do, by slot and in all."""
-        devices = [replica.device for replica in self.pool.replicas]
-        worked = np.array([0 if device is None else device.worked(now) for device in devices], dtype=np.int64)
+        uses = [replica.use() for replica in self.pool.replicas]
+        worked = np.array([0 if use is None else use.worked(now) for use in uses], dtype=np.int64)
         before = np.concatenate([self._devices, np.zeros(len(worked) - len(self._devices), dtype=np.int64)])
         self._devices = worked
         return worked - before, int((worked - before).sum())
@@ -119,6 +144,8 @@ class Meter:
         running = rows[:, END] > now
         self._first = self._first + int(running.argmax()) if running.any() else pool.log.batch_count()
         pool.log.since = now
+        if self.finished is not None:
+            self.finished.note(rows, since, now)
         busy, finished, ready = np.zeros((3, len(pool.replicas)), dtype=np.int64)
         for slot in pool.view.ready:
             ready[slot] = pool.replicas[slot].record.ready or 0
@@ -146,6 +173,7 @@ class Sensor:
 
     def __init__(self, meter: Meter, metric: Metric) -> None:
         self.meter, self.metric = meter, metric
+        self._times = meter.follow(metric.window + metric.scrape) if metric.signal == "latency" else None
         self.latest: Known | None = None
         """What is known now."""
         self.silent = 0
@@ -162,13 +190,15 @@ class Sensor:
             now, push = int(clock.now), self.metric.push
             self.scrape(now, (-(-now // push) * push if push else now) + self.metric.delay)
 
-    def scrape(self, now: int, known: int) -> None:
-        """Reads the pool, if it can; the value is known from then on."""
+    def scrape(self, now: int, known: int, anew: bool = False) -> None:
+        """Reads the pool, if it can; the value is known from then on. `anew`: even if it was read at this moment."""
         if now < self.silent:
             return
-        reading = self.meter.read(now)
+        reading = self.meter.read(now, anew)
         if self._readings[-1].time < now:
             self._readings.append(reading)
+        elif now:  # the first stands for the beginning, which every rate is counted from
+            self._readings[-1] = reading
         while len(self._readings) > 2 and self._readings[1].time <= now - self.metric.window:
             self._readings.popleft()
         self._coming.append(self._evaluate(known))
@@ -197,8 +227,10 @@ class Sensor:
             replicas = {life: value * metric.scale for life, value in self._by_replica()}
             value = self._over(replicas)
         else:
-            replicas, value = {}, self._of_pool() * metric.scale
-            if metric.over == "mean":
+            replicas, value = {}, self._of_pool()
+            if value is not None:
+                value *= metric.scale
+            if value is not None and metric.over == "mean" and metric.shared:
                 value = value / len(reading.replicas) if reading.replicas else None
         return Known(known, reading.time, value, replicas)
 
@@ -215,10 +247,12 @@ class Sensor:
             return (last.busy - first.busy) / serving * self.metric.scale if serving else None
         return sum(replicas.values()) / len(replicas)
 
-    def _of_pool(self) -> float:
+    def _of_pool(self) -> float | None:
         first, last = self._readings[0], self._readings[-1]
+        if self._times is not None:
+            return self._times.seconds(first.time, last.time, self.metric.quantile)
         if self.metric.signal == "arrival_rate":
-            return (last.arrived - first.arrived) * SECOND / (last.time - first.time)
+            return (last.arrived - first.arrived) * SECOND / max(1, last.time - first.time)
         values: list[int] = [getattr(one, self.metric.signal) for one in self._latest()]
         return sum(values) / len(values)
 

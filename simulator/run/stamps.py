@@ -7,25 +7,28 @@ import numpy as np
 from simulator.run.recording import END, IDLE_SINCE, SIZE, START, Entries
 from simulator.streams import Integers
 
+_COLUMNS = 9
+
 
 class Stamps:
     """By row of the tape; times in nanoseconds, zero where it has not come to that."""
 
     def __init__(self, rows: int) -> None:
-        self._keep(np.zeros((8, rows), np.int64))
+        self._keep(np.zeros((_COLUMNS, rows), np.int64))
 
     def _keep(self, columns: Integers) -> None:
         self._columns = columns
-        self.batch, self.free, self.start, self.end, self.sent, self.refused, self.lost, self.dropped = columns
+        self.batch, self.free, self.start, self.end, self.sent, self.refused, self.lost, self.dropped = columns[:-1]
+        self.first = columns[-1]
         """The number of its batch among those of its pool; since when its instance could have served, when it was
         served; when it was sent to a line, where no replica was ready before; when it was refused, and when it was lost
-        with its replica, plus one; one where it left a queue unserved."""
+        with its replica, plus one; one where it left a queue unserved; when its first token came."""
 
     def hold(self, rows: int) -> None:
         """Has room for so many rows."""
         held = len(self.end)
         if rows > held:
-            columns = np.zeros((8, max(rows, 2 * held)), np.int64)
+            columns = np.zeros((_COLUMNS, max(rows, 2 * held)), np.int64)
             columns[:, :held] = self._columns
             self._keep(columns)
 
@@ -45,3 +48,4 @@ class Stamps:
         self.refused[entries.rejected[:, 0]] = entries.rejected[:, 1] + 1
         self.lost[entries.lost[:, 0]] = entries.lost[:, 1] + 1
         self.dropped[entries.dropped] = 1
+        self.first[entries.firsts[:, 0]] = entries.firsts[:, 1]

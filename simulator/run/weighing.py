@@ -6,8 +6,10 @@ Each item has the sizes of its request. Where a law pads, every item of a batch 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING
 
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.line import Line, Server
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ Cost = Callable[[list[int]], int]
 
 def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     """What batches of a stage cost."""
+    if isinstance(steps := case.stages[stage].service, Steps):
+        prompts, outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
+        return lambda members: sum(ceil(steps.together(1, prompts[visit], outputs[visit])) for visit in members)
     law, padded = case.stages[stage].service, case.pools[case.stages[stage].pool].batching.cost
     work, drawn, pads, items = case.work(stage), tape.service, law.pads, tape.items
     if law.reads is None and items is None:

@@ -70,7 +70,7 @@ EVERY_CHOICE = [
 
 @pytest.mark.parametrize(("family", "choice"), EVERY_CHOICE)
 def test_every_choice_obeys_the_laws(family: type[Component], choice: type[Component]) -> None:
-    @settings(max_examples=9)
+    @settings(max_examples=6)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         made = data.draw(instances(choice))

@@ -13,8 +13,11 @@ from scenarios import load
 from scenarios.compare import compare
 from scenarios.decision import sentence
 from scenarios.strategies import STRATEGIES
+from scenarios.wording import in_seconds
+from simulator.figures.statistics import Estimate
 from ui.question import MOST_REQUESTS, Question
 from ui.state import Kept
+from ui.views.answer import Figure, card
 from ui.wording import plain
 
 APP = Path(__file__).resolve().parents[2] / "ui" / "app.py"
@@ -256,3 +259,14 @@ def test_kept_replications_are_bounded_and_their_loss_changes_nothing(tiny: None
         again = compare(loaded, STRATEGIES, known=known)
         assert sentence(again) == sentence(first)
     assert len(none) == 1
+
+
+def test_what_is_never_answered_fits_its_card() -> None:
+    """The word for it was cut at the edge of the card; the sign for it is not, and the word stands below it."""
+    assert card("p95", Estimate(float("inf"), 0.5, float("inf")), in_seconds) == Figure(
+        "p95", "∞", "unanswered (500 ms to ∞)"
+    )
+    assert card("p95", Estimate(float("inf"), reason="too short"), in_seconds) == Figure(
+        "p95", "∞", "unanswered: too short"
+    )
+    assert card("p95", Estimate(0.08, 0.07, 0.09), in_seconds) == Figure("p95", "80.0 ms", "70.0 to 90.0")

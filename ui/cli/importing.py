@@ -1,16 +1,20 @@
-"""`headroom import`: what other tools measured, read as observations and as profiles."""
+"""`headroom import`: what other tools measured, as observations and profiles; what a cluster runs, as a scenario."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from calibration.files import write_whole
 from calibration.importers import LoadTest, Timings, read_load_test, read_timings
 from calibration.observation import Counts, Observation, Times, write_observations
 from calibration.profile import Profile, save_profile
+from scenarios.cluster import Skeleton, Source, skeleton
+from scenarios.manifests import read
 from scenarios.sheet import Sheet
 from simulator.errors import InputError
 from simulator.plugins import load_plugins
@@ -18,7 +22,10 @@ from ui.cli import options
 from ui.cli.calibrate.writing import milliseconds
 from ui.cli.output import print_sheets, talk
 
-app = typer.Typer(help="Read what other tools measured: load tests, and tables of service times.", no_args_is_help=True)
+app = typer.Typer(
+    help="Read what other tools measured, load tests and tables of service times, and what a cluster runs.",
+    no_args_is_help=True,
+)
 Kind = Annotated[
     str | None,
     typer.Option("--format", metavar="FORMAT", help="Whose file it is, if that is not plain: headroom import formats."),
@@ -67,6 +74,39 @@ def profile(
     print_sheets([_profiles_sheet(profiles)])
     talk("\n".join(f"- {text}" for text in _limits(profiles)), quiet)
     talk(f"written: {', '.join(str(out / each.name) + '.json' for each in profiles)}", quiet)
+
+
+@app.command()
+def kubernetes(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="DIR|FILE|-...", help="Manifests: folders, files, or - for stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Scenario file to write; stdout unless given.")
+    ] = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Turn the manifests of a cluster into the skeleton of a scenario; what they do not tell is to be filled in."""
+    found = skeleton([Source(each, read([each])) for each in sources], out.parent if out else None)
+    if out is None:
+        sys.stdout.write(found.text())
+        if not quiet:
+            print_sheets(_skeleton_sheets(found), stderr=True)
+        return
+    write_whole(out, found.text().encode())
+    print_sheets(_skeleton_sheets(found))
+    talk(f"written: {out}", quiet)
+
+
+def _skeleton_sheets(found: Skeleton) -> list[Sheet]:
+    unused = tuple((name, ", ".join(fields) or "all of it") for name, fields in found.unused.items())
+    sheets = [
+        Sheet("To be filled in", ("field", "what"), tuple(found.open)),
+        Sheet("What was assumed", ("pool", "remark"), found.remarks),
+        Sheet("Nothing was made of", ("object", "fields"), unused),
+    ]
+    return [sheet for sheet in sheets if sheet.rows]
 
 
 @app.command()

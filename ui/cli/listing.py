@@ -108,5 +108,7 @@ def _default(choice: type[Component], name: str) -> str:
     field = choice.model_fields[name]
     if field.is_required():
         return "required"
-    value = choice.model_construct(**{name: field.get_default()}).model_dump(mode="json", include={name})[name]
+    value = choice.model_construct(**{name: field.get_default(call_default_factory=True)}).model_dump(
+        mode="json", include={name}
+    )[name]
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)

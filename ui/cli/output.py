@@ -41,9 +41,11 @@ def talk(text: str, quiet: bool = False) -> None:
         Console(stderr=True, soft_wrap=True, emoji=False, highlight=False).print(text, markup=False, style="dim")
 
 
-def print_sheets(sheets: Sequence[Sheet]) -> None:
-    """Tables on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, emoji=False)
+def print_sheets(sheets: Sequence[Sheet], stderr: bool = False) -> None:
+    """Tables on stdout, or on stderr where they are talk beside a result."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PLAIN_WIDTH
+    console = Console(width=width, highlight=False, emoji=False, stderr=stderr)
     for sheet in sheets:
         console.print(sheet.title, style="bold", markup=False)
         table = Table(header_style="dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isinf
 from typing import Any, Literal
 
 from scenarios import charts
@@ -12,7 +12,7 @@ from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner
 from scenarios.reports import TICKS, comparison_sheet, verdict_text
 from scenarios.sheet import Sheet
-from scenarios.wording import Scale, in_dollars, in_seconds, interval, say
+from scenarios.wording import Scale, in_dollars, in_seconds, interval, say, spread
 from simulator.figures.results import Result
 from simulator.figures.statistics import Estimate
 from simulator.scenario import InstanceType
@@ -138,16 +138,20 @@ def _subject(best: Option, comparison: Comparison) -> str:
 def _figures(result: Result, q: float) -> tuple[Figure, ...]:
     load = max(pool.load for pool in result.pools)
     return (
-        _figure(f"p{q * 100:g} latency", result.percentile(q), in_seconds),
-        _figure("Cost per hour", result.hourly_cost, in_dollars),
-        _figure("Cost per 1,000 requests", result.cost_per_thousand, in_dollars),
+        card(f"p{q * 100:g} latency", result.percentile(q), in_seconds),
+        card("Cost per hour", result.hourly_cost, in_dollars),
+        card("Cost per 1,000 requests", result.cost_per_thousand, in_dollars),
         Figure("Load of capacity", f"{load:.0%}", result.stability),
     )
 
 
-def _figure(label: str, estimate: Estimate, scale: Scale) -> Figure:
+def card(label: str, estimate: Estimate, scale: Scale) -> Figure:
+    """An estimate as a figure on a card: its digits, and its interval below them."""
     if estimate.value is None:
         return Figure(label, "n/a", estimate.reason)
+    if isinf(estimate.value):  # the word for it is too long for a card
+        unanswered = say(estimate.value, scale)
+        return Figure(label, "∞", f"{unanswered}: {estimate.reason}" if estimate.reason else spread(estimate, scale))
     if not estimate.sure:
         return Figure(label, say(estimate.value, scale), estimate.reason)
     return Figure(label, say(estimate.value, scale), interval(estimate, scale) or "exact to 3 digits")

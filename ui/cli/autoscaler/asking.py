@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ import typer
 from scenarios.load import Loaded
 from scenarios.scaling_subject import Subject, from_files, own
 from simulator.errors import InputError, suggestion
+from simulator.figures.clairvoyant import Yardstick, budget, clairvoyant
 from ui.cli.commands import load_scenario, resolve
 from ui.cli.output import talk
 
@@ -34,6 +35,18 @@ Bindings = Annotated[
 ]
 Trace = Annotated[
     str | None, typer.Option("--trace", metavar="FILE", help="Replay these arrivals instead of the scenario's.")
+]
+
+Tries = Annotated[
+    int | None,
+    typer.Option(
+        "--yardstick",
+        metavar="N",
+        min=0,
+        max=10_000,
+        help="Simulations to look for the cheapest schedule with, of somebody who knows the arrivals; 0: look for "
+        "none. Unless given, by the size of the run.",
+    ),
 ]
 
 
@@ -91,6 +104,17 @@ class Asked:
         return load_scenario(
             self.source, settings, self.slo, self.replications, self.precision, self.seed, self.until, self.plugin
         )
+
+
+def look_for_yardstick(
+    subject: Subject, tries: int | None, replications: int, jobs: int, bar: Callable[[str, int, int], None], quiet: bool
+) -> Yardstick:
+    """The cheapest schedule for the load of a subject, for as many replications as were simulated."""
+    case = replace(subject.loaded.case(), replications=replications)
+    spent = budget(case) if tries is None else tries
+    if not spent and tries is None and case.slos:
+        talk("the run is too long to look for the cheapest schedule in passing: ask for it, as --yardstick 20", quiet)
+    return clairvoyant(case, subject.number, spent, jobs, bar)
 
 
 def parse_bindings(texts: Sequence[str] | None) -> dict[str, str]:

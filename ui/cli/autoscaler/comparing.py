@@ -18,13 +18,16 @@ from scenarios.scaling_subject import Subject
 from scenarios.scaling_targets import parse_cost, parse_flaps, targets
 from simulator.errors import InputError
 from simulator.figures.replications import run_case
+from simulator.figures.results import Result
 from simulator.figures.scaling import scaling
 from ui.cli import options
 from ui.cli.autoscaler import asking
-from ui.cli.autoscaler.asking import Asked
+from ui.cli.autoscaler.asking import Asked, look_for_yardstick
 from ui.cli.autoscaler.validating import MaxCost, MaxFlaps
 from ui.cli.commands import TARGET_MISSED, bar_shown
 from ui.cli.output import Format, print_answer, progress_bar
+
+WHICH = ("old", "new")
 
 
 def compare(
@@ -46,6 +49,7 @@ def compare(
     slo: options.Objectives = None,
     max_flaps: MaxFlaps = None,
     max_cost: MaxCost = None,
+    yardstick: asking.Tries = None,
     replications: options.Replications = None,
     precision: options.Precision = None,
     seed: options.Seed = None,
@@ -69,16 +73,19 @@ def compare(
     subjects = (first, asked.subject(file[-1:], name, bind))
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
 
-        def side(subject: Subject, called: str) -> Side:
-            result = run_case(subject.loaded.case(), jobs, lambda done, total: bar(called, done, total))
-            found = scaling(result, subject.number)
-            return Side(called, result, found, tuple(targets(result, found, flaps, cost)))
+        def simulated(subject: Subject, called: str) -> Result:
+            return run_case(subject.loaded.case(), jobs, lambda done, total: bar(called, done, total))
 
         same = subjects[0].name == subjects[1].name
-        old, new = (
-            side(subject, f"{subject.name} ({which})" if same else subject.name)
-            for subject, which in zip(subjects, ("old", "new"), strict=True)
-        )
+        names = [f"{one.name} ({which})" if same else one.name for one, which in zip(subjects, WHICH, strict=True)]
+        results = [simulated(subject, called) for subject, called in zip(subjects, names, strict=True)]
+        against = look_for_yardstick(subjects[1], yardstick, len(results[1].runs), jobs, bar, quiet)
+
+    def side(subject: Subject, called: str, result: Result) -> Side:
+        found = scaling(result, subject.number, yardstick=against)
+        return Side(called, result, found, tuple(targets(result, found, flaps, cost)))
+
+    old, new = (side(*one) for one in zip(subjects, names, results, strict=True))
     found = changes(old, new)
     sentence = comparison_sentence(old, new, found)
     print_answer(

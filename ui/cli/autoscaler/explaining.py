@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from scenarios.scaling_decision import decision_at, decision_data, decision_sentence, decision_sheets, parse_at
+from scenarios.clock import clock_of, parse_at
+from scenarios.scaling_decision import decision_at, decision_data, decision_sentence, decision_sheets
 from simulator.figures.replications import run_case
 from ui.cli import options
 from ui.cli.autoscaler import asking
@@ -16,7 +17,14 @@ from ui.cli.output import Format, print_answer
 
 def explain(
     source: options.Source,
-    at: Annotated[str, typer.Option("--at", metavar="TIME", help="Since the beginning of the run: 125s, or 0:02:05.")],
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="Since the beginning: 125s, 0:02:05; where the scenario has clocks, a time of day: 12:03:15.",
+        ),
+    ],
     file: asking.Manifests = None,
     pool: asking.Pool = None,
     name: asking.Name = None,
@@ -31,10 +39,11 @@ def explain(
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> None:
     """The decision in force at a moment of the first replication: what was seen, the arithmetic, what limited it."""
-    moment = options.parsed(parse_at, at, "--at") or 0
     asked = Asked(source, settings, None, 1, None, seed, until, plugin, pool, trace, quiet)
     subject = asked.subject(file, name, bind)
-    found = decision_at(run_case(subject.loaded.case()), subject.number, moment)
+    case, clock = subject.loaded.case(), clock_of(subject.loaded, subject.pool)
+    moment = options.parsed(lambda text: parse_at(text, clock, case.duration), at, "--at") or 0
+    found = decision_at(run_case(case), subject.number, moment, clock)
     told = decision_data(subject.name, found)
     flat = {key: value for key, value in told.items() if not isinstance(value, dict)}
     record = {**flat, "limits": ", ".join(found.record.limits)}

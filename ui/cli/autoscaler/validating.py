@@ -12,12 +12,13 @@ from scenarios.page import page
 from scenarios.plain import to_json
 from scenarios.scaling_sheets import answer, data, sheets
 from scenarios.scaling_targets import all_met, junit, parse_cost, parse_flaps, targets
+from scenarios.scaling_yardstick import attained_text
 from simulator.figures.replications import run_case
 from simulator.figures.scaling import FLAP_WINDOW, scaling
 from simulator.quantities import parse_duration
 from ui.cli import options
 from ui.cli.autoscaler import asking
-from ui.cli.autoscaler.asking import Asked, Form
+from ui.cli.autoscaler.asking import Asked, Form, look_for_yardstick
 from ui.cli.commands import TARGET_MISSED, bar_shown
 from ui.cli.output import print_line, print_sheets, progress_bar, talk
 
@@ -45,6 +46,7 @@ def validate(
     max_flaps: MaxFlaps = None,
     max_cost: MaxCost = None,
     flap_window: FlapWindow = None,
+    yardstick: asking.Tries = None,
     replications: options.Replications = None,
     precision: options.Precision = None,
     seed: options.Seed = None,
@@ -67,7 +69,8 @@ def validate(
         make_folder(out)  # before the work, not after it
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
         result = run_case(subject.loaded.case(), jobs, lambda done, total: bar("simulating", done, total))
-    found = scaling(result, subject.number, window)
+        against = look_for_yardstick(subject, yardstick, len(result.runs), jobs, bar, quiet)
+    found = scaling(result, subject.number, window, against)
     wanted = targets(result, found, flaps, cost)
     sentence, tables = answer(subject.name, result, found, wanted), sheets(result, found, wanted)
     told = data(subject.name, result, found, wanted, subject.remarks)
@@ -78,14 +81,19 @@ def validate(
         sys.stdout.write(to_json(told))
     elif form is Form.JUNIT:
         sys.stdout.write(
-            junit(f"headroom autoscaler: {subject.name}", f"{subject.pool}.{found.kind}", wanted, sentence)
+            junit(
+                f"headroom autoscaler: {subject.name}",
+                f"{subject.pool}.{found.kind}",
+                wanted,
+                attained_text(sentence, found),
+            )
         )
     elif form is Form.MD:
         sys.stdout.write("\n\n".join([sentence, *(sheet.markdown() for sheet in tables)]) + "\n")
     if form is Form.HTML or out is not None:
         from scenarios.scaling_charts import scaling_timeline_chart  # drawing is slow to import, and few runs draw
 
-        chart = scaling_timeline_chart(result, subject.number)
+        chart = scaling_timeline_chart(result, subject.number, against.plan)
         whole = page(result.case.title, sentence, [picture(chart, "svg")], tables, subject.remarks)
         if form is Form.HTML:
             sys.stdout.write(whole)

@@ -19,7 +19,7 @@ from calibration.live.validation import validate as run_validation
 from calibration.profile import find_profile, load_profile
 from scenarios.files import make_folder, picture
 from scenarios.validation_charts import charts
-from scenarios.validation_page import page
+from scenarios.validation_page import validation_page
 from scenarios.validation_sheets import sentence, sheets
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
@@ -179,4 +179,4 @@ def _write(found: Validation, out: Path) -> None:
     for name, chart in drawn.items():
         write_whole(out / f"{name}.svg", pictures[name])
         write_whole(out / f"{name}.png", picture(chart, "png"))
-    write_whole(out / "validation.html", page(found, pictures).encode())
+    write_whole(out / "validation.html", validation_page(found, pictures).encode())

@@ -1,0 +1,48 @@
+"""What matters of LLMs in a result: the first token, the tokens after it, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenarios.plain import estimate_data
+from scenarios.wording import PERCENTILES, in_dollars, in_seconds, per_second, told
+from simulator.figures.results import Result
+from simulator.figures.tokens import cost_per_million
+from simulator.figures.tokens import per_second as tokens_per_second
+from simulator.llm.service import OUTPUT, PROMPT
+from simulator.slo import TIMINGS
+
+
+def token_rows(result: Result) -> list[tuple[str, str]]:
+    """What matters of LLMs; nothing where there are none."""
+    if len(result.case.timings()) == 1:
+        return []
+    return [
+        *(
+            (f"{name} p{q * 100:g}", told(result.percentile(q, timing=timing), in_seconds))
+            for name, timing in zip(("time to first token", "time per token after it"), TIMINGS[1:], strict=True)
+            for q in PERCENTILES
+        ),
+        *(
+            (f"{name.replace('_', ' ')}", told(tokens_per_second(result, name), per_second))
+            for name in (PROMPT, OUTPUT)
+        ),
+        ("cost per million output tokens", told(cost_per_million(result, OUTPUT), in_dollars)),
+    ]
+
+
+def token_data(result: Result) -> dict[str, Any]:
+    """The same as plain data in SI units; nothing where there are none."""
+    if len(result.case.timings()) == 1:
+        return {}
+    return {
+        **{
+            f"{timing}_s": {
+                **{f"p{q * 100:g}": estimate_data(result.percentile(q, timing=timing)) for q in PERCENTILES},
+                "mean": estimate_data(result.mean(timing=timing)),
+            }
+            for timing in TIMINGS[1:]
+        },
+        **{f"{name}_per_s": estimate_data(tokens_per_second(result, name)) for name in (PROMPT, OUTPUT)},
+        **{f"usd_per_million_{name}": estimate_data(cost_per_million(result, name)) for name in (PROMPT, OUTPUT)},
+    }

@@ -1,0 +1,73 @@
+"""Continuous batching: an LLM engine that decides anew before each step what it computes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from simulator.batching.base import Batching
+
+
+class Continuous(Batching):
+    """Step by step, as vLLM (v1) does: requests join and leave the running batch between two steps."""
+
+    kind: Literal["continuous"] = "continuous"
+    own_queue: ClassVar[bool] = True
+    scale_free: ClassVar[bool] = False
+    kv_tokens: int = Field(ge=1, le=10**10)
+    """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
+    max_num_seqs: int = Field(256, ge=1, le=16384)
+    """Requests that run at a time."""
+    max_num_batched_tokens: int = Field(8192, ge=1, le=10**7)
+    """Tokens that a step computes."""
+    block_size: int = Field(16, ge=1, le=4096)
+    """Tokens of a block of keys and values."""
+    chunked_prefill: bool = True
+    """Whether a prompt may be computed over several steps."""
+    long_prefill_token_threshold: int = Field(0, ge=0, le=10**7)
+    """The most tokens of one prompt in a step; 0: as many as the step has room for."""
+    whole_prompt_check: bool = True
+    """Whether a prompt is let in only if there is room for all of it (vLLM from about 0.19 on)."""
+    watermark: int = Field(0, ge=0, le=10**6)
+    """Blocks that must stay free when a prompt is let in beside others."""
+    prefix_caching: bool = True
+    """Whether blocks that are free but still there are used again."""
+    policy: Literal["fcfs", "priority"] = "fcfs"
+    """Who is let in first, and who gives way: by arrival, or by the priority of the workload (1 is the most urgent)."""
+    async_scheduling: bool = True
+    """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            wrong = f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs {self.max_num_seqs}"
+            raise ValueError(f"{wrong}; every request that runs needs a token a step")
+        if self.blocks < 1:
+            wrong = f"kv_tokens {self.kv_tokens} has no room for a block of {self.block_size} beside the one in reserve"
+            raise ValueError(f"{wrong}; write what the engine prints")
+        return self
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that requests can hold: the engine keeps one for itself."""
+        return self.kv_tokens // self.block_size - 1
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest request that can be served: longer ones are refused."""
+        room = self.blocks * self.block_size
+        return room if self.chunked_prefill else min(room, self.max_num_batched_tokens)
+
+    @property
+    def priority(self) -> bool:
+        """Whether the priorities of workloads count."""
+        return self.policy == "priority"
+
+    def largest(self) -> int:
+        """Requests that run at a time."""
+        return self.max_num_seqs
+
+    def most(self, items: float) -> float:
+        """Requests count, whatever they bring."""
+        return self.max_num_seqs * items

@@ -1,0 +1,19 @@
+"""What a result says of tokens, where LLMs are served."""
+
+from __future__ import annotations
+
+from simulator.figures.results import Result
+from simulator.figures.statistics import Estimate, mean_of
+
+
+def per_second(result: Result, name: str) -> Estimate:
+    """Tokens of one kind (`input_tokens`, `output_tokens`) in answers that came in time, a second."""
+    return mean_of([float(run.tokens[name][result.begin :].sum()) / result.seconds for run in result.tallies])
+
+
+def cost_per_million(result: Result, name: str) -> Estimate:
+    """Dollars per million such tokens, as if all were paid for them."""
+    counts = [float(run.tokens[name][result.begin :].sum()) for run in result.tallies]
+    if not all(counts):
+        return Estimate(None, reason="a replication answered no request in time")
+    return mean_of([1e6 * cost / count for cost, count in zip(result.bills, counts, strict=True)])

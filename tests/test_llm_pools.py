@@ -1,0 +1,173 @@
+"""LLM engines in pools: what becomes of visits, by hand; times to the first token; what a scenario may not say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Serving, case, poisson, pool, replay
+
+from scenarios.load import load
+from simulator.batching import Continuous
+from simulator.case import Case
+from simulator.dispatch import RoundRobin
+from simulator.errors import InputError
+from simulator.figures.results import Result
+from simulator.figures.tally import Tally
+from simulator.figures.tokens import cost_per_million, per_second
+from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED, REJECTED, TIMED_OUT
+from simulator.sizes import Constant, Empirical
+
+MS = 1_000_000
+STEP = LlmRoofline.model_validate({"weights": "10ms", "per_token": "0ms"})
+"""Every step takes ten milliseconds."""
+
+
+def engine(replicas: int = 1, **fields: Any) -> Serving:
+    settings = {"kv_tokens": 16_000, "async_scheduling": False, **fields}
+    return pool(STEP, replicas, RoundRobin(), Continuous.model_validate(settings))
+
+
+def asks(*seconds: float, prompt: int = 100, output: int = 3, **fields: Any) -> Case:
+    served = fields.pop("engine", engine())
+    sizes = ((PROMPT, Constant(value=prompt)), (OUTPUT, Constant(value=output)))
+    return case(replay(*seconds), served, seconds=fields.pop("lasts", 10.0), sizes=sizes, **fields)
+
+
+def test_a_request_alone_takes_a_step_for_each_token() -> None:
+    run = simulate(asks(0.0), 0)
+    assert run.latency.tolist() == [30 * MS]
+    assert run.timings["ttft"].tolist() == [10 * MS]
+    # From the first token to the third are 20 ms, two tokens.
+    assert run.timings["tpot"].tolist() == [10 * MS]
+    assert (run.tokens[PROMPT].tolist(), run.tokens[OUTPUT].tolist()) == ([100], [3])
+
+
+def test_who_comes_during_a_step_waits_for_its_end_and_one_step_more_if_the_next_is_planned() -> None:
+    # The first decodes at 10, 20, 30 ... ms; the second comes at 34 ms.
+    firsts = {}
+    for scheduling in (False, True):
+        run = simulate(asks(0.0, 0.034, output=20, engine=engine(async_scheduling=scheduling)), 0)
+        firsts[scheduling] = int(run.arrived[1] + run.timings["ttft"][1])
+        queue = run.causes()[4, 1]
+        assert queue == (6 if not scheduling else 16) * MS
+    assert firsts == {False: 50 * MS, True: 60 * MS}
+
+
+def test_a_request_with_one_token_has_no_time_per_token() -> None:
+    run = simulate(asks(0.0, output=1), 0)
+    assert run.timings["tpot"].tolist() == [-1]
+    result = Result(asks(0.0, output=1), [run])
+    assert len(result.samples(timing="tpot")[0]) == 0
+    assert len(result.samples(timing="ttft")[0]) == 1
+
+
+def test_who_can_never_fit_is_refused_and_blocks_nobody() -> None:
+    # 160 tokens less a block of 16 in reserve: 144. The first two bring 150 and 145 at the most.
+    served = engine(kv_tokens=160)
+    sizes = (
+        (PROMPT, Empirical.model_validate({"values": [141, 142]})),
+        (OUTPUT, Constant(value=4)),
+    )
+    run = simulate(case(replay(*(0.5 * number for number in range(40))), served, seconds=30.0, sizes=sizes), 0)
+    refused = run.outcome == REJECTED
+    assert refused.any()
+    assert np.array_equal(refused, run.tokens[PROMPT] == 142)
+    assert (run.outcome[~refused] == COMPLETED).all()
+
+
+def test_who_has_given_up_is_not_begun_with() -> None:
+    # One at a time, 200 ms each: of three that wait at most 300 ms the last would begin at 400 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    run = simulate(asks(0.0, 0.0, 0.0, output=20, engine=served, timeout=0.3), 0)
+    assert run.outcome.tolist() == [COMPLETED, TIMED_OUT, TIMED_OUT]
+    assert [len(records.batches) for records in run.pools] == [2]
+
+
+def test_priorities_let_the_urgent_in_first() -> None:
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200, policy="priority")
+    base = asks(0.0, 0.01, output=10, engine=served)
+    (usual,) = base.workloads
+    urgent = replace(usual, name="urgent", arrivals=replay(0.02), priority=1)
+    run = simulate(replace(base, workloads=(usual, urgent)), 0)
+    begins = run.arrived + run.causes()[4]
+    assert run.workload.tolist() == [0, 1, 0] or run.workload.tolist() == [0, 0, 1]
+    by_workload = {int(one): int(begins[run.workload == one].max()) for one in (0, 1)}
+    assert by_workload[1] < by_workload[0]
+
+
+def test_engines_of_several_replicas_are_apart_and_busy_while_they_make_steps() -> None:
+    run = simulate(asks(0.0, 0.0, output=10, engine=engine(2)), 0)
+    assert run.latency.tolist() == [100 * MS] * 2
+    assert sorted(map(tuple, run.pools[0].used.tolist())) == [(0, 100 * MS), (0, 100 * MS)]
+
+
+def _busy(**fields: Any) -> Case:
+    sizes = ((PROMPT, Empirical.model_validate({"values": [50, 400]})), (OUTPUT, Constant(value=20)))
+    served = fields.pop("engine", engine(2))
+    return case(poisson(40), served, seconds=20.0, sizes=sizes, **fields)
+
+
+def test_objectives_speak_of_first_tokens_and_of_tokens_after_them() -> None:
+    lines = ["p95(ttft)<100ms", "mean(tpot)<5ms", "attainment(ttft<100ms)>=90%", "mean(ttft)<30ms over 5s"]
+    case_ = replace(_busy(slos=lines), replications=3)
+    result = Result(case_, [simulate(case_, number) for number in range(3)])
+    assert [str(verdict.slo) for verdict in result.verdicts] == lines
+    assert result.verdicts[1].met is False
+    tpot = result.mean(timing="tpot")
+    assert tpot.value is not None
+    assert tpot.value == pytest.approx(0.01, rel=0.02)
+
+
+def test_counted_runs_tell_the_same_times() -> None:
+    kept = _busy()
+    run = simulate(kept, 0)
+    counted = Tally.counting(kept, 0)
+    counted.note(run)
+    counted.lives = run.pools
+    exact, binned = Result(kept, [run]), Result(kept, [counted])
+    for timing in ("ttft", "tpot"):
+        one, other = (result.samples(timing=timing)[0] for result in (exact, binned))
+        assert len(one) == len(other)
+        assert other.quantile(0.9) == pytest.approx(one.quantile(0.9), rel=2e-3)
+    assert per_second(exact, OUTPUT).value == per_second(binned, OUTPUT).value
+
+
+def test_a_million_tokens_cost_what_the_machines_cost_for_them() -> None:
+    # Two machines at $3.6/h for 20 s are 4 cents; 20 tokens for each request.
+    busy = _busy()
+    run = simulate(busy, 0)
+    result = Result(busy, [run])
+    done = int((run.outcome == COMPLETED)[run.arrived + run.latency < busy.duration].sum())
+    assert cost_per_million(result, OUTPUT).value == pytest.approx(0.04 / (20 * done) * 1e6)
+
+
+SCENARIO = "chat-on-h100"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("pools.engines.batching=none", "which batching none does not make"),
+        ("pools.engines.batching.kv_tokens=8", "has no room for a block of 16 beside the one in reserve"),
+        ("pools.engines.batching.max_num_batched_tokens=16", "is below max_num_seqs 256"),
+        ("pools.engines.balancer=central_queue", "keeps a queue in each replica"),
+        ("pools.engines.instances=2", "is one engine on all of a replica"),
+        ("workloads.chat.sizes={input_tokens: 5}", "nothing is said of 'output_tokens'"),
+        ("slos=['p95(itl)<1s']", "'itl' is not a known metric"),
+    ],
+)
+def test_what_does_not_go_together_is_told(setting: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(SCENARIO, [setting]).case()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_first_tokens_are_no_matter_of_models_without_tokens() -> None:
+    with pytest.raises(InputError, match="gives back tokens"):
+        load("one-big-or-many-small", ["slos=['p95(ttft)<1s']"]).case()
