@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cases import case, pool, replay, takes
 from choices import instances
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from laws_of import lawful
 
@@ -94,7 +94,13 @@ LONGER = {"look_back": 30, "metrics_interval": 10, "control_loop": 2, "upscale_d
 """So that many passes lie between two reports."""
 
 
+BOUNDED = {"min_replicas": 4, "max_replicas": 5, "target_capacity": 50.0, "aggregation": "min", "smoothing_factor": 2.2}
+BOUNDED |= {"upscale_delay": "14ms", "downscale_delay": "4ms", "look_back": "2ms", "metrics_interval": "4ms"}
+"""A delay that ends at a bound begins again with the next pass."""
+
+
 @settings(max_examples=30)
+@example(ray(**BOUNDED, control_loop="4ms"), [42, 24, 0, 40, 42, 21, 0, 9], FAULTS[2], False)
 @given(instances(Ray), st.lists(st.integers(0, 60), max_size=20), st.sampled_from([None, *FAULTS]), st.booleans())
 def test_passes_that_are_left_out_would_have_changed_nothing(
     scaler: Ray, gaps: list[int], fault: Fault | None, shared: bool

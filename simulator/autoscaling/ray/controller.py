@@ -210,6 +210,8 @@ class Ray(Autoscaler):
         Requests in flight, as they are added up, move to their last value without turning back, and what they ask for
         moves with them: where that first becomes another number of replicas can be searched for.
         """
+        if found.due is None and found.timer != state.timer:
+            return 0  # a delay that has ended may begin again
         ends = [_NEVER if found.due is None else found.due]
         if state.heard is not None and now < self._silent_from(state.heard):
             ends.append(self._silent_from(state.heard))
