@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.batching import Continuous, Policy
-from simulator.llm.service import OUTPUT, PROMPT, Steps
+from simulator.llm.service import OUTPUT, PROMPT, together
 
 if TYPE_CHECKING:
     from simulator.case import Case
@@ -70,11 +70,15 @@ class Demand:
 
     def work(self, items: Sequence[float]) -> list[float]:
         """Mean work of batches of so many items, in nanoseconds."""
-        case, law = self.case, self.case.stages[self.stage].service
-        if isinstance(law, Steps):
-            prompt, output = self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
-            return [law.together(count, prompt, output) for count in items]
-        padded = case.pools[case.stages[self.stage].pool].batching.cost
+        law, batching = (
+            self.case.stages[self.stage].service,
+            self.case.pools[self.case.stages[self.stage].pool].batching,
+        )
+        if isinstance(batching, Continuous):
+            times, prompt, output = batching.times(law), self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
+            apart = batching.front_end.apart(prompt)
+            return [max(together(times, count, prompt, output), count * apart) for count in items]
+        padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
         if law.reads is not None:

@@ -31,7 +31,7 @@ COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
 OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
-NETWORK = CAUSES.index("network")
+NETWORK, OVERHEAD = CAUSES.index("network"), CAUSES.index("overhead")
 WAY = slice(CAUSES.index("cold start"))
 """Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
@@ -54,12 +54,14 @@ class Entries(NamedTuple):
     dropped: Integers
     """Visits that left a queue unserved: their clients had given up, or their replica died."""
     firsts: Integers
-    """Rows of (visit, when), of those whose first token came."""
+    """Rows of (visit, when), of those whose first token came: to the client, where a front end sends it."""
+    read: Integers
+    """Rows of (visit, when), of those that a front end had to read before they were at their engine."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
 
 
-_PAIRS = ("held", "rejected", "lost", "firsts", "used")
+_PAIRS = ("held", "rejected", "lost", "firsts", "read", "used")
 
 
 @dataclass
@@ -69,12 +71,13 @@ class Log:
     batches: bytearray = field(default_factory=bytearray)
     """Rows packed by `BATCH_ROW`."""
     served: list[int] = field(default_factory=list)
-    """As in `Entries`, like those below; of these seven the latest only, see `flush`."""
+    """As in `Entries`, like those below; of these eight the latest only, see `flush`."""
     held: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[tuple[int, int]] = field(default_factory=list)
     lost: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     firsts: list[tuple[int, int]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
