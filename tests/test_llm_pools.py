@@ -14,6 +14,7 @@ from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.dispatch import RoundRobin
 from simulator.errors import InputError
+from simulator.figures.levers import levers
 from simulator.figures.results import Result
 from simulator.figures.tally import Tally
 from simulator.figures.tokens import cost_per_million, per_second
@@ -163,6 +164,15 @@ def test_a_front_end_can_be_what_limits_a_replica() -> None:
     # 97 ms and 100 tokens of 30 us: ten requests a second, however fast the engine is.
     slow = asks(0.0, engine=engine(2, front_end={"fixed": "97ms", "per_token": "30us"}))
     assert slow.capacity(0, 2) == pytest.approx(20.0)
+
+
+def test_what_is_around_an_engine_can_be_relieved() -> None:
+    around = engine(host={"fixed": "6ms"}, front_end={"per_token": "12us", "back": "6ms"})
+    found = {lever.what: (lever.before, lever.after, lever.case) for lever in levers(asks(0.0, engine=around))}
+    assert found["front end: back"][:2] == (0.006, 0.005)
+    assert found["front end: per token"][:2] == (12e-6, 10e-6)
+    # Read in 1.2 ms, three steps of 10 + 5 instead of 10 + 6 ms, and 6 ms back.
+    assert simulate(found["host: fixed"][2], 0).latency.tolist() == [52_200_000]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from simulator.batching.base import Batching
@@ -14,6 +15,7 @@ from simulator.llm.loop import StepTime
 from simulator.llm.service import Steps
 from simulator.quantities import Duration
 from simulator.service import Law
+from simulator.streams import Integers
 
 
 class EngineHost(Record):
@@ -42,6 +44,11 @@ class EngineFrontEnd(Record):
     def start(self) -> FrontEnd:
         """The process of a replica that has just become ready."""
         return FrontEnd(self.there, self.fixed, self.per_token, self.chunk, self.back)
+
+    def answered(self, ends: Integers, firsts: Integers) -> Integers:
+        """When whoever asked has the last token, by when it was there (zero: not yet): no sooner than the first."""
+        found: Integers = np.where(ends > 0, np.maximum(ends + self.back, firsts), 0)
+        return found
 
     def apart(self, prompt: float) -> float:
         """Nanoseconds between two like requests, at least, where it is the process that has most to do."""
@@ -77,9 +84,11 @@ class Continuous(Batching):
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
     host: EngineHost = EngineHost()
-    """What the host takes for each step."""
+    """What the host takes for each step: `fixed`, and `per_request` in it. The GPU waits for it without
+    async_scheduling, and works beside it with it."""
     front_end: EngineFrontEnd = EngineFrontEnd()
-    """The process before the engine."""
+    """The process before the engine, one a replica: requests take `there` to come in and are read one after the other in
+    `fixed` and `per_token` of the prompt; first tokens are sent one after the other in `chunk`, and take `back`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
