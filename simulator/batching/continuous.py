@@ -87,8 +87,8 @@ class Continuous(Batching):
     """What the host takes for each step: `fixed`, and `per_request` in it. The GPU waits for it without
     async_scheduling, and works beside it with it."""
     front_end: EngineFrontEnd = EngineFrontEnd()
-    """The process before the engine, one a replica: requests take `there` to come in and are read one after the other in
-    `fixed` and `per_token` of the prompt; first tokens are sent one after the other in `chunk`, and take `back`."""
+    """The process before the engine, one a replica: requests take `there` to come in, and are read one after the other
+    in `fixed` and `per_token` of the prompt; first tokens are sent one after the other in `chunk`, and take `back`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
