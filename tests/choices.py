@@ -654,7 +654,8 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
     if isinstance(batching, Continuous) != isinstance(law, Steps):
         if "service" in fixed and not ("batching" in fixed or isinstance(autoscaler, PerRequest)):
-            batching = draw(matching(any_of(Batching), Continuous, isinstance(law, Steps)))
+            steps = isinstance(law, Steps)
+            batching = draw(instances(Continuous) if steps else matching(any_of(Batching), Continuous, wanted=False))
         else:
             law = draw(matching(any_of(Component.families["service"]), Steps, isinstance(batching, Continuous)))
     discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
