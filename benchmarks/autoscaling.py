@@ -29,11 +29,11 @@ Ray Serve itself, on one machine, with replicas that sleep {sleep:g} s for a req
 {start:g} s to start; its settings are {settings}.
 A handle asks replicas that were full again after at most {again} s (Ray's own is 0.5 s, in which they idle).
 A step and a ramp of evenly spaced requests, sent whether or not earlier ones were answered. The simulator is told,
-beside the settings and the arrivals, how long replicas took to start meanwhile, on average, and what an answer takes beyond the
-sleep while there is hardly anything to do. When the handle reports within its interval of {interval:g} s nobody knows:
-simulated are {phases} moments, evenly. *Apart*: within so many seconds, before or after, either course of replicas lies
-between the least and the most of the other; the median of these moments and the worst. It is to be at most one
-interval, and p99 within {within:.0%}. Written by `python benchmarks/autoscaling.py --write`.
+beside the settings and the arrivals, how long replicas took to start meanwhile, on average, and what an answer takes
+beyond the sleep while there is hardly anything to do. When the handle reports within its interval of {interval:g} s
+nobody knows: simulated are {phases} moments, evenly. *Apart*: within so many seconds, before or after, either course of
+replicas lies between the least and the most of the other; the median of these moments and the worst. It is to be at
+most one interval, and p99 within {within:.0%}. Written by `python benchmarks/autoscaling.py --write`.
 
 """
 LOADS = {
