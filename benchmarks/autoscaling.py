@@ -37,8 +37,8 @@ most one interval, and p99 within {within:.0%}. Written by `python benchmarks/au
 
 """
 LOADS = {
-    "step": ((0, 2), (15, 2), (15.001, 15), (45, 15), (45.001, 2), (80, 2)),
-    "ramp": ((0, 2), (15, 2), (45, 15), (50, 15), (50.001, 2), (85, 2)),
+    "step": ((0, 2), (15, 2), (15.001, 15), (40, 15), (40.001, 2), (70, 2)),
+    "ramp": ((0, 2), (15, 2), (30, 15), (45, 15), (45.001, 2), (75, 2)),
 }
 """By name: (second, requests per second). At the top as many are in flight as the most replicas are wanted for, and the
 load falls at once, so that it is the settings which decide, not milliseconds on the way of a request."""
