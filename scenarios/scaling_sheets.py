@@ -143,15 +143,15 @@ def _figures(result: Result, found: PoolScaling) -> Sheet:
         *((f"latency p{q * 100:g}", _told(result.percentile(q), spread(result.percentile(q), in_seconds)))
           for q in PERCENTILES),
         ("missed (errors and time-outs)", spread(result.errors, in_percent)),
-        ("under-provisioned", in_minutes(found.under)),
-        ("an objective missed by those that came", in_minutes(found.late)),
-        ("longest such time", in_minutes(found.longest)),
-        ("such time after a burst, on average", in_minutes(found.after_burst)),
+        ("short of replicas (under-provisioned)", in_minutes(found.under)),
+        ("time whose arrivals missed an objective", in_minutes(found.late)),
+        ("longest stretch of it", in_minutes(found.longest)),
+        ("of it, after each burst on average", in_minutes(found.after_burst)),
         ("most replicas wanted", spread(found.peak)),
         ("scale-ups, scale-downs", f"{spread(found.ups)}, {spread(found.downs)}"),
         ("flaps per hour", spread(found.flaps)),
         ("time at the most replicas", spread(found.at_max, in_percent)),
-        ("overloads without an answer", spread(found.unanswered)),
+        ("overloads that no replica came for", spread(found.unanswered)),
         ("cost per day of this pool", spread(found.daily_cost, in_dollars)),
     ]  # fmt: skip
     title = f"{result.case.title}: {found.kind} of {found.pool}, {result.window}, {len(result.runs)} replications"

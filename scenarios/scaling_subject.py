@@ -61,14 +61,18 @@ def from_files(
 
     Raises InputError.
     """
-    autoscaler, called, remarks = named([_found(loaded, one) for one in sources], bindings, name)
+    autoscaler, called, remarks = named(beside(loaded, sources), bindings, name)
     placed = place(loaded, chosen(loaded.scenario, pool), autoscaler, called)
     return Subject(placed.loaded, placed.pool, placed.name, (*remarks, *placed.remarks))
 
 
-def _found(loaded: Loaded, source: str | Path) -> str | Path:
-    beside = loaded.files.folder / source
-    return beside if str(source) != "-" and not Path(source).exists() and beside.exists() else source
+def beside(loaded: Loaded, sources: Sequence[str | Path]) -> list[str | Path]:
+    """Files as they are named, or those of these names beside the scenario."""
+    places = [(source, loaded.files.folder / source) for source in sources]
+    return [
+        place if str(source) != "-" and not Path(source).exists() and place.exists() else source
+        for source, place in places
+    ]
 
 
 def named(

@@ -145,8 +145,7 @@ class Pool(Record):
     def _check(self) -> Pool:
         low, high = self.autoscaler.bounds(self.replicas)
         if not low <= self.replicas <= high:
-            wrong = f"replicas {self.replicas} is outside the autoscaler's bounds"
-            raise ValueError(f"{wrong}; begin with {low} to {high}")
+            raise ValueError(f"replicas {self.replicas} is outside the autoscaler's bounds; begin with {low} to {high}")
         if self.start is not None and (self.cold_start or self.load_time or self.cold_start_spread != "constant"):
             raise ValueError("start says how replicas start; remove cold_start, cold_start_spread and load_time")
         if isinstance(self.sharing, Slices) and (wrong := self.sharing.excess(self.instances)):
@@ -161,8 +160,7 @@ class Pool(Record):
                 raise ValueError(f"{wrong}; {suggestion(fault.zone, self.zones)}")
         if isinstance(self.balancer, Locality) and len(self.zones) < 2:
             raise ValueError("balancer locality needs several zones, such as zones: [a, b]")
-        if len(set(self.zones)) < len(self.zones):
-            twice = next(zone for zone in self.zones if self.zones.count(zone) > 1)
+        for twice in (zone for zone in self.zones if self.zones.count(zone) > 1):
             raise ValueError(f"zones: {twice!r} comes twice; give each zone a name of its own")
         tried = [(zone, self.instance) for zone in self.zones]
         for other in self.fallback:
@@ -196,16 +194,14 @@ class Pool(Record):
             if isinstance(fault, ControllerRestart | MetricsOutage) and self.autoscaler.period() is None:
                 wrong = f"faults: {fault.kind} has no effect on autoscaler {kind}, which decides nothing over time"
                 raise ValueError(f"{wrong}; remove the fault, or choose another autoscaler, such as hpa")
-            for name in (fault.metrics or ()) if isinstance(fault, MetricsOutage) else ():
-                if name not in reads:
-                    wrong = f"faults: {name!r} is not a metric of autoscaler {kind}"
-                    raise ValueError(f"{wrong}; {suggestion(name, reads)}")
+            named = (fault.metrics or ()) if isinstance(fault, MetricsOutage) else ()
+            for name in (name for name in named if name not in reads):
+                raise ValueError(f"faults: {name!r} is not a metric of autoscaler {kind}; {suggestion(name, reads)}")
 
     def _beyond_one_request(self) -> list[str]:
         """The fields that have no meaning where a replica gets one request at a time, and waits in no queue."""
         usual = {"balancer": RoundRobin(), "batching": NoBatching(), "instances": 1, "discipline": FirstCome()}
-        usual |= {"supply": None}
-        return [name for name, value in usual.items() if getattr(self, name) != value]
+        return [name for name, value in {**usual, "supply": None}.items() if getattr(self, name) != value]
 
     @model_validator(mode="after")
     def _check_queues(self) -> Pool:

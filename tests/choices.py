@@ -371,9 +371,10 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "sizes": st.deferred(
             lambda: st.fixed_dictionaries(
                 {
-                    TOKENS: st.one_of(
+                    name: st.one_of(
                         *(written(_choice("sizes", kind)) for kind in ("constant", "lognormal", "empirical"))
                     )
+                    for name in (TOKENS, PROMPT, OUTPUT)
                 }
             )
         ),

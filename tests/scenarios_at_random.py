@@ -17,7 +17,9 @@ from scenarios.load import Loaded, validate
 from scenarios.lookup import Files
 from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
+from simulator.batching import Continuous
 from simulator.errors import InputError
+from simulator.llm.service import LlmRoofline, Steps
 from simulator.model import Model, Stage
 from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Scenario, Workload
@@ -88,12 +90,37 @@ def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
         low, high = _AUTOSCALER.validate_python(pool["autoscaler"]).bounds(replicas)
         if not low <= replicas <= high:
             pool["replicas"] = min(max(low, replicas), high)
+    if _kind(pool.get("batching")) == "continuous":
+        _simplify(pool)
     if _kind(pool.get("balancer")) == "locality":
         pool["zones"] = list(NAMES[:2])
     while valid(Pool, pool) is None:
         less = [{name: pool[name] for name in pool if name != left} for left in pool if left != "instance"]
         pool = next((one for one in less if valid(Pool, one) is not None), less[-1])
     return pool
+
+
+def _simplify(pool: dict[str, Any]) -> None:
+    """Leaves out what an engine does not go with."""
+    for name in ("balancer", "discipline", "instances", "sharing"):
+        pool.pop(name, None)
+    if _kind(pool.get("autoscaler")) == "per_request":
+        del pool["autoscaler"]
+
+
+def match(draw: st.DrawFn, parts: dict[str, Any]) -> None:
+    """Engines are served in steps, and only they are."""
+    kinds = {kind for kind, choice in Service.choices.items() if not choice.by_value}
+    steps = {kind for kind in kinds if issubclass(Service.choices[kind], Steps)}
+    for name, pool in parts["pools"].items():
+        if kinds == steps and _kind(pool.get("batching")) != "continuous":
+            pool["batching"] = draw(_ENGINE)
+            _simplify(pool)
+        engine = _kind(pool.get("batching")) == "continuous"
+        for stage in (one for model in parts["models"].values() for one in model["stages"] if one["pool"] == name):
+            for machine, service in stage["service"].items():
+                if (_kind(service) in steps) != engine:
+                    stage["service"][machine] = draw(_STEPS if engine else _BATCHES)
 
 
 @st.composite
@@ -113,6 +140,8 @@ _STAGE, _POOL, _MODEL = (
     written(Pool, ("instance", "supply", "fallback")),
     written(Model, ("stages",)),
 )
+_ENGINE, _STEPS = written(Continuous), written(LlmRoofline)
+_BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
 _WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
 _WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)
@@ -148,7 +177,11 @@ def scenarios(draw: st.DrawFn) -> Written:
     for name, steps in named(draw(_MODELS)).items():
         parts["models"][name] = {**draw(_MODEL), "stages": []}
         for number, (stage, pool) in enumerate(steps):
-            shared = [known for known, other in parts["pools"].items() if other["instance"] in stage["service"]]
+            shared = [
+                known
+                for known, other in parts["pools"].items()
+                if other["instance"] in stage["service"] and _kind(other.get("batching")) != "continuous"
+            ]
             chosen = draw(st.sampled_from([NAMES[len(parts["pools"])], *shared]))
             parts["pools"].setdefault(chosen, pool)
             earlier = st.lists(st.sampled_from(NAMES[: max(number, 1)]), unique=True, max_size=number)
@@ -162,6 +195,7 @@ def scenarios(draw: st.DrawFn) -> Written:
             limited = (pool.get("limits") or {}).get(by_workload, {})
             for name in limited.keys() - parts["workloads"].keys():
                 del limited[name]
+    match(draw, parts)
     share(draw, parts)
     parts["instances"] = {name: draw(_INSTANCE) for name in MACHINES}
     parts["slos"] = draw(st.lists(objectives(list(parts["workloads"])), max_size=3))

@@ -244,6 +244,7 @@ ON_GPU = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
     [
         (service(min_scale=1), "error", f"annotations.{NOTE}min-scale", "1 is not text"),
         (service(min_scal="1"), "warning", f"{NOTE}min-scal", "did you mean autoscaling.knative.dev/min-scale?"),
+        (service(speed="1"), "warning", f"{NOTE}speed", "is no annotation that Knative reads; remove it"),
         (service(min_scale="3", max_scale="3"), "warning", f"{NOTE}max-scale", "it never scales"),
         (service(min_scale="3", maxScale="2"), "error", f"{NOTE}max-scale", "fewer than the fewest, 3"),
         (service({"containerConcurrency": 8}, target="20"), "warning", f"{NOTE}target", "20 is above container"),
@@ -267,5 +268,11 @@ def test_what_lint_does_not_blame() -> None:
     assert not lint([service({"containerConcurrency": 8}, min_scale="1", max_scale="4", target="6")])
     assert not lint([service(metric="rps", target="100", window="30s")])
     assert not lint([inference({"scaleTarget": 8, "maxReplicas": 3})])
+    spec = {"maxReplicas": 7, "minReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "llm-predictor"}}
+    hpa = document("HorizontalPodAutoscaler", {"apiVersion": "autoscaling/v2", "spec": spec}, "own")
+    beside = lint([inference({}, mode="Standard", autoscaler="external"), hpa])
+    assert not [one for one in beside if one.source.startswith("InferenceService")]
+    slip = lint([service({"containerConcurrency": 8}, min_scal="1")])
+    assert len(slip) == 1, "told once"
     moved = document("KnativeService", {"metadata": {"annotations": {f"{NOTE}max-scale": "5"}}, "spec": {}})
     assert any(one.level == "error" and "has no effect on the Service itself" in one.text for one in lint([moved]))

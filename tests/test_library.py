@@ -72,6 +72,29 @@ def test_the_failing_autoscaler_fails_and_the_fixed_one_holds(name: str, capsys:
         assert flaps["before"]["value"] > 5 * flaps["after"]["value"]
 
 
+LINT = {
+    "slow-gpu-start": "window-shorter-than-start",
+    "wrong-metric": "waiting-only",
+    "percent-only": "percent-only",
+    "autoscaler-flapping": "window-shorter-than-start",
+    "keda-cooldown": "straight-to-zero",
+    "averaged-twice": "average-twice",
+    "shared-quota": "max-beyond-quota",
+}
+"""By scenario: what shows of its failure without a run."""
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_fails_shows_without_a_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for file, shows in ((name, True), (f"{name}-fixed", False)):
+        words = ["-f", f"manifests/{file}.yaml", name, "--pool", failing(name), "--format", "json"]
+        with pytest.raises(SystemExit) as ended:
+            headroom(["autoscaler", "lint", *words])
+        assert ended.value.code == 0
+        found = [one["code"] for one in json.loads(capsys.readouterr().out)["findings"]]
+        assert (LINT[name] in found) is shows, found
+
+
 def failing(name: str) -> str:
     """The pool of a scenario that the failing manifest scales."""
     manifest = Manifest(file=f"manifests/{name}.yaml")

@@ -88,8 +88,8 @@ def test_totals_or_single_replicas_are_replayed() -> None:
     [
         ({"t": 0, "desired": 1, "signals": {"queue": 1}}, "signals: 'queue' is not a metric"),
         (
-            {"t": 0, "desired": 1, "pods": [{"name": "a", "series": {"runing": [[0, 1]]}}]},
-            "pods.0.series: 'runing' is not a metric that this autoscaler reads; did you mean 'running'?",
+            {"t": 0, "desired": 1, "pods": [{"name": "a", "series": {"runnings": [[0, 1]]}}]},
+            "pods.0.series: 'runnings' is not a metric that this autoscaler reads; did you mean 'running'?",
         ),
         ({"t": 0, "desired": 1, "pods": [{"name": "a", "series": {"running": [[0]]}}]}, "write [time, value]"),
     ],

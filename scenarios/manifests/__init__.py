@@ -73,7 +73,9 @@ def lint(documents: Sequence[Document]) -> tuple[Finding, ...]:
             found += deployments(document)
         except InputError as error:
             wrong.append(Finding("warning", "not-read", document.source, "", str(error)))
-    tried = [finding for one in found if one.kind in CONVERTERS for finding in _tried(one, found)]
+    scaling = [one for one in found if one.kind in CONVERTERS]
+    scaling = [one for one in scaling if not scaled_elsewhere(one)] or scaling
+    tried = [finding for one in scaling for finding in _tried(one, found)]
     return (*look_over(found), *wrong, *tried)
 
 

@@ -161,8 +161,14 @@ def _unknown(notes: Fields) -> Iterator[str]:
     """Remarks on annotations about autoscaling that nobody asked for."""
     for name in notes.data:
         if name.startswith(PREFIX) and name not in notes.asked:
-            close = difflib.get_close_matches(name, [PREFIX + known for known in ANNOTATIONS], n=1, cutoff=0.8)
-            yield f"{notes.path}.{name} has no effect here" + (f"; did you mean {close[0]}?" if close else "")
+            close = close_to(name)
+            yield f"{notes.path}.{name} has no effect here" + (f"; did you mean {close}?" if close else "")
+
+
+def close_to(name: str) -> str | None:
+    """The annotation that a slip of one is closest to, if it is close to any."""
+    found = difflib.get_close_matches(name.removeprefix(PREFIX), ["class", *ANNOTATIONS], n=1, cutoff=0.8)
+    return PREFIX + found[0] if found else None
 
 
 def _configured(asked: Asked, rates: bool, remarks: list[str]) -> tuple[dict[str, Any], dict[str, Any], str | None]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from scenarios.manifests.bound import Asked
-from scenarios.manifests.knative import ANNOTATIONS, DEADLINE, HPA, PREFIX, notes_of
+from scenarios.manifests.knative import ANNOTATIONS, DEADLINE, HPA, PREFIX, close_to, notes_of
 from scenarios.manifests.kserve import GROUP, MODES
 from scenarios.manifests.rules import Rule
 
@@ -70,8 +69,7 @@ def inference_service(asked: Asked) -> Rule:
 
 def _notes(notes: dict[str, Any], path: str) -> Rule:
     """Annotations that Kubernetes or Knative would not take."""
-    known = [PREFIX + name for name in ("class", *ANNOTATIONS)]
-    plain = [name.replace("-", "").lower() for name in known]
+    plain = [(PREFIX + name).replace("-", "").lower() for name in ("class", *ANNOTATIONS)]
     for name, value in notes.items():
         if not isinstance(value, str):
             yield (
@@ -80,10 +78,10 @@ def _notes(notes: dict[str, Any], path: str) -> Rule:
                 f"{path}.{name}",
                 f"{value!r} is not text, and Kubernetes takes no other; put it in quotes",
             )
-        if str(name).startswith(PREFIX) and str(name).replace("-", "").lower() not in plain:
-            close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.8)
-            meant = f"did you mean {close[0]}?" if close else "remove it"
-            yield "warning", "field-without-effect", f"{path}.{name}", f"is no annotation that Knative reads; {meant}"
+        unknown = str(name).startswith(PREFIX) and str(name).replace("-", "").lower() not in plain
+        if unknown and not close_to(str(name)):  # slips are told of all fields
+            text = "is no annotation that Knative reads; remove it"
+            yield "warning", "field-without-effect", f"{path}.{name}", text
 
 
 def _bounds(least: float | None, most: float | None, path: str) -> Rule:

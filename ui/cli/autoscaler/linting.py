@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from scenarios.load import Loaded
 from scenarios.manifests import Document, bind, read
 from scenarios.manifests import lint as find_mistakes
 from scenarios.scaling_lint import Looked, lint_against
-from scenarios.scaling_subject import chosen, place
+from scenarios.scaling_subject import beside, chosen, place
 from scenarios.sheet import Sheet
 from ui.cli import options
 from ui.cli.autoscaler.asking import Bindings, Name, Pool, parse_bindings
@@ -37,11 +38,11 @@ def lint(
     verbose: options.Verbose = False,  # noqa: ARG001 - `main` looks for it
 ) -> int:
     """Look for mistakes in manifests; nothing is simulated. Exit 3 when there is an error among them."""
-    documents = read(file)
+    loaded = None if source is None else load_scenario(source, settings, None, None, None, None, None, plugin)
+    documents = read(file if loaded is None else beside(loaded, file))
     mistakes = [*find_mistakes(documents)]
-    if source is not None:
-        looked = _looked(documents, source, settings, pool, name, parse_bindings(binding), plugin)
-        mistakes += lint_against(looked)
+    if loaded is not None:
+        mistakes += lint_against(_looked(documents, loaded, pool, name, parse_bindings(binding)))
     found = sorted(mistakes, key=lambda one: LEVELS.index(one.level))
     rows = tuple((one.level, one.code, one.path, one.text) for one in found)
     counts = {level: sum(one.level == level for one in found) for level in LEVELS}
@@ -54,16 +55,9 @@ def lint(
 
 
 def _looked(
-    documents: Sequence[Document],
-    source: str,
-    settings: list[str] | None,
-    pool: str | None,
-    name: str | None,
-    bindings: Mapping[str, str],
-    plugin: list[str] | None,
+    documents: Sequence[Document], loaded: Loaded, pool: str | None, name: str | None, bindings: Mapping[str, str]
 ) -> Looked:
     """The autoscaler of manifests on its pool of a scenario."""
-    loaded = load_scenario(source, settings, None, None, None, None, None, plugin)
     bound = bind(documents, bindings, name)
     subject = place(loaded, chosen(loaded.scenario, pool), bound.autoscaler, bound.source)
     document = next(one for one in documents if one.source == bound.source)
