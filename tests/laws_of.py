@@ -169,8 +169,11 @@ def bills_what_it_used(case: Case, run: Replication) -> None:
         price = pool.machine.price
         assert bill(visits.machines, price, 0, case.duration) == pytest.approx(exact / HOUR * price)
         assert pool.quota is None or used.max() <= pool.quota
+        replicas: dict[int, list[ReplicaRecord]] = {machine.number: [] for machine in visits.machines}
+        for one in visits.replicas:
+            replicas[one.machine].append(one)
         for machine in visits.machines:
-            own = [one for one in visits.replicas if one.machine == machine.number]
+            own = replicas[machine.number]
             ends = [one.stopped for one in own if one.stopped is not None]
             assert there(grid, own).max() <= pool.per_machine
             if pool.supply is None:
