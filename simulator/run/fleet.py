@@ -132,9 +132,9 @@ class Fleet:
         stays = self.machines.stays(machine, now)
         if stays:
             self.fates.destine(machine.record, self._idling(machine, machine.used, stays), now)
-            self._offer(now)
         elif self.machines.needless(machine):
-            self._give_back(machine, now)
+            self.machines.stop(machine, now)
+        self._offer(now)
 
     def _idling(self, machine: Machine, used: int, stays: int) -> Process:
         """A SimPy process: an empty machine, until it is given back, if nobody has used it by then."""
