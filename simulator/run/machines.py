@@ -33,6 +33,11 @@ def first_machines(pools: Iterable[CasePool], supply: CaseSupply) -> int:
     return sum(machines_for(pool, pool.replicas) for pool in pools if pool.supply == supply)
 
 
+def room_beside(pool: Pool | CasePool, others: Iterable[Pool | CasePool], quota: int) -> int:
+    """The most replicas of a pool for which the quota of a supply has room beside the first ones of other pools."""
+    return (quota - sum(machines_for(other, other.replicas) for other in others)) * pool.per_machine
+
+
 class Machine:
     """One machine of a pool."""
 
