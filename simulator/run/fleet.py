@@ -82,7 +82,8 @@ class Fleet:
             if self.launch(now) is None:
                 return
         self.machines.since = None
-        self.machines.stand_by(now)
+        if self.machines.supply is not None:
+            self.machines.supply.stand_by(now)
 
     def launch(self, now: int) -> Replica | None:
         """Launches a replica; None where no machine can be had for it."""

@@ -113,11 +113,8 @@ class Machines:
         self._wait(now)
         return None
 
-    def stand_by(self, now: int, started: bool = False) -> None:
-        """Launches what is missing of the machines that stand by, as far as they can be had."""
-        if self.supply is None:
-            return
-        spare = self.supply.rules.spare
+    def stand_by(self, spare: int, now: int, started: bool) -> None:
+        """Launches what is missing of so many machines that stand by, as far as they can be had."""
         while sum(1 for _ in self.empty()) < spare and (place := self._next(now)) is not None:
             self._keep(self._add(place, now, started))
 
