@@ -161,15 +161,15 @@ class Engine(Instance):
         super().__init__(replica, index, line)
         self.steps = line
         line.engine = self
-        self.jobs: dict[int, tuple[int, Job]] = {}
-        """By visit: when its first step began, and what it is."""
+        self.jobs: dict[int, int] = {}
+        """By visit: when its first step began."""
         self.now = 0
         self.use = Use(self.pool)
 
     def begin(self, job: Job, now: int) -> None:
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
-        self.jobs[job.request] = now, job
+        self.jobs[job.request] = now
         self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
@@ -180,6 +180,8 @@ class Engine(Instance):
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
+        if job.preempted:
+            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
         self._note(job.request, now)
         del self.jobs[job.request]
         if self.pool.told:
@@ -200,8 +202,6 @@ class Engine(Instance):
 
     def _note(self, visit: int, now: int) -> None:
         note_visits, note_batch = self.note
-        start, job = self.jobs[visit]
-        if job.preempted:
-            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
+        start = self.jobs[visit]
         note_visits((visit,))
         note_batch(_pack(self.slot, start, start, now, 1, FREE, self.index))
