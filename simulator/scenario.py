@@ -276,8 +276,8 @@ class Scenario(Record):
             if not users:
                 raise ValueError(f"supplies.{name}: no pool gets its machines there; name it as supply of a pool")
             zones = {zone for pool in users for zone in pool.all_zones()}
-            if wrong := supply.stray(zones, {kind for pool in users for kind in pool.all_types()}):
-                raise ValueError(f"supplies.{name}.{wrong}")
+            if stray := supply.stray(zones, {kind for pool in users for kind in pool.all_types()}):
+                raise ValueError(f"supplies.{name}.{stray}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"
