@@ -6,16 +6,19 @@ comes out is written down: a row for each visit, from its first step to its last
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from simulator.batching import FREE, Continuous
-from simulator.llm.job import Job
+from simulator.llm.job import Job, Piece
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
+from simulator.run.prompts import GROUP, TALK
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -23,12 +26,26 @@ if TYPE_CHECKING:
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
+_NONE = array("q")
 
 
 class StepLine(Line):
     """The visits of one replica that its engine has not begun with."""
 
-    __slots__ = ("alarm", "batching", "engine", "held", "longest", "loop", "outputs", "prompts", "tape", "times")
+    __slots__ = (
+        "alarm",
+        "batching",
+        "engine",
+        "groups",
+        "held",
+        "longest",
+        "loop",
+        "outputs",
+        "prompts",
+        "talks",
+        "tape",
+        "times",
+    )
     engine: Engine
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
@@ -39,6 +56,7 @@ class StepLine(Line):
         assert isinstance(law, Steps)
         self.batching, self.times = batching, law.times()
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
+        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -76,17 +94,28 @@ class StepLine(Line):
         """A visit has come."""
         visit = self.waiting.popleft()
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
-        priority = self.tape.case.workloads[self.tape.workload[visit]].priority
         if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
             return
-        # Without a priority comes after all that have one.
-        job = Job(visit, prompt, output, now, priority or 1 << 16)
-        self.held[visit] = job
+        self.held[visit] = job = self._job(visit, prompt, output, now)
         assert self.loop is not None
         self.loop.arrive(job, now)
         self._set()
+
+    def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
+        """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
+        number = self.tape.workload[visit]
+        workload = self.tape.case.workloads[number]
+        pieces: tuple[Piece, ...] = ()
+        own: Hashable = None
+        if (prompts := workload.prompts) is not None:
+            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
+                pieces = (((number, "shared", self.groups[visit]), blocks),)
+            if (session := self.talks[visit]) >= 0:
+                own = (number, "session", session)
+        # Without a priority comes after all that have one.
+        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
@@ -145,6 +174,7 @@ class Engine(Instance):
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
+        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -154,6 +184,8 @@ class Engine(Instance):
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
+        if job.preempted:
+            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
         self._note(job.request, now)
         del self.jobs[job.request]
         if self.pool.told:
