@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator.arrivals import Closed
 from simulator.batching import Continuous, NoBatching, Policy, Scheduler
+from simulator.batching.continuous import EngineFrontEnd
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
@@ -92,6 +93,13 @@ class Case:
             return {PROMPT, OUTPUT}
         total = batching.total() if isinstance(batching, Policy) else None
         return {name for name in (reads, total and total.size) if name}
+
+    def front_end(self, stage: int) -> EngineFrontEnd | None:
+        """The process that reads requests to a stage's engines and sends their answers; None where there is none."""
+        batching = self.pools[self.stages[stage].pool].batching
+        if isinstance(batching, Continuous) and batching.front_end != EngineFrontEnd():
+            return batching.front_end
+        return None
 
     def demand(self, stage: int) -> Demand:
         """What requests bring to a stage on average."""

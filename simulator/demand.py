@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.batching import Continuous, Policy
-from simulator.llm.service import OUTPUT, PROMPT, Steps
+from simulator.llm.service import OUTPUT, PROMPT, together
 
 if TYPE_CHECKING:
     from simulator.case import Case
@@ -90,11 +90,15 @@ class Demand:
 
     def work(self, items: Sequence[float]) -> list[float]:
         """Mean work of batches of so many items, in nanoseconds."""
-        case, law = self.case, self.case.stages[self.stage].service
-        if isinstance(law, Steps):
-            shared, said, new, output = self.tokens()
-            return [law.together(count, new, output, shared + said) for count in items]
-        padded = case.pools[case.stages[self.stage].pool].batching.cost
+        law, batching = (
+            self.case.stages[self.stage].service,
+            self.case.pools[self.case.stages[self.stage].pool].batching,
+        )
+        if isinstance(batching, Continuous):
+            times, (shared, said, new, output) = batching.times(law), self.tokens()
+            apart = batching.front_end.apart(shared + said + new)
+            return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
+        padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
         if law.reads is not None:

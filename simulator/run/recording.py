@@ -31,7 +31,7 @@ COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
 OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
-NETWORK = CAUSES.index("network")
+NETWORK, OVERHEAD = CAUSES.index("network"), CAUSES.index("overhead")
 WAY = slice(CAUSES.index("cold start"))
 """Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
@@ -54,7 +54,9 @@ class Entries(NamedTuple):
     dropped: Integers
     """Visits that left a queue unserved: their clients had given up, or their replica died."""
     firsts: Integers
-    """Rows of (visit, when), of those whose first token came."""
+    """Rows of (visit, when), of those whose first token came: to the client, where a front end sends it."""
+    read: Integers
+    """Rows of (visit, when), of those that a front end had to read before they were at their engine."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
     engines: Integers
@@ -62,7 +64,7 @@ class Entries(NamedTuple):
     with, and how often what they ended had lost its blocks."""
 
 
-_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "used": 2, "engines": 5}
+_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "read": 2, "used": 2, "engines": 5}
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Log:
     lost: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     firsts: list[tuple[int, int]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
     engines: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
