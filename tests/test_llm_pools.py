@@ -12,7 +12,7 @@ from cases import Serving, case, poisson, pool, replay
 from scenarios.load import load
 from simulator.batching import Continuous
 from simulator.case import Case
-from simulator.dispatch import RoundRobin
+from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
 from simulator.figures.results import Result
 from simulator.figures.tally import Tally
@@ -98,6 +98,30 @@ def test_priorities_let_the_urgent_in_first() -> None:
     assert run.workload.tolist() == [0, 1, 0] or run.workload.tolist() == [0, 0, 1]
     by_workload = {int(one): int(begins[run.workload == one].max()) for one in (0, 1)}
     assert by_workload[1] < by_workload[0]
+
+
+def test_balancers_hear_of_who_waits_for_an_engine() -> None:
+    # One at a time, 50 ms each. Nobody waits anywhere when the second comes, so it is sent after the first and waits.
+    # The third finds the other engine free, the fourth follows it there (1 and 0 wait), the last finds one at each.
+    by_number = JoinShortestQueue(ties="lowest_slot")
+    served = engine(2, max_num_seqs=1, max_num_batched_tokens=200).changed(balancer=by_number)
+    run = simulate(asks(0.0, 0.0, 0.001, 0.002, 0.003, output=5, engine=served), 0)
+    assert (run.arrived + run.causes()[4]).tolist() == [0, 50 * MS, 1 * MS, 51 * MS, 100 * MS]
+
+
+@pytest.mark.parametrize(("answers", "latency"), [("known", 28), ("mean", 607), ("none", 607)])
+def test_tokens_tell_where_to_send(answers: str, latency: int) -> None:
+    # One at a time. The long one has 150 tokens and answers 60, the short ones have 100 and answer 1: 16 on average.
+    # Known: 210 against 101 and 101, so the last comes third there. Else 166 or 150 against 232 or 200: it waits for
+    # the long one, until 600 ms.
+    balancer = LeastTokens.model_validate({"answers": answers})
+    served = engine(2, max_num_seqs=1, max_num_batched_tokens=200).changed(balancer=balancer)
+    base = asks(0.001, 0.002, 0.003, output=1, engine=served)
+    (short,) = base.workloads
+    sizes = ((PROMPT, Constant(value=150)), (OUTPUT, Constant(value=60)))
+    long = replace(short, name="long", arrivals=replay(0.0), sizes=sizes)
+    run = simulate(replace(base, workloads=(short, long)), 0)
+    assert run.latency.tolist()[-1] == latency * MS
 
 
 def test_engines_of_several_replicas_are_apart_and_busy_while_they_make_steps() -> None:
