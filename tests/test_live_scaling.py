@@ -87,5 +87,5 @@ def test_a_real_loop_is_as_simulated() -> None:
         missing("Ray is not installed: pip install 'inference-headroom[ray]'")
     sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
     autoscaling = importlib.import_module("autoscaling")
-    for row in autoscaling.rows(Settings(), Path(sys.executable)):
+    for row in autoscaling.rows(Settings(), Path(sys.executable), 1):
         assert row.right, str(row)

@@ -111,7 +111,7 @@ class Measured:
     course: Course
     arrived: Integers
     start: float
-    """Seconds that a replica took, on average."""
+    """Seconds that replicas took, on average, but for the first, which started on an idle machine."""
     overhead: float
     """Seconds of an answer beyond the sleep while there was hardly anything to do."""
 
@@ -139,11 +139,13 @@ def measure(settings: Settings, schedule: Integers, python: Path) -> Measured:
         raise MeasurementError(f"{lost} of {len(schedule)} requests were not answered")
     latency = (log["done"] - log["scheduled"]) / SECOND
     wanted, running = courses(said, (log.origin + time.time_ns() - time.monotonic_ns()) / SECOND)
+    if len(starts(said)) < 2:
+        raise MeasurementError("no replica was added: the load is too small for these settings")
     if running[0][0] > 0:
         raise MeasurementError("the first replica was not ready when the load began")
     quiet = np.median(latency[(log["scheduled"] < QUIET) & answered])
     course = Course(_since(wanted), _since(running), np.where(answered, latency, np.nan))
-    return Measured(course, schedule, float(np.mean(starts(said))), float(quiet) - settings.sleep)
+    return Measured(course, schedule, float(np.mean(starts(said)[1:])), float(quiet) - settings.sleep)
 
 
 _LINE = re.compile(

@@ -77,6 +77,8 @@ class Blocks:
 
     def take(self, count: int) -> None:
         """Takes so many free blocks from the head of the queue, and what was in them is gone. They must be there."""
+        if not count:
+            return
         self.free -= count
         queue = self.queue
         while count:

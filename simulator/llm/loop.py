@@ -74,6 +74,8 @@ class Loop:
         self._first = self._growth = 0
         self._count = 1
         """The steps that are made at once: the ticks of the first, the growth from one to the next, and how many."""
+        self._whole = 0
+        """With so many of them some end."""
 
     @property
     def idle(self) -> bool:
@@ -99,17 +101,31 @@ class Loop:
         if self.pace is not None:
             self._origin, self._ticks = now, 0
         self.steps += count
-        if count > 1:
-            self.planner.skip(count - 1)
-            if self._next is not None:
-                self._next = self._next.later(count - 1)
+        last = ran.last if count == 1 else self._catch_up(count)
         self._running = None
         for job in ran.first:
             self.outputs.first(job, now)
-        for job in ran.last:
+        for job in last:
             self.planner.finish(job)
             self.outputs.last(job, now)
         self._begin(now)
+
+    def _catch_up(self, count: int) -> list[Job]:
+        """Plans what was planned while so many steps were made; gives back those whose last token is there."""
+        if self._next is None:
+            return self.planner.skip(count - 1)
+        if count == self._whole:
+            last = self.planner.skip(count - 2)
+            self._next = self._following()
+            return last
+        self._next = self._next.later(count - 1)
+        self._next.last = self.planner.skip(count - 1)
+        return []
+
+    def _following(self) -> Plan | None:
+        """The next plan, if there is anything to do."""
+        plan = self.planner.plan()
+        return None if plan.empty else plan
 
     def _begin(self, now: int) -> None:
         """The next step begins, if there is anything to do."""
@@ -126,17 +142,29 @@ class Loop:
         for job in plan.begun:
             self.outputs.begin(job, now)
         if self.asynchronous:
-            following = self.planner.plan()
-            self._next = None if following.empty else following
-        self._count, self._growth = 1, 0
+            self._next = self._following()
+        self._count, self._growth, self._whole = 1, 0, 0
         if plan.plain:
             self._first, self._growth, alike = self.times.decoding(plan.decodes, plan.context, plan.longest)
-            same = self._next == plan.later(1) if self.asynchronous else plan.decodes == self.planner.decoding.count
-            if self.jumps and same:
-                self._count = min(alike, 1 + self.planner.steady())
+            if self.jumps:
+                self._count = min(alike, self._alike(plan))
         else:
             self._first = self.times.of(plan)
         self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // TICKS))
+
+    def _alike(self, plan: Plan) -> int:
+        """How many steps like this one follow each other, itself included."""
+        following = self._next
+        if self.asynchronous:
+            if following is None or not following.plain or following.context != plan.context + plan.decodes:
+                return 1
+        elif plan.decodes != self.planner.decoding.count:
+            return 1
+        steady = self.planner.steady()
+        if following is not None and steady and self.planner.number + steady - 1 == self.planner.decoding.first_end():
+            self._whole = steady + 2
+            return self._whole
+        return 1 + steady
 
     def _shorten(self, now: int) -> None:
         """Of the steps that are made at once only those up to the present one are."""

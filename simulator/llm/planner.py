@@ -73,20 +73,21 @@ class Planner:
         return plan
 
     def steady(self) -> int:
-        """How many of the next plans will serve those that decode, as far as one can see, and nobody else."""
+        """How many of the next plans will serve those that decode and nobody else, up to one with which some end."""
         budget = self.settings.max_num_batched_tokens - self.decoding.count
         end = self.decoding.first_end()
         if end is None or self.prefilling or budget < 0 or not (budget == 0 or self._closed()):
             return 0
-        return self.decoding.affordable(self.number, end - self.number, self.blocks.free)
+        return self.decoding.affordable(self.number, end - self.number + 1, self.blocks.free)
 
-    def skip(self, count: int) -> None:
-        """Makes so many plans at once that serve those that decode and nobody else."""
+    def skip(self, count: int) -> list[Job]:
+        """Makes so many of these plans at once; gives back those who end with the last of them."""
         size = self.settings.block_size
         for at in range(count % size):
             self.blocks.take(self.decoding.crossing(self.number + at))
         self.blocks.take(count // size * self.decoding.count)
         self.number += count
+        return self.decoding.ended(self.number - 1)
 
     def _closed(self) -> bool:
         """Whether nobody can be admitted until one of those that run ends."""
