@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from simulator.batching.base import Batching
+
+Tokens = Annotated[int, Field(ge=1, le=10**10)]
 
 
 class Continuous(Batching):
@@ -15,8 +17,10 @@ class Continuous(Batching):
     kind: Literal["continuous"] = "continuous"
     own_queue: ClassVar[bool] = True
     scale_free: ClassVar[bool] = False
-    kv_tokens: int = Field(ge=1, le=10**10)
+    kv_tokens: Tokens
     """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
+    kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
+    """The same by instance type, for those that have room for more or fewer."""
     max_num_seqs: int = Field(256, ge=1, le=16384)
     """Requests that run at a time."""
     max_num_batched_tokens: int = Field(8192, ge=1, le=10**7)
@@ -43,10 +47,17 @@ class Continuous(Batching):
         if self.max_num_batched_tokens < self.max_num_seqs:
             wrong = f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs {self.max_num_seqs}"
             raise ValueError(f"{wrong}; every request that runs needs a token a step")
-        if self.blocks < 1:
-            wrong = f"kv_tokens {self.kv_tokens} has no room for a block of {self.block_size} beside the one in reserve"
-            raise ValueError(f"{wrong}; write what the engine prints")
+        for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
+            if tokens < 2 * self.block_size:
+                wrong = f"kv_tokens {tokens} has no room for a block of {self.block_size} beside the one in reserve"
+                raise ValueError(f"{wrong}; write what the engine prints")
         return self
+
+    def on(self, instance: str) -> Self:
+        """The same on machines of one type."""
+        return self.model_copy(
+            update={"kv_tokens": self.kv_tokens_on.get(instance, self.kv_tokens), "kv_tokens_on": {}}
+        )
 
     @property
     def blocks(self) -> int:
