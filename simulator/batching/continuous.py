@@ -39,6 +39,8 @@ class Continuous(Batching):
     """Whether blocks that are free but still there are used again."""
     policy: Literal["fcfs", "priority"] = "fcfs"
     """Who is let in first, and who gives way: by arrival, or by the priority of the workload (1 is the most urgent)."""
+    static: bool = False
+    """Whether nobody is let in before all that run have ended (static batching); until then freed places stay empty."""
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
 
