@@ -178,6 +178,11 @@ SCENARIO = "chat-on-h100"
     [
         ("pools.engines.batching=none", "which batching none does not make"),
         ("pools.engines.batching.kv_tokens=8", "has no room for a block of 16 beside the one in reserve"),
+        (
+            "pools.engines.batching.kv_tokens_on={p5.4xlarge: 8}",
+            "has no room for a block of 16 beside the one in reserve",
+        ),
+        ("pools.engines.batching.kv_tokens_on={p5.4xlage: 9000}", "did you mean 'p5.4xlarge'?"),
         ("pools.engines.batching.max_num_batched_tokens=16", "is below max_num_seqs 256"),
         ("pools.engines.balancer=central_queue", "keeps a queue in each replica"),
         ("pools.engines.instances=2", "is one engine on all of a replica"),
@@ -190,6 +195,12 @@ def test_what_does_not_go_together_is_told(setting: str, said: str) -> None:
         load(SCENARIO, [setting]).case()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_machines_have_the_room_that_is_told_of_them() -> None:
+    for kind, tokens in (("2xH100", 37_712), ("4xH100", 498_576), ("8xA100", 1_420_336)):
+        batching = load("llama-70b-tensor-parallel", [f"pools.engines.instance={kind}"]).case().pools[0].batching
+        assert batching == Continuous(kv_tokens=tokens, max_num_batched_tokens=2048, async_scheduling=False)
 
 
 def test_first_tokens_are_no_matter_of_models_without_tokens() -> None:
