@@ -607,9 +607,9 @@ def machines(draw: st.DrawFn, replicas: int) -> dict[str, Any]:
     }
 
 
-def matching(made: st.SearchStrategy[Any], choice: type, wanted: bool) -> st.SearchStrategy[Any]:
-    """Those that are of a class, or those that are not."""
-    return made.filter(lambda found: isinstance(found, choice) == wanted)
+def matching(family: type[Component], choice: type, wanted: bool) -> st.SearchStrategy[Any]:
+    """Random instances of the choices of a family that are of a class, or of those that are not."""
+    return st.one_of(*(instances(one) for one in choices(family) if issubclass(one, choice) == wanted))
 
 
 def _without_queue() -> st.SearchStrategy[Any]:
@@ -632,9 +632,9 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
     if isinstance(batching, Continuous) != isinstance(law, Steps):
         if "service" in fixed and not ("batching" in fixed or isinstance(autoscaler, PerRequest)):
-            batching = draw(matching(any_of(Batching), Continuous, isinstance(law, Steps)))
+            batching = draw(matching(Batching, Continuous, isinstance(law, Steps)))
         else:
-            law = draw(matching(any_of(Component.families["service"]), Steps, isinstance(batching, Continuous)))
+            law = draw(matching(Component.families["service"], Steps, isinstance(batching, Continuous)))
     discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
     if isinstance(autoscaler, PerRequest):
         discipline = FirstCome()
@@ -649,10 +649,11 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
     balancer = fixed.get("balancer") or draw(balancers)
     if balancer.shared_queue and batching.own_queue:
         batching = draw(_without_queue())
-        law = draw(matching(any_of(Component.families["service"]), Steps, wanted=False))
+        law = draw(matching(Component.families["service"], Steps, wanted=False))
     largest = law.largest_batch()
     if largest is not None and batching.largest() > largest:
-        law = draw(any_of(Component.families["service"]).filter(lambda found: found.largest_batch() is None))
+        laws = matching(Component.families["service"], Steps, wanted=False)
+        law = draw(laws.filter(lambda found: found.largest_batch() is None))
     replicas = draw(st.integers(low, min(high, low + 5)))
     made = CasePool(
         name=name,

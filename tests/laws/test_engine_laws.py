@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from choices import TOKENS, any_of, cases, choices, instances, is_duration, open_arrivals, pools
+from choices import TOKENS, any_of, cases, choices, instances, is_duration, matching, open_arrivals, pools
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from laws_of import fingerprint, may_strand, obeys_the_laws
@@ -20,6 +20,7 @@ from simulator.component import Component
 from simulator.discipline import Discipline, FirstCome, Priority
 from simulator.dispatch import Balancer, CentralQueue
 from simulator.faults import Fault
+from simulator.llm.service import Steps
 from simulator.parts import CaseStage, CaseWorkload
 from simulator.run.engine import simulate
 from simulator.run.recording import (
@@ -225,7 +226,7 @@ def test_equal_priorities_are_first_come_first_served(case: Case) -> None:
 
 
 @settings(max_examples=50)
-@given(any_of(Service), st.integers(0, 2**32))
+@given(matching(Service, Steps, wanted=False), st.integers(0, 2**32))
 def test_the_work_of_one_is_the_same_on_the_tape(law: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
     drawn, items, units = law.draw(random.random(50)), random.integers(1, 17, 50), random.integers(0, 10**6, 50)
@@ -239,7 +240,8 @@ def test_a_new_pool_and_workload_leave_the_others_their_numbers(case: Case, pool
     """Streams are keyed by name: what is added elsewhere does not change this load or its work."""
     assume(not may_strand(case))
     stage = CaseStage("other", len(case.pools), pool.service)
-    extra = CaseWorkload("extra", case.workloads[0].arrivals, (len(case.stages),), None)
+    load = case.workloads[0]
+    extra = CaseWorkload("extra", load.arrivals, (len(case.stages),), None, sizes=load.sizes)
     larger = dataclasses.replace(
         case,
         workloads=(*case.workloads, extra),
