@@ -20,7 +20,7 @@ class Continuous(Batching):
     kv_tokens: Tokens
     """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
     kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
-    """The same by instance type, for those that have room for more or fewer."""
+    """`kv_tokens` by instance type, for machines that have room for more or fewer."""
     max_num_seqs: int = Field(256, ge=1, le=16384)
     """Requests that run at a time."""
     max_num_batched_tokens: int = Field(8192, ge=1, le=10**7)
@@ -40,7 +40,7 @@ class Continuous(Batching):
     policy: Literal["fcfs", "priority"] = "fcfs"
     """Who is let in first, and who gives way: by arrival, or by the priority of the workload (1 is the most urgent)."""
     static: bool = False
-    """Whether nobody is let in before all that run have ended (static batching); until then freed places stay empty."""
+    """Whether a batch runs until its longest answer ends (static batching): places that become free before stay empty."""
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
 
