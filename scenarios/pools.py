@@ -83,6 +83,12 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
     if not low <= pool.replicas <= high:
         wrong = f"{pool.replicas} is outside the autoscaler's bounds"
         raise InputError(wrong, path=f"{path}.replicas", fix=f"begin with {low} to {high}")
+    told = [name for name, metric in found.reads().items() if metric.signal == "kv_cache"]
+    if told and not isinstance(pool.batching, Continuous):
+        wrong = f"{told[0]!r} is the signal kv_cache, which only LLM engines tell"
+        raise InputError(
+            wrong, path=f"{path}.autoscaler", fix="choose batching continuous, or bind it to another signal"
+        )
     try:
         pool.model_copy(update={"autoscaler": found}).check_control()
     except ValueError as error:

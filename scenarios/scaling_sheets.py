@@ -17,7 +17,8 @@ from simulator.figures.statistics import Estimate
 from simulator.quantities import SECOND
 
 STAGES = {
-    "metric and sync": "until the metric showed it at a decision",
+    "metric": "until a reading of the metric showed it (scrape, window)",
+    "sync": "until a decision knew that reading (its delay, the wait for the next decision)",
     "held back": "until a decision followed the metric (windows, delays, rates)",
     "no machine": "until a machine could be had",
     "machine": "for the machine to start",

@@ -271,7 +271,7 @@ def _speeds(lasts: str) -> st.SearchStrategy[Any]:
 @st.composite
 def _reads(draw: st.DrawFn, signals: Iterable[str]) -> dict[str, Any]:
     """A metric of one of these signals."""
-    found: dict[str, Any] = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted(signals)))}
+    found: dict[str, Any] = draw(written(Metric)) | {"signal": draw(st.sampled_from(sorted({*signals} - {"kv_cache"})))}
     return found if found["signal"] == "latency" else found | {"quantile": None}
 
 
@@ -380,6 +380,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
             )
         ),
     },
+    Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},

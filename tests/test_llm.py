@@ -296,6 +296,31 @@ def test_many_steps_at_once_take_few_events() -> None:
     assert count < 6
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_is_held_is_known_in_the_midst_of_many_steps(asynchronous: bool) -> None:
+    jobs = [(100, 300, 0), (40, 60, 15 * MS), (77, 200, 400 * MS)]
+    loops = [Loop(Engine(), Mixed(), Heard(), asynchronous, jumps=jumps) for jumps in (False, True)]
+    coming = [Job(number, *one) for number, one in enumerate(jobs)]
+    found: list[list[int]] = [[], []]
+    for loop, seen in zip(loops, found, strict=True):
+        waiting = [replace_job(job) for job in coming]
+        for now in range(3 * MS, 4000 * MS, 7 * MS):
+            while (loop.due is not None and loop.due <= now) or (waiting and waiting[0].arrived <= now):
+                if waiting and (loop.due is None or waiting[0].arrived < loop.due):
+                    loop.arrive(waiting[0], waiting.pop(0).arrived)
+                else:
+                    assert loop.due is not None
+                    loop.advance(loop.due)
+            seen.append(loop.held(now))
+    assert found[0] == found[1]
+    assert max(found[0]) > 20
+    assert found[0][-1] == 0
+
+
+def replace_job(job: Job) -> Job:
+    return Job(job.request, job.prompt, job.output, job.arrived)
+
+
 def test_a_slower_pace_slows_every_step() -> None:
     heard = Heard()
     loop = Loop(Engine(), Always(), heard, asynchronous=False, pace=lambda start, work: start + 2 * work)

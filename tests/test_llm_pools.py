@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from cases import Serving, case, poisson, pool, replay
 
 from scenarios.load import load
+from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Continuous
 from simulator.case import Case
+from simulator.component import temporary_choices
 from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
 from simulator.figures.results import Result
@@ -168,6 +170,38 @@ def test_a_million_tokens_cost_what_the_machines_cost_for_them() -> None:
     result = Result(busy, [run])
     done = int((run.outcome == COMPLETED)[run.arrived + run.latency < busy.duration].sum())
     assert cost_per_million(result, OUTPUT).value == pytest.approx(0.04 / (20 * done) * 1e6)
+
+
+def test_the_cache_of_an_engine_is_a_signal() -> None:
+    """Of 1,000 blocks in use are 7 from the first step on, 100 + 13 tokens take 8, and none are when all is done."""
+    seen: list[float | None] = []
+
+    class Watching(Autoscaler):
+        kind: Literal["watching"] = "watching"
+
+        def period(self) -> int:
+            return 100 * MS
+
+        def reads(self) -> dict[str, Metric]:
+            return {"cache": Metric.model_validate({"signal": "kv_cache", "scrape": "100ms", "over": "mean"})}
+
+        def decide(self, state: object, observation: Observation, now: int) -> Decision:
+            seen.append(observation.signals.get("cache"))
+            return Decision(state, 1, "looks")
+
+    with temporary_choices():
+        served = engine(kv_tokens=16 * 1001).changed(autoscaler=Watching())
+        simulate(asks(0.05, output=20, engine=served, lasts=0.5), 0)
+    assert seen[:5] == [0.007, 0.008, 0.0, 0.0, 0.0]
+
+
+def test_only_engines_tell_of_their_cache() -> None:
+    scaler = (
+        "{kind: hpa, max_replicas: 3, metrics: [{source: pods, name: kv, average_value: 1, reads: {signal: kv_cache}}]}"
+    )
+    with pytest.raises(InputError, match="which only LLM engines tell"):
+        load("one-big-or-many-small", [f"pools.encoders.autoscaler={scaler}"]).case()
+    assert load(SCENARIO, [f"pools.engines.autoscaler={scaler}"]).case()
 
 
 SCENARIO = "chat-on-h100"

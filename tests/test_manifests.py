@@ -157,6 +157,8 @@ def test_a_binding_of_no_metric_is_refused() -> None:
         ("sum(rate(http_requests_total{code=~'2..'}[2m]))", "arrival_rate", "sum", 1, 120 * SECOND),
         ("sum(rate(http_requests_total[1m])) * 60", "arrival_rate", "sum", 60, 60 * SECOND),
         ("max(nv_gpu_utilization)", "utilisation", "max", 1, 0),
+        ("avg(vllm:kv_cache_usage_perc)", "kv_cache", "mean", 1, 0),
+        ("avg(inference_pool_average_kv_cache_utilization)", "kv_cache", "mean", 1, 0),
         ("sum(vllm:num_requests_waiting{a='+'}) + sum(vllm:num_requests_running)", "concurrency", "sum", 1, 0),
         ("avg(sglang:num_running_reqs + sglang:num_queue_reqs)", "concurrency", "mean", 1, 0),
         ("sum(inference_extension_flow_control_queue_size)", "queue", "sum", 1, 0),
@@ -173,12 +175,10 @@ def test_queries_that_are_understood(query: str, signal: str, over: str, scale: 
     "query",
     [
         "histogram_quantile(0.95, sum(rate(vllm:time_to_first_token_seconds_bucket[5m])) by (le))",
-        "avg(vllm:kv_cache_usage_perc)",
         "sum(a) / sum(b)",
         "sum(vllm:num_requests_waiting) + avg(vllm:num_requests_running)",
         "sum(vllm:num_requests_waiting) + sum(vllm:num_requests_waiting)",
         "sum(vllm:num_tokens_waiting)",
-        "avg(inference_pool_average_kv_cache_utilization)",
         "inference_extension_flow_control_pool_saturation",
         "rate(request_latency_ms_sum[1m]) / rate(other_latency_ms_count[1m])",
         "histogram_quantile(0.95, sum by (le) (rate(request_queue_duration_seconds_bucket[5m])))",
@@ -197,8 +197,7 @@ def test_other_queries_are_refused_and_may_be_bound(query: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("vllm:gpu_cache_usage_perc", "has no signal here yet; bind it with --bind vllm:gpu_cache_usage_perc=SIGNAL"),
-        ("inference_pool_average_kv_cache_utilization", "has no signal here yet"),
+        ("inference_pool_saturation", "has no signal here yet; bind it with --bind inference_pool_saturation=SIGNAL"),
         ("llm_d_epp_flow_control_pool_saturation", "has no signal here yet"),
         ("token_backlog", "tokens are requests times their mean: --bind token_backlog=queue*500"),
         ("p99_time_to_first_token", "has no signal here yet"),

@@ -55,8 +55,19 @@ def test_a_reaction_is_split_at_what_was_written_down() -> None:
     loading = (("load", 20 * SECOND),)
     lives = Lives((ReplicaRecord(1, 30 * SECOND, 1, loading, ready=90 * SECOND),), (), (change(30, 1, 2),))
     long, short = Spell("gpus", 0.0, 100.0), Spell("gpus", 0.0, 30.0)
-    split = {"metric and sync": 30, "held back": 0, "no machine": 0, "machine": 40, "load": 20}
+    split = {"metric": 30, "sync": 0, "held back": 0, "no machine": 0, "machine": 40, "load": 20}
     assert reactions([long, short], lives) == [split, None]  # over before anything was decided
+
+
+def test_the_way_of_a_metric_is_told_from_the_wait_for_a_decision() -> None:
+    """Short from 10 s on: what was read at 18 s asks for more at 30 s, which a window allows at 45 s."""
+    asked = ScalingRecord(30 * SECOND, 1, 1, "", 1, 1, 2, ("stabilisation",), read=18 * SECOND)
+    done = ScalingRecord(45 * SECOND, 2, 1, "", 1, 1, 2, read=43 * SECOND)
+    lives = Lives((ReplicaRecord(1, 45 * SECOND, 1, ready=50 * SECOND),), (), (asked, done))
+    split = {"metric": 8, "sync": 12, "held back": 15, "no machine": 0, "machine": 5}
+    assert reactions([Spell("gpus", 10.0, 100.0)], lives) == [split]
+    early = {"metric": 0, "sync": 5, "held back": 15, "no machine": 0, "machine": 5}
+    assert reactions([Spell("gpus", 25.0, 100.0)], lives) == [early]  # the reading was taken before
 
 
 def test_a_reaction_names_the_steps_of_a_start() -> None:
@@ -64,7 +75,8 @@ def test_a_reaction_names_the_steps_of_a_start() -> None:
     steps = (("image", 5 * SECOND), ("warm-up", 10 * SECOND), ("probe", 5 * SECOND))
     lives = Lives((ReplicaRecord(1, 30 * SECOND, 1, steps, ready=90 * SECOND),), (), (change(30, 1, 2),))
     split = {
-        "metric and sync": 30,
+        "metric": 30,
+        "sync": 0,
         "held back": 0,
         "no machine": 0,
         "machine": 40,
@@ -73,7 +85,7 @@ def test_a_reaction_names_the_steps_of_a_start() -> None:
         "probe": 5,
     }
     assert reactions([Spell("gpus", 0.0, 100.0)], lives) == [split]
-    late = {"metric and sync": 0, "held back": 0, "no machine": 0, "machine": 0, "image": 0, "warm-up": 7, "probe": 5}
+    late = {"metric": 0, "sync": 0, "held back": 0, "no machine": 0, "machine": 0, "image": 0, "warm-up": 7, "probe": 5}
     assert reactions([Spell("gpus", 78.0, 100.0)], lives) == [late]  # an overload that began while it warmed up
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from scenarios.cluster import Source, skeleton
 from scenarios.load import Loaded, load
 from scenarios.lookup import Files
-from scenarios.manifests import CONVERTERS, apart, bind, lint, read, try_out
+from scenarios.manifests import CONVERTERS, Document, apart, bind, lint, read, try_out
 from scenarios.scaling_lint import Looked, lint_against
 from scenarios.yamlfile import format_yaml, parse_documents, parse_yaml
 from simulator.errors import InputError
@@ -33,6 +34,15 @@ def test_there_are_ten_styles_and_more() -> None:
     assert len(FILES) >= 14
 
 
+def of_engines(autoscaler: Any, documents: Sequence[Document]) -> None:
+    """Of caches that only LLM engines have, the skeleton's models tell nothing: how busy they are stands for them."""
+    if isinstance(autoscaler, dict):
+        reads = bind(documents, autoscaler.get("bind"), autoscaler.get("name")).autoscaler.reads()
+        caches = {name.rpartition("/")[2]: "utilisation" for name, one in reads.items() if one.signal == "kv_cache"}
+        if caches:
+            autoscaler["bind"] = {**autoscaler.get("bind", {}), **caches}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_style_is_looked_over_imported_and_run(path: Path, tmp_path: Path) -> None:
     documents = apart(read([path]))
@@ -45,7 +55,10 @@ def test_every_style_is_looked_over_imported_and_run(path: Path, tmp_path: Path)
         assert bound.autoscaler.reads()
     found = skeleton([Source(str(path), tuple(documents))])
     file = tmp_path / "scenario.yaml"
-    file.write_text(format_yaml(filled(parse_yaml(found.text()))))
+    data = filled(parse_yaml(found.text()))
+    for pool in data["pools"].values():
+        of_engines(pool["autoscaler"], documents)
+    file.write_text(format_yaml(data))
     case = load(file, ["run={duration: 1m, replications: 1}"]).case()
     number = next(place for place, pool in enumerate(case.pools) if pool.autoscaler.period() is not None)
     assert lint_against(Looked(case, number, scalers[0], documents)) is not None

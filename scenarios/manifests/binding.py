@@ -47,6 +47,11 @@ ALIASES: dict[str, tuple[str, float]] = {
     "llm_d_epp_average_queue_size": ("waiting", 1),
     "llm_d_epp_average_running_requests": ("running", 1),
     "llm_d_epp_flow_control_queue_size": ("queue", 1),
+    "vllm_kv_cache_usage_perc": ("kv_cache", 1),  # a share, whatever the name says of percent
+    "vllm_gpu_cache_usage_perc": ("kv_cache", 1),
+    "inference_pool_average_kv_cache_utilization": ("kv_cache", 1),
+    "llm_d_epp_average_kv_cache_utilization": ("kv_cache", 1),
+    "sglang_token_usage": ("kv_cache", 1),
     "vllm_request_success_total": ("request_rate", 1),
     "nv_inference_request_success": ("request_rate", 1),
     "http_requests_total": ("arrival_rate", 1),
@@ -69,19 +74,11 @@ ALIASES: dict[str, tuple[str, float]] = {
 """By the name in small letters, with underscores for all that is no letter or digit: the signal, and its scale."""
 AVERAGES = re.compile(r"(inference_pool|llm_d_epp)_average_.+")
 """Gauges of the endpoint picker that are an average over replicas."""
-CACHES = (
-    "vllm_kv_cache_usage_perc",
-    "vllm_gpu_cache_usage_perc",
-    "inference_pool_average_kv_cache_utilization",
-    "llm_d_epp_average_kv_cache_utilization",
-    "sglang_token_usage",
-)
-"""Shares of a cache that is in use, whatever their names say of percent."""
-FULL = {name: scale for name, (signal, scale) in ALIASES.items() if signal == "utilisation"} | dict.fromkeys(CACHES, 1)
+FULL = {name: scale for name, (signal, scale) in ALIASES.items() if signal in ("utilisation", "kv_cache")}
 """By such a name: what it is at most for one replica."""
 OF_REPLICAS = {"arrival_rate": "request_rate", "queue": "waiting", "outstanding": "concurrency"}
 """What a replica tells of itself in the place of what is known of the pool."""
-UNKNOWN = ("cache_usage", "cache_utilization", "saturation", "time_to_first_token", "_token_")
+UNKNOWN = ("saturation", "time_to_first_token", "_token_")
 """Parts of names of metrics that there is no signal for yet."""
 
 

@@ -16,6 +16,7 @@ Signal = Literal[
     "concurrency",
     "request_rate",
     "one",
+    "kv_cache",
     "queue",
     "held",
     "outstanding",
@@ -29,6 +30,7 @@ REPLICA_SIGNALS = {
     "concurrency": "requests at a replica, waiting or in service",
     "request_rate": "requests per second that a replica has finished",
     "one": "1 for each replica that is ready: scale it to a constant",
+    "kv_cache": "share of an LLM engine's room for tokens that is in use, from 0 to 1",
 }
 """What replicas tell of themselves: of a pool without a ready replica nothing is known."""
 POOL_SIGNALS = {

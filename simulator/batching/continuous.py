@@ -40,7 +40,7 @@ class Continuous(Batching):
     policy: Literal["fcfs", "priority"] = "fcfs"
     """Who is let in first, and who gives way: by arrival, or by the priority of the workload (1 is the most urgent)."""
     static: bool = False
-    """Whether a batch runs until its longest answer ends (static batching): places that become free before stay empty."""
+    """Whether a batch runs until its longest answer ends (static batching): places that become free stay empty."""
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
 

@@ -18,7 +18,7 @@ class LeastTokens(Balancer):
 
     kind: Literal["least_tokens"] = "least_tokens"
     answers: Literal["mean", "known", "none"] = "mean"
-    """What an answer counts: as many tokens as answers have on average, its own (nobody knows them in practice), none."""
+    """What an answer counts: the tokens of answers on average, its own (nobody knows them in practice), or none."""
 
     def start(self, view: View) -> Picker:
         """Keeps a tournament over the slots, so that a pick costs no scan."""

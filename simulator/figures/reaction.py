@@ -4,8 +4,9 @@ A reaction is measured from when a pool is overloaded (`simulator.figures.stabil
 measured time) until the first replica is ready of the first scale-up that helps: one whose replicas become ready after
 the overload began. It is split at what the run wrote down:
 
-- *metric and sync*: until a decision was the first to ask for more. In it are the scrape, window and delay of the
-  metric and the wait for the next decision; nothing where more was asked for before the overload began.
+- *metric*: until the reading was taken that the first decision rested on which asked for more: the scrape and the
+  window. Nothing where more was asked for before the overload began.
+- *sync*: from then until that decision: the reading's delay, and the wait for the next decision.
 - *held back*: while decisions kept asking for more and were not followed: stabilisation, delays, rates, alarm counts.
 - *no machine*: from the decision until a replica was launched; more than nothing only at a quota or an outage.
 - *machine*: until the machine had started.
@@ -19,9 +20,9 @@ from itertools import accumulate, pairwise, zip_longest
 
 from simulator.figures.stability import Spell
 from simulator.quantities import SECOND
-from simulator.run.lives import Lives, ReplicaRecord
+from simulator.run.lives import Lives, ReplicaRecord, ScalingRecord
 
-_BEFORE = ("metric and sync", "held back", "no machine", "machine")
+_BEFORE = ("metric", "sync", "held back", "no machine", "machine")
 REACTION = (*_BEFORE, "image", "weights", "warm-up", "probe", "endpoint", "load")
 """Every stage that a reaction may have, in their order."""
 
@@ -57,20 +58,21 @@ def _reaction(lives: Lives, answers: list[tuple[int, ReplicaRecord]], start: int
         ready = first.ready
         if ready is None or ready <= start:
             continue
-        asked = max(start, _asked(lives, place))
+        wish = _asked(lives, place)
+        read, asked = max(start, min(wish.time, wish.read or wish.time)), max(start, wish.time)
         up = ready - sum(time for _, time in first.steps)
         ends = accumulate((time for _, time in first.steps), initial=up)
-        marks = [start, *(max(start, mark) for mark in (asked, decided, first.launched, *ends))]
+        marks = [start, *(max(start, mark) for mark in (read, asked, decided, first.launched, *ends))]
         names = (*_BEFORE, *(name for name, _ in first.steps))
         return {name: (after - before) / SECOND for name, (before, after) in zip(names, pairwise(marks), strict=True)}
     return None
 
 
-def _asked(lives: Lives, place: int) -> int:
-    """When the decisions up to this scale-up began to ask for more than was wanted."""
+def _asked(lives: Lives, place: int) -> ScalingRecord:
+    """The first of the decisions up to this scale-up that asked for more than was wanted."""
     while place and (proposal := lives.scaling[place - 1].proposal) is not None:
         before = lives.scaling[place - 1]
         if proposal <= before.before or before.desired != before.before:
             break
         place -= 1
-    return lives.scaling[place].time
+    return lives.scaling[place]

@@ -110,6 +110,11 @@ class Loop:
             self.outputs.last(job, now)
         self._begin(now)
 
+    def held(self, now: int) -> int:
+        """Blocks of the KV cache that requests hold; steps that are made at once are counted as far as they are."""
+        ended = 0 if self._count == 1 or self._running is None else self._ended(now)
+        return self.planner.blocks.total - self.planner.blocks.free + self.planner.takes(ended)
+
     def _catch_up(self, count: int) -> list[Job]:
         """Plans what was planned while so many steps were made; gives back those whose last token is there."""
         if self._next is None:
@@ -168,6 +173,11 @@ class Loop:
 
     def _shorten(self, now: int) -> None:
         """Of the steps that are made at once only those up to the present one are."""
+        self._count = self._ended(now) + 1
+        self.due = self._end(self._count)
+
+    def _ended(self, now: int) -> int:
+        """How many of the steps that are made at once, but for the last, have ended by now."""
         low, high = 1, self._count
         while low < high:
             middle = (low + high) // 2
@@ -175,8 +185,7 @@ class Loop:
                 high = middle
             else:
                 low = middle + 1
-        self._count = low
-        self.due = self._end(low)
+        return low - 1
 
     def _span(self, count: int) -> int:
         """Ticks that the first so many of the steps take that are made at once."""

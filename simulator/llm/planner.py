@@ -82,12 +82,14 @@ class Planner:
 
     def skip(self, count: int) -> list[Job]:
         """Makes so many of these plans at once; gives back those who end with the last of them."""
-        size = self.settings.block_size
-        for at in range(count % size):
-            self.blocks.take(self.decoding.crossing(self.number + at))
-        self.blocks.take(count // size * self.decoding.count)
+        self.blocks.take(self.takes(count))
         self.number += count
         return self.decoding.ended(self.number - 1)
+
+    def takes(self, count: int) -> int:
+        """Blocks that so many of these plans take."""
+        rounds, rest = divmod(count, self.settings.block_size)
+        return rounds * self.decoding.count + sum(self.decoding.crossing(self.number + at) for at in range(rest))
 
     def _closed(self) -> bool:
         """Whether nobody can be admitted until one of those that run ends."""

@@ -96,8 +96,9 @@ class Control:
         self.state, self.looked, self.turns = found.state, now, fleet.turns
         self.quiet = found.until if found.desired == seen.desired else 0
         told = (found.reason, seen.desired, seen.current, found.proposal, found.limits)
-        record = ScalingRecord(now, found.desired, seen.ready, *told, tuple(seen.signals.items()))
-        if not records or records[-1][1:] != record[1:]:  # each stands until the next
+        read = max((one.time for sensor in self.sensors.values() if (one := sensor.latest) is not None), default=None)
+        record = ScalingRecord(now, found.desired, seen.ready, *told, tuple(seen.signals.items()), read)
+        if not records or records[-1][1:-1] != record[1:-1]:  # each stands until the next
             records.append(record)
         if found.desired != fleet.desired:
             fleet.scale(found.desired, now)

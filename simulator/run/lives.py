@@ -67,6 +67,8 @@ class ScalingRecord(NamedTuple):
     """What did."""
     seen: tuple[tuple[str, float], ...] = ()
     """The latest known values of the metrics of the whole pool, by name."""
+    read: int | None = None
+    """When the latest of its metrics was read; None where none was known."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
+from simulator.run.stepping import StepLine
 from simulator.streams import Integers
 
 Life = tuple[int, int]
@@ -31,6 +32,8 @@ class Told(NamedTuple):
     """Visits served."""
     waiting: int
     running: int
+    cache: float = 0.0
+    """Share of an engine's KV cache that is in use."""
 
 
 class Reading(NamedTuple):
@@ -113,6 +116,7 @@ class Meter:
                 self._finished[life],
                 0 if shared else one.line.present(),
                 one.serving(),
+                one.line.cache(now) if isinstance(one.line, StepLine) else 0.0,
             )
             for life, one in zip(lives, ready, strict=True)
         }
@@ -279,4 +283,6 @@ class Sensor:
         signal = self.metric.signal
         if signal == "one":
             return 1.0
+        if signal == "kv_cache":
+            return told.cache
         return told.waiting * (signal != "running") + told.running * (signal != "waiting")

@@ -58,6 +58,10 @@ class StepLine(Line):
         self.alarm.cancel()
         return waiting
 
+    def cache(self, now: int) -> float:
+        """Share of the KV cache that requests hold."""
+        return 0.0 if self.loop is None else self.loop.held(now) / self.batching.blocks
+
     def serves_at_once(self) -> bool:
         """Whether a place is free and nobody waits for it."""
         return not self.held and len(self.engine.jobs) < self.batching.max_num_seqs
