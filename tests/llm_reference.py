@@ -149,6 +149,7 @@ class Reference:
         # Blocks of prompts that are planned can be found by who is admitted in the same step.
         for asked, count in plan:
             self.register(asked, min(asked.computed + count, asked.known()))
+        preempted = preempted or (settings.static and bool(self.running))
         while not preempted and self.waiting and budget > 0 and len(self.running) < settings.max_num_seqs:
             if settings.priority:
                 self.waiting.sort(key=lambda one: (one.priority, one.arrived, one.request))

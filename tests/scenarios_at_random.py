@@ -102,8 +102,10 @@ def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
 
 def _simplify(pool: dict[str, Any]) -> None:
     """Leaves out what an engine does not go with."""
-    for name in ("balancer", "discipline", "instances", "sharing"):
+    for name in ("discipline", "instances", "sharing"):
         pool.pop(name, None)
+    if _kind(pool.get("balancer")) == "central_queue":
+        del pool["balancer"]
     if _kind(pool.get("autoscaler")) == "per_request":
         del pool["autoscaler"]
 

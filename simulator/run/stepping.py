@@ -75,7 +75,7 @@ class StepLine(Line):
 
     def present(self) -> int:
         """Visits that the engine has not begun with."""
-        return len(self.held)
+        return len(self.held) + len(self.waiting)
 
     def clear(self) -> list[int]:
         """Takes out all that waits: the replica has died, and nothing of it stands on the agenda any more."""
