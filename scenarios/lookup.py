@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from calibration.llm.layers import Experts, layer_table
 from calibration.profile import Profile, find_profile, in_words, load_profile
 from calibration.tables import FREE, Beyond, Wanted, beyond
 from scenarios.amounts import Asked
@@ -14,6 +15,8 @@ from scenarios.traces import read_trace
 from simulator import service
 from simulator.autoscaling import Autoscaler, Manifest
 from simulator.errors import InputError
+from simulator.llm.layers import all_reduces
+from simulator.llm.service import LayerSteps, LlmLayers
 from simulator.service import Law
 from simulator.sources import Recorded
 from simulator.speed import Markov, Profiled, SpeedLaw, SpeedStep, State
@@ -33,6 +36,7 @@ class Files:
         """Those read so far, by what the scenarios call them."""
         self._manifests: dict[str, tuple[Document, ...]] = {}
         self._traces: dict[tuple[str, str, str | None], Recorded] = {}
+        self._layers: dict[LlmLayers, Law] = {}
 
     def refitted(self, number: int) -> Files:
         """The same files, but that a refit of each profile is read where it has any."""
@@ -50,6 +54,12 @@ class Files:
     def profile(self, wanted: service.Profile) -> Law:
         """Service times of a profile, for batches of one."""
         return self.asked(Asked()).profile(wanted)
+
+    def layers(self, wanted: LlmLayers) -> Law:
+        """Steps of an LLM engine whose layers were measured."""
+        if wanted not in self._layers:
+            self._layers[wanted] = _layer_steps(self._find(wanted.file), wanted)
+        return self._layers[wanted]
 
     def interference(self, speed: Profiled) -> SpeedLaw:
         """The speed of the host that a profile was measured on."""
@@ -106,6 +116,10 @@ class AskedFiles:
         """The autoscaler of a manifest."""
         return self.files.autoscaler(manifest)
 
+    def layers(self, wanted: LlmLayers) -> Law:
+        """Steps of an LLM engine whose layers were measured."""
+        return self.files.layers(wanted)
+
     def interference(self, speed: Profiled) -> SpeedLaw:
         """The speed of the host that a profile was measured on."""
         return self.files.interference(speed)
@@ -153,3 +167,17 @@ def _too_far(profile: Profile, item: Beyond) -> InputError:
     problem = f"{profile.name!r} is asked for {item.words}: more than {FREE:g} times"
     path = "size" if item.axis != "batch" else "profile"
     return InputError(problem, path=path, fix=f"measure a larger {item.axis}, or set extrapolate: true")
+
+
+def _layer_steps(meta: Path, wanted: LlmLayers) -> LayerSteps:
+    """The steps that the tables beside a file make. Raises InputError."""
+    if not meta.is_file():
+        raise InputError("no such file", file=meta, fix="name the meta.yaml of LLMServingSim's profiler")
+    experts = None if wanted.experts is None else Experts(wanted.experts.count, wanted.experts.taken)
+    table, level = layer_table(meta, wanted.layers, wanted.tensor_parallel, experts), "published"
+    told: dict[str, float] = {"largest_graph": wanted.largest_graph}
+    if (tells := wanted.all_reduce) is not None:
+        parts = wanted.layers, wanted.tensor_parallel, tells.token, tells.latency, tells.bandwidth
+        told["exchange_ns"], told["exchange_ns_per_token"] = all_reduces(*parts)
+        level = "published, all-reduces assumed"
+    return LayerSteps(level=level, table=table.model_copy(update=told))

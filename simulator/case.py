@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator.arrivals import Closed
 from simulator.batching import Continuous, NoBatching, Policy, Scheduler
+from simulator.batching.continuous import EngineFrontEnd
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
@@ -93,6 +94,13 @@ class Case:
         total = batching.total() if isinstance(batching, Policy) else None
         return {name for name in (reads, total and total.size) if name}
 
+    def front_end(self, stage: int) -> EngineFrontEnd | None:
+        """The process that reads requests to a stage's engines and sends their answers; None where there is none."""
+        batching = self.pools[self.stages[stage].pool].batching
+        if isinstance(batching, Continuous) and batching.front_end != EngineFrontEnd():
+            return batching.front_end
+        return None
+
     def demand(self, stage: int) -> Demand:
         """What requests bring to a stage on average."""
         return Demand(self, stage, [item for item in self.workloads if stage in item.stages])
@@ -122,13 +130,16 @@ class Case:
     def load(self, pool: int) -> float:
         """Offered load of a pool over the capacity of its most replicas at their best batch sizes.
 
-        Its stages share the instances. Under the rule of a server each has its own, and the busiest counts, unless
-        all run on one device.
+        Its stages share the instances; where they are apart the busiest counts.
         """
+        most = self.pools[pool].most()
+        loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
+        return max(loads) if self.apart(pool) else sum(loads)
+
+    def apart(self, pool: int) -> bool:
+        """Whether each stage of a pool has instances of its own, as under the rule of a server, on no common device."""
         case = self.pools[pool]
-        loads = [self.offered(stage) / self.capacity(stage, case.most()) for stage in self.stages_of(pool)]
-        apart = isinstance(case.batching, Scheduler) and not case.sharing.common
-        return max(loads) if apart else sum(loads)
+        return isinstance(case.batching, Scheduler) and not case.sharing.common
 
     def offered(self, stage: int) -> float:
         """Requests per second that come to a stage on average."""

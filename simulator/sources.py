@@ -9,6 +9,7 @@ from simulator.streams import Integers
 
 if TYPE_CHECKING:
     from simulator.autoscaling import Autoscaler, Manifest
+    from simulator.llm.service import LlmLayers
     from simulator.service import Law, Profile
     from simulator.speed import Profiled, SpeedLaw
 
@@ -35,6 +36,9 @@ class Sources(Protocol):
 
     def profile(self, service: Profile) -> Law:
         """Service times of a calibrated profile, for what the batches and requests at hand ask of it."""
+
+    def layers(self, service: LlmLayers) -> Law:
+        """Steps of an LLM engine whose layers were measured."""
 
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""

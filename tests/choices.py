@@ -19,13 +19,14 @@ from pydantic.fields import FieldInfo
 from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
-from simulator.arrivals import Process, Replay, calendar
+from simulator.arrivals import Process, Replay, Sessions, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
 from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, Continuous, NoBatching
+from simulator.batching.continuous import EngineFrontEnd
 from simulator.case import Case
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
@@ -34,9 +35,11 @@ from simulator.faults import ControllerRestart, Fault, MetricsOutage
 from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
+from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.model import Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
+from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
 from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Workload
@@ -62,6 +65,12 @@ NAMES = ("a", "1e3", "null", "c7a.large", "2026-03-29", "No_9")
 TEXT = st.characters(exclude_categories=("Cc", "Cs"))
 TOKENS = "tokens"
 """The size that every random workload tells."""
+PROMPTS = [
+    Prompts(shared=5, groups=2),
+    Prompts(history=True),
+    Prompts(shared=3, history=True, longest=20),
+]
+"""What prompts may have in common."""
 EITHER = st.booleans()
 DURATION = st.integers(0, 80).map(lambda n: f"{n}ms")
 POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
@@ -344,17 +353,37 @@ def _choice(family: str, kind: str) -> type[Component]:
     return Component.families[family].choices[kind]
 
 
+@st.composite
+def _layer_steps(draw: st.DrawFn) -> Any:
+    """Times of whole steps by few tokens, sequences and contexts."""
+    times = st.integers(1, 9).map(MILLISECOND.__mul__)
+    decoding = [(0, 0, decodes, context, draw(times)) for decodes in (1, 4) for context in (2, 9)]
+    beside = [(3, 0, 2, 5, draw(times))] if draw(EITHER) else []
+    table = LayerTable(
+        tokens=np.array([1, 8]),
+        dense=np.array([draw(times), draw(times)]),
+        sequences=np.array([1, 3]),
+        sampling=np.array([draw(times), draw(times)]),
+        attention=np.array([*decoding, *beside, (2, 0, 0, 0, draw(times)), (6, 4, 0, 0, draw(times))]),
+        skew=draw(st.sampled_from([(), ((2, 0.5),)])),
+        largest_graph=draw(st.sampled_from([0, 8])),
+    )
+    return _choice("service", "layer_table").model_validate({"level": "published", "table": table})
+
+
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("arrivals", "replay"): _replays,
     _choice("service", "table"): _tables,
     _choice("service", "sized_table"): _sized_tables,
+    _choice("service", "layer_table"): _layer_steps,
+    _choice("service", "llm_layers"): st.nothing,
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,
     _choice("speed", "profile"): st.nothing,
     _choice("autoscaler", "manifest"): st.nothing,
 }
 """Choices by value, which nobody writes, and those that ask for a file: a trace which tells the sizes of its requests,
-a profile which tells of its host, a manifest."""
+a profile which tells of its host, tables of layers, a manifest."""
 NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
@@ -379,7 +408,9 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
                 }
             )
         ),
+        "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
+    EngineFrontEnd: {"per_token": st.integers(0, 900).map(lambda n: f"{n}us")},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
@@ -687,8 +718,13 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
     if isinstance(arrivals, Replay):
         laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
     found = st.one_of(*laws) if sizes is None else st.just(sizes)
-    return found.map(
-        lambda law: {"arrivals": arrivals, "sizes": tuple((name, law) for name in (TOKENS, PROMPT, OUTPUT))}
+    begins = [None, *(prompts for prompts in PROMPTS if isinstance(arrivals, Sessions) or not prompts.history)]
+    return st.tuples(found, st.sampled_from(begins)).map(
+        lambda drawn: {
+            "arrivals": arrivals,
+            "sizes": tuple((name, drawn[0]) for name in (TOKENS, PROMPT, OUTPUT)),
+            "prompts": drawn[1],
+        }
     )
 
 

@@ -17,6 +17,8 @@ class Asked:
     priority: int = 0
     names: tuple[Hashable, ...] = ()
     """Of the prompt's first blocks: what they hold, as far as others may have the same."""
+    own: Hashable = None
+    """Whose the blocks after them are, where others may have the same."""
     generated: int = 0
     computed: int = 0
     flying: int = 0
@@ -32,7 +34,7 @@ class Asked:
         return self.prompt + self.generated
 
     def name(self, block: int) -> Hashable:
-        return self.names[block] if block < len(self.names) else ("own", self.request, block)
+        return self.names[block] if block < len(self.names) else ("own", self.own or self.request, block)
 
 
 @dataclass(frozen=True)

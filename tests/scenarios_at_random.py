@@ -123,6 +123,10 @@ def match(draw: st.DrawFn, parts: dict[str, Any]) -> None:
             for machine, service in stage["service"].items():
                 if (_kind(service) in steps) != engine:
                     stage["service"][machine] = draw(_STEPS if engine else _BATCHES)
+    for workload in parts["workloads"].values():
+        pools = [parts["pools"][stage["pool"]] for stage in parts["models"][workload["model"]]["stages"]]
+        if not any(_kind(pool.get("batching")) == "continuous" for pool in pools):
+            workload.pop("prompts", None)
 
 
 @st.composite

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from cases import Serving, case, poisson, pool, replay
+from cases import Serving, case, poisson, pool, replay, takes
 
 from scenarios.load import load
 from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
@@ -16,12 +16,13 @@ from simulator.case import Case
 from simulator.component import temporary_choices
 from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
+from simulator.figures.levers import levers
 from simulator.figures.results import Result
 from simulator.figures.tally import Tally
 from simulator.figures.tokens import cost_per_million, per_second
 from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.run.engine import simulate
-from simulator.run.recording import COMPLETED, REJECTED, TIMED_OUT
+from simulator.run.recording import CAUSES, COMPLETED, REJECTED, START, TIMED_OUT
 from simulator.sizes import Constant, Empirical
 
 MS = 1_000_000
@@ -130,6 +131,89 @@ def test_engines_of_several_replicas_are_apart_and_busy_while_they_make_steps() 
     run = simulate(asks(0.0, 0.0, output=10, engine=engine(2)), 0)
     assert run.latency.tolist() == [100 * MS] * 2
     assert sorted(map(tuple, run.pools[0].used.tolist())) == [(0, 100 * MS), (0, 100 * MS)]
+
+
+FRONT_END = {"there": "1ms", "fixed": "2ms", "per_token": "10us", "chunk": "3ms", "back": "4ms"}
+"""A prompt of 100 tokens takes 3 ms to be read."""
+OVERHEAD, QUEUE, COMPUTE = (CAUSES.index(name) for name in ("overhead", "queue", "compute"))
+
+
+def test_a_front_end_reads_before_the_engine_and_sends_after_it() -> None:
+    run = simulate(asks(0.0, engine=engine(front_end=FRONT_END)), 0)
+    # At the engine at 1 + 3 = 4 ms; tokens at 14, 24 and 34 ms. The first is sent at 17, and 4 ms on its way like the
+    # last: 21 and 38 ms.
+    assert run.timings["ttft"].tolist() == [21 * MS]
+    assert run.latency.tolist() == [38 * MS]
+    assert run.timings["tpot"].tolist() == [17 * MS // 2]
+    causes = run.causes()[:, 0]
+    assert (causes[OVERHEAD], causes[QUEUE], causes[COMPUTE]) == (8 * MS, 0, 30 * MS)
+    assert run.pools[0].used.tolist() == [[4 * MS, 34 * MS]]
+
+
+def test_a_front_end_reads_and_sends_one_thing_after_the_other() -> None:
+    run = simulate(asks(0.0, 0.0, 0.0, engine=engine(front_end=FRONT_END)), 0)
+    # Read at 4, 7 and 10 ms. The first has its tokens at 14, 24, 34; both others begin at 14 and have theirs at 24, 34
+    # and 44. Their first tokens are sent at 27 and 30 ms.
+    assert run.timings["ttft"].tolist() == [21 * MS, 31 * MS, 34 * MS]
+    assert run.latency.tolist() == [38 * MS, 48 * MS, 48 * MS]
+    causes = run.causes()
+    assert causes[OVERHEAD].tolist() == [8 * MS, 11 * MS, 14 * MS]
+    assert causes[QUEUE].tolist() == [0, 7 * MS, 4 * MS]
+
+
+def test_no_last_token_is_there_before_the_first() -> None:
+    # The first token needs 50 ms to be sent, the two others 20 ms to be there: 10 + 50 + 4 ms.
+    slow = engine(front_end={"chunk": "50ms", "back": "4ms"})
+    run = simulate(asks(0.0, engine=slow), 0)
+    assert (run.timings["ttft"].tolist(), run.latency.tolist()) == ([64 * MS], [64 * MS])
+    assert simulate(asks(0.0, output=1, engine=slow), 0).latency.tolist() == [64 * MS]
+
+
+def test_the_next_stage_begins_when_a_front_end_has_answered() -> None:
+    after = pool(takes("5ms", "1ms"), name="after")
+    sizes = ((PROMPT, Constant(value=100)), (OUTPUT, Constant(value=3)))
+    run = simulate(case(replay(0.0), engine(front_end=FRONT_END), after, seconds=1.0, sizes=sizes), 0)
+    assert run.visits[1].came.tolist() == [38 * MS]
+    assert run.latency.tolist() == [44 * MS]
+    assert run.pools[1].batches[:, START].tolist() == [38 * MS]
+
+
+def test_who_gives_up_while_being_read_has_spent_overhead() -> None:
+    run = simulate(asks(0.0, 0.0, engine=engine(front_end=FRONT_END), timeout=0.006), 0)
+    # The first is at the engine at 4 ms, which begins at once; the second would be there at 7 ms.
+    assert run.outcome.tolist() == [TIMED_OUT, TIMED_OUT]
+    causes = run.causes()
+    assert (causes[OVERHEAD].tolist(), causes[COMPUTE].tolist()) == ([4 * MS, 6 * MS], [2 * MS, 0])
+
+
+def test_a_front_end_can_be_what_limits_a_replica() -> None:
+    # 97 ms and 100 tokens of 30 us: ten requests a second, however fast the engine is.
+    slow = asks(0.0, engine=engine(2, front_end={"fixed": "97ms", "per_token": "30us"}))
+    assert slow.capacity(0, 2) == pytest.approx(20.0)
+
+
+def test_what_is_around_an_engine_can_be_relieved() -> None:
+    around = engine(host={"fixed": "6ms"}, front_end={"per_token": "12us", "back": "6ms"})
+    found = {lever.what: (lever.before, lever.after, lever.case) for lever in levers(asks(0.0, engine=around))}
+    assert found["front end: back"][:2] == (0.006, 0.005)
+    assert found["front end: per token"][:2] == (12e-6, 10e-6)
+    # Read in 1.2 ms, three steps of 10 + 5 instead of 10 + 6 ms, and 6 ms back.
+    assert simulate(found["host: fixed"][2], 0).latency.tolist() == [52_200_000]
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "fixed", "step"),
+    [
+        (False, "2ms", 13),  # the engine waits for the host: 10 + 2 + 1 ms for the request
+        (True, "2ms", 10),  # both work at once
+        (True, "15ms", 16),
+    ],
+)
+def test_the_host_adds_to_each_step_or_hides_behind_it(scheduling: bool, fixed: str, step: int) -> None:
+    hosted = engine(host={"fixed": fixed, "per_request": "1ms"}, async_scheduling=scheduling)
+    asked = asks(0.0, engine=hosted)
+    assert simulate(asked, 0).latency.tolist() == [3 * step * MS]
+    assert asked.demand(0).work([1.0]) == [3 * step * MS]
 
 
 def _busy(**fields: Any) -> Case:

@@ -18,10 +18,14 @@ import numpy as np
 from llm_serving import Engine, Served, serve
 
 from calibration.llm.layers import layer_table
+from scenarios.load import Loaded, validate
+from scenarios.lookup import Files
 from simulator.llm.front_end import FrontEnd
 from simulator.llm.job import Job
 from simulator.llm.layers import Layers
 from simulator.llm.loop import Loop
+from simulator.run.engine import simulate
+from simulator.run.recording import COMPLETED
 from simulator.streams import Floats
 
 PROFILE = "calibration/llmservingsim_profile/RTXPRO6000__meta-llama__Llama-3.1-8B__bf16__meta.yaml"
@@ -82,3 +86,41 @@ def test_as_many_run_and_wait_second_by_second(shared_data: Path) -> None:
     course = np.array(list(present(shared_data)))
     assert np.abs(course[:, 1] - course[:, 2]).mean() <= 4
     assert np.abs(course[:, 3] - course[:, 4]).mean() <= 4
+
+
+def scenario(data: Path, trace: Path) -> Loaded:
+    """The same as a user writes it."""
+    service = {"kind": "llm_layers", "file": str(data / PROFILE), "layers": 32, "largest_graph": 256}
+    batching = {
+        "kind": "continuous",
+        "kv_tokens": 1 << 24,
+        "max_num_seqs": 128,
+        "max_num_batched_tokens": 2048,
+        "front_end": {"there": "1ms"},
+    }
+    sizes = {name: {"kind": "joint", "column": name} for name in ("input_tokens", "output_tokens")}
+    workload = {"model": "llama", "arrivals": {"kind": "trace", "file": str(trace)}, "sizes": sizes}
+    stage = {"pool": "gpus", "service": {"rtx": service}}
+    written = {
+        "schema_version": 1,
+        "title": "A log of vLLM",
+        "workloads": {"log": workload},
+        "models": {"llama": {"type": "llm", "memory": "16GiB", "stages": [stage]}},
+        "pools": {"gpus": {"instance": "rtx", "balancer": "round_robin", "batching": batching}},
+        "instances": {"rtx": {"price": "$1/h", "cores": 8, "memory": "64GiB"}},
+        "run": {"replications": 1},
+    }
+    return Loaded(validate(written), Files(trace.parent), "vllm.yaml")
+
+
+def test_a_scenario_says_the_same_as_the_engine_alone(shared_data: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "log.csv"
+    lines = [f"{row['arrival_s']},{row['input_toks']},{row['output_toks']}" for row in rows(shared_data)]
+    trace.write_text("\n".join(["timestamp_s,input_tokens,output_tokens", *lines]) + "\n")
+    run = simulate(scenario(shared_data, trace).case(), 0)
+    assert (run.outcome == COMPLETED).all()
+    assert len(run.arrived) == 300
+    times = {"ttft": run.timings["ttft"], "tpot": run.timings["tpot"], "e2e": run.latency}
+    for name, _, alone in comparisons(shared_data):
+        found = figures(times[name][times[name] >= 0] / 1e6)
+        np.testing.assert_allclose(found, alone, rtol=0.01, err_msg=name)

@@ -31,6 +31,9 @@ class Files:
     def profile(self, service: Any) -> Any:
         raise NotImplementedError
 
+    def layers(self, service: Any) -> Any:
+        raise NotImplementedError
+
     def interference(self, speed: Any) -> Any:
         raise NotImplementedError
 

@@ -4,9 +4,56 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from simulator.batching.base import Batching
+from simulator.component import Record
+from simulator.llm.front_end import FrontEnd
+from simulator.llm.host import Hosted
+from simulator.llm.loop import StepTime
+from simulator.llm.service import Steps
+from simulator.quantities import Duration
+from simulator.service import Law
+from simulator.streams import Integers
+
+
+class EngineHost(Record):
+    """What the host takes for each step: under synchronous scheduling the GPU waits for it, else both work at once."""
+
+    fixed: Duration = 0
+    """Whatever the step is; calibrate it at one request."""
+    per_request: Duration = 0
+    """For each request of the step; calibrate it where all places are taken."""
+
+
+class EngineFrontEnd(Record):
+    """The process before the engine that reads requests and sends answers; each replica has one. Off unless given."""
+
+    there: Duration = 0
+    """Until a request is in the process: connection, parsing. Side by side."""
+    fixed: Duration = 0
+    """Of reading a request, one after the other."""
+    per_token: Duration = 0
+    """And for each token of its prompt."""
+    chunk: Duration = 0
+    """Of sending a first token, one after the other."""
+    back: Duration = 0
+    """Of first and last tokens on their way back."""
+
+    def start(self) -> FrontEnd:
+        """The process of a replica that has just become ready."""
+        return FrontEnd(self.there, self.fixed, self.per_token, self.chunk, self.back)
+
+    def answered(self, ends: Integers, firsts: Integers) -> Integers:
+        """When whoever asked has the last token, by when it was there (zero: not yet): no sooner than the first."""
+        found: Integers = np.where(ends > 0, np.maximum(ends + self.back, firsts), 0)
+        return found
+
+    def apart(self, prompt: float) -> float:
+        """Nanoseconds between two like requests, at least, where it is the process that has most to do."""
+        return max(self.fixed + self.per_token * prompt, self.chunk)
+
 
 Tokens = Annotated[int, Field(ge=1, le=10**10)]
 
@@ -43,6 +90,12 @@ class Continuous(Batching):
     """Whether a batch runs until its longest answer ends (static batching): places that become free stay empty."""
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
+    host: EngineHost = EngineHost()
+    """What the host takes for each step: `fixed`, and `per_request` in it. The GPU waits for it without
+    async_scheduling, and works beside it with it."""
+    front_end: EngineFrontEnd = EngineFrontEnd()
+    """The process before the engine, one a replica: requests take `there` to come in, and are read one after the other
+    in `fixed` and `per_token` of the prompt; first tokens are sent one after the other in `chunk`, and take `back`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -76,6 +129,14 @@ class Continuous(Batching):
     def priority(self) -> bool:
         """Whether the priorities of workloads count."""
         return self.policy == "priority"
+
+    def times(self, law: Law) -> StepTime:
+        """How long steps take, the host's part included."""
+        assert isinstance(law, Steps)
+        host, device = self.host, law.times()
+        if host == EngineHost():
+            return device
+        return Hosted(device, host.fixed, host.per_request, self.async_scheduling)
 
     def largest(self) -> int:
         """Requests that run at a time."""

@@ -131,7 +131,7 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
             yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
         return
     low = pool.autoscaler.bounds(pool.replicas)[0]
-    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= pool.most():
+    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := max(_more(low), 1)) <= pool.most():
         scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
         replicas = max(fewest, min(more, pool.most()))
         yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)
@@ -202,6 +202,7 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
             before = getattr(pool.batching, field)
             batching = pool.batching.model_copy(update={field: _more(before)})
             yield what, before, _more(before), "", replace(pool, batching=batching)
+        yield from _around(pool, pool.batching)
     total = getattr(pool.batching, "max_total", None)
     if total:
         batching = pool.batching.model_copy(update={"max_total": _more(total)})
@@ -211,6 +212,17 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         after = _less(delay)
         batching = pool.batching.model_copy(update={"max_delay": after})
         yield _told("batching delay", delay, after, True, replace(pool, batching=batching))
+
+
+def _around(pool: CasePool, batching: Continuous) -> Iterator[_Change]:
+    """The levers of what is around an engine: its host and its front end."""
+    for part in ("host", "front_end"):
+        terms: Record = getattr(batching, part)
+        for field in type(terms).model_fields:
+            if before := getattr(terms, field):
+                less = terms.model_copy(update={field: _less(before)})
+                relieved = replace(pool, batching=batching.model_copy(update={part: less}))
+                yield _told(f"{part}: {field}".replace("_", " "), before, _less(before), True, relieved)
 
 
 def _limits(pool: CasePool, limits: Limits) -> Iterator[_Change]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from simulator.component import Record
+from simulator.llm.layers import Layers, LayerTable
 from simulator.llm.loop import TICKS, StepTime
 from simulator.llm.plan import Plan
 from simulator.llm.roofline import Roofline
-from simulator.quantities import Duration, PositiveDuration
-from simulator.service import Law, Level, WorkFunction
+from simulator.quantities import Bandwidth, Duration, Memory, PositiveDuration
+from simulator.service import Law, Level, Service, WorkFunction
+from simulator.sources import Sources
 from simulator.streams import Floats
 
 PROMPT, OUTPUT = "input_tokens", "output_tokens"
@@ -39,12 +44,17 @@ class Steps(Law):
         """There are no batches. Raises NotImplementedError."""
         raise NotImplementedError
 
-    def together(self, count: float, prompt: float, output: float) -> float:
-        """Nanoseconds in which so many like requests are served from the first token to the last, side by side."""
-        times, tokens, answer = self.times(), max(round(prompt), 1), max(output, 1.0)
-        prompts = times.of(Plan(0, chunks=[(tokens, 0)] * max(round(count), 1)))
-        step = times.decoding(max(round(count), 1), round(count * (prompt + answer / 2)), tokens + round(answer / 2))[0]
-        return (prompts + (answer - 1) * step) / TICKS
+
+def together(times: StepTime, count: float, prompt: float, output: float, found: float = 0.0) -> float:
+    """Nanoseconds in which so many like requests are served from the first token to the last, side by side.
+
+    `prompt` are the tokens of each that are computed, after those that were found in the cache.
+    """
+    tokens, answer = max(round(prompt), 1), max(output, 1.0)
+    prompts = times.of(Plan(0, chunks=[(tokens, round(found))] * max(round(count), 1)))
+    context = found + prompt + answer / 2
+    step = times.decoding(max(round(count), 1), round(count * context), round(context))[0]
+    return (prompts + (answer - 1) * step) / TICKS
 
 
 class LlmRoofline(Steps):
@@ -68,3 +78,77 @@ class LlmRoofline(Steps):
         """A root of fourth powers for weights and tokens (specification 10.7), and the rest in proportion."""
         context, pairs = self.per_1k_context / 1e3, self.per_1m_pairs / 1e6
         return Roofline(self.weights, self.per_token, self.per_request, context, pairs)
+
+
+class AllReduce(Record):
+    """What the GPUs of a replica tell each other: two all-reduces a layer, of rings."""
+
+    token: Memory
+    """A token's hidden state, as it is sent: 4096 numbers of two bytes are 8KiB."""
+    latency: Duration
+    """Of one all-reduce, however little it is: 8us to 10us over NVLink, 20us over PCIe."""
+    bandwidth: Bandwidth
+    """That each GPU reaches: 200GB/s to 400GB/s over NVLink, 16GB/s over PCIe."""
+
+
+class MixtureOfExperts(Record):
+    """Of each layer."""
+
+    count: int = Field(ge=2, le=10_000)
+    """Experts that there are."""
+    taken: int = Field(ge=1, le=10_000)
+    """Experts that each token takes."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.taken > self.count:
+            raise ValueError(f"taken: {self.taken} is more than there are; write at most {self.count}")
+        return self
+
+
+class LlmLayers(Service):
+    """Steps of an LLM from times that were measured layer by layer, by the files of LLMServingSim's profiler."""
+
+    kind: Literal["llm_layers"] = "llm_layers"
+    file: str
+    """The profiler's meta.yaml; its tables lie beside it."""
+    layers: Annotated[int, Field(ge=1, le=10_000)]
+    """Of the model: the profiler times one, and does not write how many there are."""
+    tensor_parallel: Annotated[int, Field(ge=1, le=1024)] = 1
+    """GPUs that share each layer: which of the file's tables are read."""
+    all_reduce: AllReduce | None = None
+    """What these tell each other, which is not in the tables; needed where there are several."""
+    experts: MixtureOfExperts | None = None
+    """Needed for a mixture of experts."""
+    largest_graph: Annotated[int, Field(ge=0, le=10**6)] = 0
+    """Steps of at most so many tokens are padded to a size for which a graph was captured (vLLM: twice max_num_seqs,
+    at most 512); 0 for none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.tensor_parallel > 1) != (self.all_reduce is not None):
+            wrong = f"tensor_parallel {self.tensor_parallel} and all_reduce do not go together"
+            more = "write all_reduce: {token: 8KiB, latency: 9us, bandwidth: 300GB/s}"
+            raise ValueError(f"{wrong}; {more if self.all_reduce is None else 'leave all_reduce out'}")
+        return self
+
+    def resolve(self, sources: Sources) -> Law:
+        """Reads the tables. Raises InputError."""
+        return sources.layers(self)
+
+
+class LayerSteps(Steps):
+    """Steps of an LLM from times that were measured layer by layer, by value."""
+
+    kind: Literal["layer_table"] = "layer_table"
+    by_value: ClassVar[bool] = True
+    level: str
+    table: LayerTable
+
+    def times(self) -> Layers:
+        """The same for all who ask, so that what one replica has worked out is known to the others."""
+        return self._times
+
+    @cached_property
+    def _times(self) -> Layers:
+        return Layers(self.table)

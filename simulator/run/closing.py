@@ -17,6 +17,7 @@ from simulator.run.recording import (
     COMPLETED,
     FAILED,
     IN_SYSTEM,
+    OVERHEAD,
     REJECTED,
     RUNNING,
     TIMED_OUT,
@@ -40,7 +41,8 @@ def close(case: Case, number: int, tape: Tape, logs: Sequence[Log], stopped: int
         log.since = RUNNING
         entries = log.take(RUNNING)
         stamps.note(entries)
-        pools.append(PoolRecord(**vars(log.lives()), batches=entries.batches, used=entries.used))
+        lives, (batches, used, engines) = log.lives(), (entries.batches, entries.used, entries.engines)
+        pools.append(PoolRecord(**vars(lives), batches=batches, used=used, engines=engines))
     begins = tape.begins(np.array(tape.workload), np.array(tape.stage))
     parts = [_Closing(case, tape, stamps, *rows, stopped).attempts() for rows in _stretches(begins)]
     origin = (np.cumsum(begins) - 1)[np.array(tape.origin)[begins]] if tape.answers_back else None
@@ -70,6 +72,8 @@ def over(case: Case, tape: Tape, stamps: Stamps, first: int, end: int) -> int | 
         for place, number in enumerate(stages):
             comes = reduce(np.logical_and, (ends[before] > 0 for before in case.stages[number].after), starts >= 0)
             ends[number] = np.where(comes, ended[starts + place], 0)
+            if (front_end := case.front_end(number)) is not None:
+                ends[number] = front_end.answered(ends[number], stamps.first[first:end][starts + place])
             if (comes & ~known[starts + place]).any():
                 return None
             latest = max(latest, int(ends[number].max(initial=0)))
@@ -133,7 +137,7 @@ class _Closing:
                 continue
             attempts = np.flatnonzero(self.workload == number)
             rows = self.first[attempts] + places[-1]
-            first, end = self.stamps.first[self.rows][rows], self.stamps.end[self.rows][rows]
+            first, end = self.stamps.first[self.rows][rows], self._ends(item.stages[places[-1]], rows)
             after = np.maximum(outputs[rows] - 1, 1)
             self.tokens[PROMPT][attempts], self.tokens[OUTPUT][attempts] = prompts[rows], outputs[rows]
             found[0, attempts] = np.where(first > 0, first + item.reply - self.arrived[attempts], 0)
@@ -159,7 +163,7 @@ class _Closing:
         for number in stages:
             stage = self.case.stages[number]
             begins[number] = reduce(np.maximum, (ends[before] for before in stage.after), self.arrived[chosen])
-            ends[number] = self._served(self.stamps.end, rows[number])
+            ends[number] = self._ended(number, rows[number])
             unserved = (ends[number] == NEVER) & (begins[number] < NEVER)
             ends[number][self.stamps.lost[self.rows][rows[number]] > 0] = NEVER
             leaves = np.maximum(self.leaves[chosen], begins[number] + self._way(stage, rows[number]))
@@ -170,7 +174,7 @@ class _Closing:
         critical = _critical(self.case, stages, ends, last)
         for place, number in enumerate(stages):
             came = begins[number] < NEVER
-            visits = self._visits(self.case.stages[number], chosen[came], rows[number][came], begins[number][came])
+            visits = self._visits(number, chosen[came], rows[number][came], begins[number][came])
             self.visits[number] = replace(visits, critical=critical[place][came])
         replies = np.array([item.reply for item in self.case.workloads])[self.workload[chosen]]
         whole = last.max(axis=0)
@@ -188,28 +192,46 @@ class _Closing:
         """How long visits to a stage were on the network."""
         return stage.network if self.network is None else self.network[rows]
 
+    def _ends(self, number: int, rows: Integers) -> Integers:
+        """When visits to a stage have ended; zero where they have not."""
+        ends, front_end = self.stamps.end[self.rows][rows], self.case.front_end(number)
+        return ends if front_end is None else front_end.answered(ends, self.stamps.first[self.rows][rows])
+
+    def _ended(self, number: int, rows: Integers) -> Integers:
+        """The same; never where they have not."""
+        ends = self._ends(number, rows)
+        found: Integers = np.where(ends > 0, ends, NEVER)
+        return found
+
     def _served(self, stamps: Integers, rows: Integers) -> Integers:
         """A stamp of the batches of rows; never where they got into none."""
         found: Integers = np.where(self.stamps.end[self.rows][rows] > 0, stamps[self.rows][rows], NEVER)
         return found
 
-    def _visits(self, stage: CaseStage, attempts: Integers, rows: Integers, came: Integers) -> Visits:
+    def _visits(self, number: int, attempts: Integers, rows: Integers, came: Integers) -> Visits:
         """Eight stamps of each visit, and what lies between: set out, passed the network, was transferred, joined a
-        queue, was sent to a line, its turn, started, left.
+        queue, was sent to a line, its turn, started, left. Where an engine has a front end two more: was read by it,
+        once it was sent to a line, and was answered.
 
         A visit's turn has come when a replica was free to take it: from then on it waits only for its batch to fill.
         """
+        stage = self.case.stages[number]
         stamps, passed = self.stamps, came + self._network(stage, rows)
         joined = passed + stage.transfer + stage.overhead
         sent = np.maximum(joined, stamps.sent[self.rows][rows])
         free, start, end = (self._served(column, rows) for column in (stamps.free, stamps.start, stamps.end))
-        turn = np.clip(free, sent, start)
-        spent, limit = {}, self.limit[attempts]
+        read = np.maximum(sent, stamps.read[self.rows][rows])
+        turn = np.clip(free, read, start)
+        steps = list(enumerate((passed, passed + stage.transfer, joined, sent, turn, start, end)))
+        if self.case.front_end(number) is not None:
+            steps = [*steps[:4], (OVERHEAD, read), *steps[4:], (OVERHEAD, self._ended(number, rows))]
+        spent: dict[int, Integers] = {}
+        limit = self.limit[attempts]
         before = np.minimum(came, limit)
-        for cause, stamp in enumerate((passed, passed + stage.transfer, joined, sent, turn, start, end)):
+        for cause, stamp in steps:
             after = np.minimum(stamp, limit)
             if (lasted := after - before).any():
-                spent[cause] = lasted
+                spent[cause] = spent.get(cause, 0) + lasted
             before = after
         return Visits(
             attempt=attempts,

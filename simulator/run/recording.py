@@ -31,7 +31,7 @@ COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
 OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
-NETWORK = CAUSES.index("network")
+NETWORK, OVERHEAD = CAUSES.index("network"), CAUSES.index("overhead")
 WAY = slice(CAUSES.index("cold start"))
 """Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
@@ -54,12 +54,17 @@ class Entries(NamedTuple):
     dropped: Integers
     """Visits that left a queue unserved: their clients had given up, or their replica died."""
     firsts: Integers
-    """Rows of (visit, when), of those whose first token came."""
+    """Rows of (visit, when), of those whose first token came: to the client, where a front end sends it."""
+    read: Integers
+    """Rows of (visit, when), of those that a front end had to read before they were at their engine."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
+    engines: Integers
+    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions): what engines began
+    with, and how often what they ended had lost its blocks."""
 
 
-_PAIRS = ("held", "rejected", "lost", "firsts", "used")
+_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "read": 2, "used": 2, "engines": 5}
 
 
 @dataclass
@@ -69,13 +74,15 @@ class Log:
     batches: bytearray = field(default_factory=bytearray)
     """Rows packed by `BATCH_ROW`."""
     served: list[int] = field(default_factory=list)
-    """As in `Entries`, like those below; of these seven the latest only, see `flush`."""
+    """As in `Entries`, like those below; of these eight the latest only, see `flush`."""
     held: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[tuple[int, int]] = field(default_factory=list)
     lost: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     firsts: list[tuple[int, int]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
+    engines: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
@@ -167,7 +174,7 @@ class Log:
 
 
 def _together(name: str, blocks: list[Integers]) -> Integers:
-    return np.concatenate(blocks) if blocks else np.empty((0, 2) if name in _PAIRS else 0, np.int64)
+    return np.concatenate(blocks) if blocks else np.empty((0, _WIDTHS[name]) if name in _WIDTHS else 0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,8 @@ class PoolRecord(Lives):
     """One row per batch: slot, idle since, start, end, size, reason, instance."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do; none where they share none."""
+    engines: Integers
+    """As in `Entries`."""
 
 
 @dataclass(frozen=True)

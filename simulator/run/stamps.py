@@ -7,7 +7,7 @@ import numpy as np
 from simulator.run.recording import END, IDLE_SINCE, SIZE, START, Entries
 from simulator.streams import Integers
 
-_COLUMNS = 9
+_COLUMNS = 10
 
 
 class Stamps:
@@ -18,11 +18,12 @@ class Stamps:
 
     def _keep(self, columns: Integers) -> None:
         self._columns = columns
-        self.batch, self.free, self.start, self.end, self.sent, self.refused, self.lost, self.dropped = columns[:-1]
-        self.first = columns[-1]
+        self.batch, self.free, self.start, self.end, self.sent, self.refused, self.lost, self.dropped = columns[:-2]
+        self.first, self.read = columns[-2:]
         """The number of its batch among those of its pool; since when its instance could have served, when it was
         served; when it was sent to a line, where no replica was ready before; when it was refused, and when it was lost
-        with its replica, plus one; one where it left a queue unserved; when its first token came."""
+        with its replica, plus one; one where it left a queue unserved; when its first token came; when the front end of
+        an engine had read it."""
 
     def hold(self, rows: int) -> None:
         """Has room for so many rows."""
@@ -49,3 +50,4 @@ class Stamps:
         self.lost[entries.lost[:, 0]] = entries.lost[:, 1] + 1
         self.dropped[entries.dropped] = 1
         self.first[entries.firsts[:, 0]] = entries.firsts[:, 1]
+        self.read[entries.read[:, 0]] = entries.read[:, 1]

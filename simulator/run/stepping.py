@@ -1,21 +1,27 @@
 """Where requests wait and run when batching is continuous: one LLM engine for each replica.
 
-The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, and what
-comes out is written down: a row for each visit, from its first step to its last token, and when its first token came.
+The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
+front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
+token, and when its first token came. Who is answered has left only once the front end has sent it.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections import deque
+from collections.abc import Hashable
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from simulator.batching import FREE, Continuous
-from simulator.llm.job import Job
+from simulator.llm.job import Job, Piece
 from simulator.llm.loop import Loop
-from simulator.llm.service import OUTPUT, PROMPT, Steps
+from simulator.llm.service import OUTPUT, PROMPT
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
+from simulator.run.prompts import GROUP, TALK
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -23,12 +29,29 @@ if TYPE_CHECKING:
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
+_NONE = array("q")
 
 
 class StepLine(Line):
     """The visits of one replica that its engine has not begun with."""
 
-    __slots__ = ("alarm", "batching", "engine", "held", "longest", "loop", "outputs", "prompts", "tape", "times")
+    __slots__ = (
+        "alarm",
+        "batching",
+        "desk",
+        "engine",
+        "front_end",
+        "groups",
+        "held",
+        "longest",
+        "loop",
+        "outputs",
+        "prompts",
+        "reading",
+        "talks",
+        "tape",
+        "times",
+    )
     engine: Engine
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
@@ -36,13 +59,17 @@ class StepLine(Line):
         self.tape = tape = pool.tape
         batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
         assert isinstance(batching, Continuous)
-        assert isinstance(law, Steps)
-        self.batching, self.times = batching, law.times()
+        self.batching, self.times = batching, batching.times(law)
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
+        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
+        self.front_end = batching.front_end.start()
+        self.reading: deque[tuple[int, Job]] = deque()
+        """Visits that its front end reads, by when it has."""
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
+        self.desk = Alarm(pool.agenda, place(COMPLETION, pool.number, slot, 2), self._read)
         self.longest = batching.longest
         self.idle = [slot]  # never empty, so that the engine hears of every arrival at once
 
@@ -54,8 +81,10 @@ class StepLine(Line):
         """Takes out all that waits: the replica has died, and nothing of it stands on the agenda any more."""
         waiting = list(self.held)
         self.held.clear()
-        self.alarm.standing.clear()
-        self.alarm.cancel()
+        self.reading.clear()
+        for alarm in (self.alarm, self.desk, self.engine.post):
+            alarm.standing.clear()
+            alarm.cancel()
         return waiting
 
     def cache(self, now: int) -> float:
@@ -71,26 +100,54 @@ class StepLine(Line):
         gone = None if self.pool.patience is None else self._gone
         scheduling = self.batching.async_scheduling
         self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone)
+        self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
         """A visit has come."""
         visit = self.waiting.popleft()
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
-        priority = self.tape.case.workloads[self.tape.workload[visit]].priority
         if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
             return
-        # Without a priority comes after all that have one.
-        job = Job(visit, prompt, output, now, priority or 1 << 16)
-        self.held[visit] = job
+        read = self.front_end.read(now, prompt)
+        self.held[visit] = job = self._job(visit, prompt, output, read)
+        if read > now:
+            self.pool.log.read.append((visit, read))
+            self.reading.append((read, job))
+            self.desk.set(self.reading[0][0])
+        else:
+            self._arrive(job, now)
+
+    def _read(self, now: int) -> None:
+        """A visit is at the engine."""
+        while self.reading and self.reading[0][0] <= now:
+            self._arrive(self.reading.popleft()[1], now)
+        if self.reading:
+            self.desk.set(self.reading[0][0])
+
+    def _arrive(self, job: Job, now: int) -> None:
         assert self.loop is not None
         self.loop.arrive(job, now)
         self._set()
 
+    def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
+        """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
+        number = self.tape.workload[visit]
+        workload = self.tape.case.workloads[number]
+        pieces: tuple[Piece, ...] = ()
+        own: Hashable = None
+        if (prompts := workload.prompts) is not None:
+            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
+                pieces = (((number, "shared", self.groups[visit]), blocks),)
+            if (session := self.talks[visit]) >= 0:
+                own = (number, "session", session)
+        # Without a priority comes after all that have one.
+        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
+
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
-        return not self.held and not self.engine.jobs
+        return not self.held and not self.engine.serving()
 
     def forget(self, replica: Replica) -> None:
         """The replica is gone, and its engine with it."""
@@ -129,7 +186,7 @@ class StepLine(Line):
 class Engine(Instance):
     """The engine of a replica: what it has begun with, and what comes out."""
 
-    __slots__ = ("jobs", "now", "steps", "use")
+    __slots__ = ("firsts", "jobs", "leaving", "now", "post", "steps", "use")
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         assert isinstance(line, StepLine)
@@ -138,37 +195,63 @@ class Engine(Instance):
         line.engine = self
         self.jobs: dict[int, int] = {}
         """By visit: when its first step began."""
+        self.firsts: dict[int, int] = {}
+        """By visit that it has begun with: when the client has the first token."""
         self.now = 0
         self.use = Use(self.pool)
+        self.leaving: list[tuple[int, int]] = []
+        """A heap of what the front end sends: when a visit is answered, and which."""
+        self.post = Alarm(self.pool.agenda, place(COMPLETION, self.pool.number, line.slot, 1), self._answer)
 
     def begin(self, job: Job, now: int) -> None:
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
+        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
     def first(self, job: Job, now: int) -> None:
         """Its first token is there."""
-        self.pool.log.firsts.append((job.request, now))
+        sent = self.steps.front_end.first(now)
+        self.pool.log.firsts.append((job.request, sent))
+        self.firsts[job.request] = sent
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
+        if job.preempted:
+            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
         self._note(job.request, now)
         del self.jobs[job.request]
-        if self.pool.told:
+        sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request))
+        if sent > now:
+            heappush(self.leaving, (sent, job.request))
+            self.post.set(self.leaving[0][0])
+        elif self.pool.told:
             self.pool.done([job.request], self.slot, self.hands_on, now)
 
+    def _answer(self, now: int) -> None:
+        """Whoever asked has the last token."""
+        while self.leaving and self.leaving[0][0] <= now:
+            _, visit = heappop(self.leaving)
+            if self.pool.told:
+                self.pool.done([visit], self.slot, self.hands_on, now)
+        if self.leaving:
+            self.post.set(self.leaving[0][0])
+        self.replica.leave(now)
+
     def serving(self) -> int:
-        """Visits that it has begun with."""
-        return len(self.jobs)
+        """Visits that it has begun with, and that have not been answered."""
+        return len(self.jobs) + len(self.leaving)
 
     def perish(self, now: int) -> list[int]:
         """The replica has died, and what it had begun with."""
-        lost = list(self.jobs)
-        for visit in lost:
+        lost = [*self.jobs, *(visit for _, visit in sorted(self.leaving))]
+        for visit in self.jobs:
             self._note(visit, now)
         self.jobs.clear()
+        self.firsts.clear()
+        self.leaving.clear()
         self.use.rest(now)
         return lost
 

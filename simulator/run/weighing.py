@@ -10,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from simulator.batching import Continuous
-from simulator.llm.service import OUTPUT, PROMPT, Steps
+from simulator.llm.service import OUTPUT, PROMPT, together
 from simulator.run.line import Line, Server
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ Cost = Callable[[list[int]], int]
 
 def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     """What batches of a stage cost."""
-    if isinstance(steps := case.stages[stage].service, Steps):
-        prompts, outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        return lambda members: sum(ceil(steps.together(1, prompts[visit], outputs[visit])) for visit in members)
-    law, padded = case.stages[stage].service, case.pools[case.stages[stage].pool].batching.cost
+    law, batching = case.stages[stage].service, case.pools[case.stages[stage].pool].batching
+    if isinstance(batching, Continuous):
+        times, prompts, outputs = batching.times(law), tape.sizes[PROMPT], tape.sizes[OUTPUT]
+        return lambda members: sum(ceil(together(times, 1, prompts[visit], outputs[visit])) for visit in members)
+    padded = batching.cost
     work, drawn, pads, items = case.work(stage), tape.service, law.pads, tape.items
     if law.reads is None and items is None:
         return lambda members: work(padded(len(members)), drawn[members[0]])
