@@ -34,6 +34,8 @@ class _LeastTokens(LeastKey):
         self.usual = view.usual_answer() if answers == "mean" else 0
         self.tokens: defaultdict[int, int] = defaultdict(int)
         """By slot."""
+        self.sent: dict[int, int] = {}
+        """By request that has not left."""
         self.regrouped()
 
     def key(self, slot: int) -> int:
@@ -41,13 +43,11 @@ class _LeastTokens(LeastKey):
 
     def pick(self, request: int) -> tuple[int, int]:
         slot = self.tournament.first()
-        self.tokens[slot] += self._of(request)
+        prompt, answer = self.view.tokens(request)
+        self.sent[request] = tokens = prompt + (answer if self.known else self.usual)
+        self.tokens[slot] += tokens
         return slot, self.reason
 
     def left(self, slot: int, requests: list[int]) -> None:
-        self.tokens[slot] -= sum(map(self._of, requests))
+        self.tokens[slot] -= sum(map(self.sent.pop, requests))
         self.changed(slot)
-
-    def _of(self, request: int) -> int:
-        prompt, answer = self.view.tokens(request)
-        return prompt + (answer if self.known else self.usual)
