@@ -136,6 +136,13 @@ class Case:
         loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
         return max(loads) if self.apart(pool) else sum(loads)
 
+    def slack(self, pool: int) -> float:
+        """How many times its told capacity a pool may turn out to have at most.
+
+        That of an engine is told as if prompts and answers never shared a step: where they do, it is up to twice.
+        """
+        return 2.0 if isinstance(self.pools[pool].batching, Continuous) else 1.0
+
     def apart(self, pool: int) -> bool:
         """Whether each stage of a pool has instances of its own, as under the rule of a server, on no common device."""
         case = self.pools[pool]

@@ -288,6 +288,24 @@ def test_only_engines_tell_of_their_cache() -> None:
     assert load(SCENARIO, [f"pools.engines.autoscaler={scaler}"]).case()
 
 
+def test_an_engine_that_keeps_up_is_not_called_overloaded() -> None:
+    """Four prompts of 100 tokens alone take 40 ms and eleven steps 110: 26.7/s are told of it.
+
+    One prompt beside three answers takes 12.1 ms instead of 10, and one step in three has one: nearly 31/s.
+    """
+    law = LlmRoofline.model_validate({"weights": "10ms", "per_token": "100us"})
+    settings = {"kv_tokens": 16_000, "max_num_seqs": 4, "max_num_batched_tokens": 1000, "async_scheduling": False}
+    served = pool(law, 1, RoundRobin(), Continuous.model_validate(settings))
+    sizes = ((PROMPT, Constant(value=100)), (OUTPUT, Constant(value=12)))
+    busy = case(poisson(28), served, seconds=400.0, sizes=sizes, warmup=20.0)
+    assert busy.load(0) > 1
+    result = Result(busy, [simulate(busy, 0)])
+    assert result.refusal == ""
+    assert result.percentile(0.5).value is not None
+    twice = case(poisson(70), served, seconds=60.0, sizes=sizes, warmup=0.0)
+    assert Result(twice, [simulate(twice, 0)]).refusal.startswith("overloaded")
+
+
 SCENARIO = "chat-on-h100"
 
 

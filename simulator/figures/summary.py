@@ -17,6 +17,8 @@ from simulator.figures.usage import PoolTally
 from simulator.run.lives import Lives
 from simulator.service import weakness
 
+_NEARLY = 0.99
+
 
 @dataclass(frozen=True)
 class PoolSummary:
@@ -28,6 +30,8 @@ class PoolSummary:
     """How its service times are known: as the least known of its stages."""
     load: float
     """Offered load over the capacity of the most replicas at their best batch size."""
+    slack: float
+    """How many times that capacity it may turn out to have."""
     busy: Estimate
     """Share of the replicas' time in service."""
     batch: Estimate
@@ -49,8 +53,8 @@ class PoolSummary:
 
     @property
     def strain(self) -> float:
-        """Offered load over the capacity that is ready on average."""
-        return self.load * self.inflation
+        """Offered load over the capacity that is ready on average: one or more only where nothing else can be."""
+        return max(self.load / self.slack, min(self.load, _NEARLY)) * self.inflation
 
 
 def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> PoolSummary:
@@ -74,6 +78,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         instance=" or ".join(dict.fromkeys(kind.instance for kind in pool.kinds())),
         level=max(levels, key=weakness),
         load=case.load(number),
+        slack=case.slack(number),
         busy=_share(mean_of(busy)),
         batch=mean_of(batch),
         machines=mean_of(machines),
