@@ -26,7 +26,7 @@ from simulator.autoscaling.aws import Tracking
 from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
 from simulator.batching import Batching, Continuous, NoBatching
-from simulator.batching.continuous import EngineFrontEnd
+from simulator.batching.continuous import EngineFrontEnd, EngineHost
 from simulator.case import Case
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
@@ -410,7 +410,8 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         ),
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
-    EngineFrontEnd: {"per_token": st.integers(0, 900).map(lambda n: f"{n}us")},
+    EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
+    EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
