@@ -59,6 +59,7 @@ class Settings:
     watermark: int = 0
     prefix_caching: bool = True
     priority: bool = False
+    static: bool = False
 
 
 Numbers = dict[str, float]

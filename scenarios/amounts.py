@@ -72,6 +72,7 @@ def check(case: Case) -> None:
     for stage in case.stages:
         _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
+        _check_prompts(case, workload)
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
             stage = case.stages[number]
@@ -118,6 +119,16 @@ def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
             f"batching continuous is the engine of one model, and {pool.name} serves several stages",
             path=f"pools.{pool.name}",
             fix="give each a pool of its own",
+        )
+
+
+def _check_prompts(case: Case, workload: CaseWorkload) -> None:
+    """Only engines read prompts. Raises InputError."""
+    if workload.prompts is not None and not any(isinstance(case.stages[one].service, Steps) for one in workload.stages):
+        raise InputError(
+            "no stage of its model is an LLM engine, so nobody reads prompts",
+            path=f"workloads.{workload.name}.prompts",
+            fix="remove it, or serve the model in steps, such as kind: llm_roofline",
         )
 
 

@@ -162,9 +162,10 @@ def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Op
         case = bench.loaded.changed(scenario).case()
     except InputError as error:
         return Option(strategy, label, scenario, None, note=error.problem)
-    load = max((case.load(number) for number in range(len(case.pools)) if case.endless(number)), default=0.0)
-    if load >= 1:
-        return Option(strategy, label, scenario, None, note=f"overloaded: {load:.0%} of capacity")
+    loads = [(case.load(number), case.slack(number)) for number in range(len(case.pools)) if case.endless(number)]
+    beyond = [load for load, slack in loads if load >= slack]
+    if beyond:
+        return Option(strategy, label, scenario, None, note=f"overloaded: {max(beyond):.0%} of capacity")
     return Option(strategy, label, scenario, case)
 
 

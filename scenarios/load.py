@@ -161,6 +161,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         weight=workload.weight,
         items=items,
         sizes=sizes,
+        prompts=workload.prompts,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from scenarios.lookup import Files
 from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Continuous
+from simulator.batching import Batching, Continuous
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.parts import CaseFallback, CasePool, CaseSupply, Kind
@@ -49,7 +49,7 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         machine=machine,
         replicas=pool.replicas,
         balancer=pool.balancer,
-        batching=pool.batching,
+        batching=_batching(scenario, name),
         autoscaler=resolve_autoscaler(pool, files, f"pools.{name}"),
         cold_start=pool.cold_start,
         limits=pool.limits,
@@ -94,6 +94,16 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
     except ValueError as error:
         raise InputError(str(error), path=path) from None
     return found
+
+
+def _batching(scenario: Scenario, name: str) -> Batching:
+    """That of a pool on its machines. Raises InputError."""
+    pool = scenario.pools[name]
+    if not isinstance(pool.batching, Continuous):
+        return pool.batching
+    for kind in pool.batching.kv_tokens_on:
+        instance_type(scenario, kind, f"pools.{name}.batching.kv_tokens_on.{kind}")
+    return pool.batching.on(pool.instance)
 
 
 def check_supplies(case: Case) -> None:

@@ -96,6 +96,7 @@ def verdict_text(verdict: Verdict) -> str:
 
 def _pools(result: Result) -> Sheet:
     faulty = any(pool.ready is not None for pool in result.pools)
+    cached = any(pool.found is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
@@ -104,12 +105,21 @@ def _pools(result: Result) -> Sheet:
             spread(pool.busy, in_percent),
             spread(pool.batch),
             pool.level,
+            *(_caching(pool) if cached else ()),
             *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
-    columns = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
+    columns: tuple[str, ...] = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
+    columns += ("prompts found in cache", "preemptions a request") if cached else ()
     return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
+
+
+def _caching(pool: PoolSummary) -> tuple[str, str]:
+    """What an engine finds of its prompts, and how often requests lose their blocks."""
+    if pool.found is None or pool.preemptions is None:
+        return "", ""
+    return spread(pool.found, in_percent), spread(pool.preemptions)
 
 
 def _readiness(pool: PoolSummary) -> tuple[str, str]:
@@ -162,6 +172,8 @@ def result_data(result: Result) -> dict[str, Any]:
                 "busy_share": estimate_data(pool.busy),
                 "mean_batch": estimate_data(pool.batch),
                 "machines": estimate_data(pool.machines),
+                **({} if pool.found is None else {"prefix_hit_share": estimate_data(pool.found)}),
+                **({} if pool.preemptions is None else {"preemptions_per_request": estimate_data(pool.preemptions)}),
                 **({} if pool.ready is None else {"ready_share": estimate_data(pool.ready)}),
             }
             for pool in result.pools

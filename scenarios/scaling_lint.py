@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from math import ceil, inf, log
+from math import ceil, inf
 
 from scenarios.cluster.pods import pod_of
 from scenarios.manifests import Finding
@@ -14,20 +14,18 @@ from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
 from scenarios.manifests.fields import Fields
 from scenarios.manifests.horizontal import SOURCES
+from scenarios.manifests.knative import DEADLINE as PROGRESS
 from scenarios.manifests.rules import mapping, number
 from scenarios.scaling_reach import reach
 from simulator.arrivals import Process
-from simulator.autoscaling import Autoscaler, Hpa, Keda
+from simulator.autoscaling import Autoscaler, Hpa, Keda, Knative
 from simulator.case import Case
 from simulator.errors import InputError
+from simulator.model import late_time
 from simulator.quantities import SECOND, parse_duration
-from simulator.start import Step
 
-LATE = {"constant": 1.0, "uniform": 1.9, "exponential": log(20)}
-"""How many times the mean 95 % of the times are below."""
 DEADLINE = 600 * SECOND
 """For progress, unless given: of Deployments and of Knative's revisions (documented defaults)."""
-PROGRESS = "serving.knative.dev/progress-deadline"
 LIMITS = {
     "HorizontalPodAutoscaler": ("spec.minReplicas", "spec.maxReplicas"),
     "ScaledObject": ("spec.minReplicaCount", "spec.maxReplicaCount"),
@@ -63,9 +61,9 @@ class Looked:
         if not late:
             return pool.starting()
         if pool.start is None:
-            return round(pool.cold_start * LATE[pool.cold_start_spread]) + pool.load_time
+            return late_time(pool.cold_start, pool.cold_start_spread) + pool.load_time
         probe = 0.0 if pool.start.probe is None else pool.start.probe.average()
-        return round(probe + sum(_late(step) for _, step in pool.start.steps()))
+        return round(probe + sum(step.late() for _, step in pool.start.steps()))
 
     def loading(self) -> int:
         """Nanoseconds from the start of a container until its server answers; with its image where that is not told."""
@@ -80,23 +78,14 @@ class Looked:
         if any(item.arrivals.closed for item in case.workloads):
             return None
         edges = [case.duration * place // SLICES for place in range(SLICES + 1)]
-        parts = [0.0] * SLICES
+        stages = []
         for stage in case.stages_of(self.pool):
-            each = case.capacity(stage, 1)
-            for item in case.workloads:
-                came = [_came(item.arrivals, edge) for edge in edges] if stage in item.stages else [0.0] * len(edges)
-                for place, width in enumerate(_differences(edges)):
-                    parts[place] += (came[place + 1] - came[place]) * SECOND / width / each
+            each, comers = case.capacity(stage, 1), [item for item in case.workloads if stage in item.stages]
+            came = [sum(_came(item.arrivals, edge) for item in comers) for edge in edges]
+            spans = zip(pairwise(came), pairwise(edges), strict=True)
+            stages.append([(more - less) * SECOND / max(end - begin, 1) / each for (less, more), (begin, end) in spans])
+        parts = [max(one) if case.apart(self.pool) else sum(one) for one in zip(*stages, strict=True)]
         return ceil(round(min(parts), 6)), ceil(round(max(parts), 6))
-
-
-def _late(step: Step) -> float:
-    """Nanoseconds that 95 % of the times of a step are below."""
-    return float(step.p95) if step.p95 is not None else (step.mean or 0) * LATE[step.spread]
-
-
-def _differences(edges: Sequence[int]) -> list[int]:
-    return [max(end - begin, 1) for begin, end in pairwise(edges)]
 
 
 def _came(arrivals: Process, until: int) -> float:
@@ -166,6 +155,8 @@ def _start(looked: Looked) -> Iterator[Finding]:
     if document.kind == "KnativeService":
         notes = mapping(document.data, "spec", "template", "metadata", "annotations")
         deadline = _duration(notes.get(PROGRESS), DEADLINE)
+        if isinstance(looked.autoscaler, Knative):  # which has read a ConfigMap too
+            deadline = looked.autoscaler.controller.progress_deadline
         if late > deadline:
             text = f"a start may take {_seconds(late)}, and a revision that is not ready after {_seconds(deadline)}"
             path = f"spec.template.metadata.annotations.{PROGRESS}"

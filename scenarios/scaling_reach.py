@@ -10,6 +10,7 @@ from simulator.autoscaling import Hpa
 from simulator.autoscaling.hpa import HpaMetric
 from simulator.batching import Policy
 from simulator.case import Case
+from simulator.figures.plans import service_time
 
 
 def most_of(case: Case, pool: int) -> dict[str, float]:
@@ -20,12 +21,7 @@ def most_of(case: Case, pool: int) -> dict[str, float]:
     apart = isinstance(owner.batching, Policy) and not owner.balancer.shared_queue
     waiting = float(limit) if limit is not None and apart else inf
     found = {"utilisation": 1.0, "running": running, "waiting": waiting, "concurrency": running + waiting, "one": 1.0}
-    return found | {"request_rate": capacity(case, pool)}
-
-
-def capacity(case: Case, pool: int) -> float:
-    """Requests per second that one replica serves at its best batch size, where each passes all stages of the pool."""
-    return 1 / sum(1 / case.capacity(stage, 1) for stage in case.stages_of(pool))
+    return found | {"request_rate": 1 / service_time(case, pool)}
 
 
 def reach(hpa: Hpa, paths: Sequence[str], case: Case, pool: int, source: str) -> Iterator[Finding]:

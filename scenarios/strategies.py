@@ -12,7 +12,7 @@ from typing import Any
 from scenarios.pools import instance_type
 from simulator.autoscaling import Fixed
 from simulator.errors import InputError, suggestion
-from simulator.run.machines import machines_for
+from simulator.run.machines import machines_for, room_beside
 from simulator.scenario import Pool, Scenario
 
 Strategy = Callable[[Scenario, str], dict[str, Scenario]]
@@ -44,7 +44,7 @@ def _room(scenario: Scenario, pool: str) -> Iterator[int]:
     quota = None if one.supply is None else scenario.supplies[one.supply].quota
     if quota is not None:
         others = [other for name, other in scenario.pools.items() if other.supply == one.supply and name != pool]
-        yield (quota - sum(machines_for(other, other.replicas) for other in others)) * one.per_machine
+        yield room_beside(one, others, quota)
 
 
 STRATEGIES: dict[str, Strategy] = {"vertical": vertical, "horizontal": horizontal}

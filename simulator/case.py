@@ -130,13 +130,23 @@ class Case:
     def load(self, pool: int) -> float:
         """Offered load of a pool over the capacity of its most replicas at their best batch sizes.
 
-        Its stages share the instances. Under the rule of a server each has its own, and the busiest counts, unless
-        all run on one device.
+        Its stages share the instances; where they are apart the busiest counts.
         """
+        most = self.pools[pool].most()
+        loads = [self.offered(stage) / self.capacity(stage, most) for stage in self.stages_of(pool)]
+        return max(loads) if self.apart(pool) else sum(loads)
+
+    def slack(self, pool: int) -> float:
+        """How many times its told capacity a pool may turn out to have at most.
+
+        That of an engine is told as if prompts and answers never shared a step: where they do, it is up to twice.
+        """
+        return 2.0 if isinstance(self.pools[pool].batching, Continuous) else 1.0
+
+    def apart(self, pool: int) -> bool:
+        """Whether each stage of a pool has instances of its own, as under the rule of a server, on no common device."""
         case = self.pools[pool]
-        loads = [self.offered(stage) / self.capacity(stage, case.most()) for stage in self.stages_of(pool)]
-        apart = isinstance(case.batching, Scheduler) and not case.sharing.common
-        return max(loads) if apart else sum(loads)
+        return isinstance(case.batching, Scheduler) and not case.sharing.common
 
     def offered(self, stage: int) -> float:
         """Requests per second that come to a stage on average."""

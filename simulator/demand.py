@@ -68,6 +68,26 @@ class Demand:
         each = np.repeat(shares / counts, counts)[order]
         return Mixture(values[order], each, float(shares @ [law.average() for law in laws]))
 
+    def tokens(self) -> tuple[float, float, float, float]:
+        """Mean tokens of a request at an engine: shared with others, said before, the rest of the prompt, the answer.
+
+        What is shared and what was said is found in the cache at best.
+        """
+        prompt, output = self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
+        batching = self.case.pools[self.case.stages[self.stage].pool].batching
+        if all(item.prompts is None for item in self.workloads):
+            return 0.0, 0.0, prompt, output
+        parts = [
+            (0.0, 0.0, item.size(PROMPT).average())
+            if item.prompts is None
+            else item.prompts.mean(item.size(PROMPT), item.size(OUTPUT), item.arrivals)
+            for item in self.workloads
+        ]
+        shared, said, new = (float(mean) for mean in self._weights() @ np.array(parts))
+        if isinstance(batching, Continuous) and not batching.prefix_caching:
+            return 0.0, 0.0, shared + said + new, output
+        return shared, said, new, output
+
     def work(self, items: Sequence[float]) -> list[float]:
         """Mean work of batches of so many items, in nanoseconds."""
         law, batching = (
@@ -75,9 +95,9 @@ class Demand:
             self.case.pools[self.case.stages[self.stage].pool].batching,
         )
         if isinstance(batching, Continuous):
-            times, prompt, output = batching.times(law), self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
-            apart = batching.front_end.apart(prompt)
-            return [max(together(times, count, prompt, output), count * apart) for count in items]
+            times, (shared, said, new, output) = batching.times(law), self.tokens()
+            apart = batching.front_end.apart(shared + said + new)
+            return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
         padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
@@ -95,7 +115,8 @@ class Demand:
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         least = self.items()
         if isinstance(batching, Continuous):
-            room = batching.kv_tokens / (self.mixture(PROMPT).mean + self.mixture(OUTPUT).mean / 2 or 1.0)
+            _, said, new, output = self.tokens()
+            room = batching.kv_tokens / (said + new + output / 2 or 1.0)
             most = max(1, min(batching.max_num_seqs, int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]

@@ -29,6 +29,11 @@ def spread_out(mean: int, spread: Spread, uniform: Floats) -> Integers:
     return found
 
 
+def late_time(mean: int, spread: Spread) -> int:
+    """Nanoseconds that 95 % of the times are within."""
+    return int(spread_out(mean, spread, np.array([0.95]))[0])
+
+
 class Transfer(Record):
     """A payload on its way through a network."""
 

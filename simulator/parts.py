@@ -14,6 +14,7 @@ from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Spread, spread_out
+from simulator.prompts import Prompts
 from simulator.scenario import InstanceType, Placement, Victims
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
@@ -89,6 +90,8 @@ class CaseWorkload:
     """How many each request brings; None: one."""
     sizes: tuple[tuple[str, SizeLaw], ...] = ()
     """What stages and batches may read of each item, by name."""
+    prompts: Prompts | None = None
+    """How the prompts of an LLM begin, where they have anything in common."""
 
     def size(self, name: str) -> SizeLaw:
         """The law of one of its sizes."""

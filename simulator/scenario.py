@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from simulator.arrivals import Answered, Arrivals, Diurnal
+from simulator.arrivals import Answered, Arrivals, Diurnal, Sessions
 from simulator.autoscaling import Autoscaler, Fixed, Manifest, PerRequest
 from simulator.batching import Batching, Continuous, NoBatching
 from simulator.component import Record
@@ -20,6 +20,7 @@ from simulator.faults import ControllerRestart, Fault, MetricsOutage, ZoneOutage
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
 from simulator.model import Model, Name, Spread
+from simulator.prompts import Prompts
 from simulator.quantities import Duration, Memory, PositiveDuration, Price
 from simulator.runs import Run
 from simulator.sharing import Separate, Sharing, Slices
@@ -87,11 +88,15 @@ class Workload(Record):
     """How many each request brings, to be served in one batch, such as a client's batch of images; one unless given."""
     sizes: dict[Name, Sizes] = Field(default_factory=dict, max_length=16)
     """What the service times or the batches depend on, by a name of one's own, such as `tokens`: of each item."""
+    prompts: Prompts | None = None
+    """For LLMs: what prompts share from their beginning on, and whether turns repeat what was said before."""
 
     @model_validator(mode="after")
     def _check(self) -> Workload:
         if self.impatience is not None and (self.retries is not None or isinstance(self.arrivals, Answered)):
             raise ValueError("impatience: clients who leave the queue do not come back; use timeout here")
+        if self.prompts is not None and self.prompts.history and not isinstance(self.arrivals, Sessions):
+            raise ValueError("prompts.history: only turns of sessions have one; set arrivals to sessions, or remove it")
         return self
 
 
@@ -270,15 +275,9 @@ class Scenario(Record):
             users = [pool for pool in self.pools.values() if pool.supply == name]
             if not users:
                 raise ValueError(f"supplies.{name}: no pool gets its machines there; name it as supply of a pool")
-            known = {
-                "zone": [zone for pool in users for zone in pool.all_zones()],
-                "instance": [kind for pool in users for kind in pool.all_types()],
-            }
-            for number, one in enumerate(supply.stock_outs):
-                for field, values in known.items():
-                    if (value := getattr(one, field)) is not None and value not in values:
-                        where = f"supplies.{name}.stock_outs.{number}.{field}"
-                        raise ValueError(f"{where}: its pools have no {value!r}; {suggestion(value, set(values))}")
+            zones = {zone for pool in users for zone in pool.all_zones()}
+            if stray := supply.stray(zones, {kind for pool in users for kind in pool.all_types()}):
+                raise ValueError(f"supplies.{name}.{stray}")
         for slo in self.slos:
             if slo.workload is not None and slo.workload not in self.workloads:
                 wrong = f"slos: {slo}: {slo.workload!r} is not a workload of this scenario"

@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 from scipy.special import ndtri
 
 from simulator.component import Record
-from simulator.model import Spread, spread_out
+from simulator.model import Spread, late_time, spread_out
 from simulator.quantities import NEVER, SECOND, Duration, PositiveDuration, Share
 from simulator.streams import Draws
 
@@ -88,6 +88,10 @@ class Step(Record):
         if self.median is not None:
             mean = self.median * exp(self._sigma() ** 2 / 2)
         return (1 - self.hit) * mean
+
+    def late(self) -> int:
+        """Nanoseconds that 95 % of the times are within where the machine keeps nothing yet."""
+        return late_time(self.mean or 0, self.spread) if self.p95 is None else self.p95
 
     def shortest(self) -> int:
         """Nanoseconds that it takes at the least."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from simulator.component import Record
+from simulator.errors import suggestion
 from simulator.model import Name
 from simulator.quantities import SECOND, Duration, PositiveDuration
 
@@ -61,6 +63,14 @@ class Supply(Record):
     """How long machines take to be asked for and given back; no time unless stated, `{}` for the usual."""
     spare: int = Field(0, ge=0, le=1000)
     """Empty machines that each of its pools has standing by, and pays for, as far as the quota allows."""
+
+    def stray(self, zones: Collection[str], instances: Collection[str]) -> str | None:
+        """Where its stock-outs speak of what its pools have not, given the zones and the types that they have."""
+        for number, one in enumerate(self.stock_outs):
+            for field, value, known in (("zone", one.zone, zones), ("instance", one.instance, instances)):
+                if value is not None and value not in known:
+                    return f"stock_outs.{number}.{field}: its pools have no {value!r}; {suggestion(value, known)}"
+        return None
 
 
 class Fallback(Record):

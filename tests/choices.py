@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
-from simulator.arrivals import Process, Replay, calendar
+from simulator.arrivals import Process, Replay, Sessions, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
@@ -39,6 +39,7 @@ from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.model import Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
+from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
 from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Workload
@@ -64,6 +65,12 @@ NAMES = ("a", "1e3", "null", "c7a.large", "2026-03-29", "No_9")
 TEXT = st.characters(exclude_categories=("Cc", "Cs"))
 TOKENS = "tokens"
 """The size that every random workload tells."""
+PROMPTS = [
+    Prompts(shared=5, groups=2),
+    Prompts(history=True),
+    Prompts(shared=3, history=True, longest=20),
+]
+"""What prompts may have in common."""
 EITHER = st.booleans()
 DURATION = st.integers(0, 80).map(lambda n: f"{n}ms")
 POSITIVE_DURATION = st.integers(1, 40).map(lambda n: f"{n}ms")
@@ -381,6 +388,7 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
     "size": st.sampled_from([None, TOKENS]),
+    "kv_tokens_on": st.dictionaries(st.sampled_from(NAMES[:2]), st.integers(1, 12), max_size=2),
 }
 """Fields, by name, of which few values are of use."""
 GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
@@ -400,6 +408,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
                 }
             )
         ),
+        "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
@@ -710,8 +719,13 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
     if isinstance(arrivals, Replay):
         laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
     found = st.one_of(*laws) if sizes is None else st.just(sizes)
-    return found.map(
-        lambda law: {"arrivals": arrivals, "sizes": tuple((name, law) for name in (TOKENS, PROMPT, OUTPUT))}
+    begins = [None, *(prompts for prompts in PROMPTS if isinstance(arrivals, Sessions) or not prompts.history)]
+    return st.tuples(found, st.sampled_from(begins)).map(
+        lambda drawn: {
+            "arrivals": arrivals,
+            "sizes": tuple((name, drawn[0]) for name in (TOKENS, PROMPT, OUTPUT)),
+            "prompts": drawn[1],
+        }
     )
 
 

@@ -56,6 +56,7 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     loses_only_what_dies(case, run)
     serves_in_order(case, run)
     uses_devices_while_anything_runs(case, run)
+    finds_what_prompts_share(case, run)
 
 
 def loses_only_what_dies(case: Case, run: Replication) -> None:
@@ -232,6 +233,17 @@ def uses_devices_while_anything_runs(case: Case, run: Replication) -> None:
         assert {tuple(span) for span in merged(record.used.tolist())} == {
             tuple(span) for span in merged([span for part in spans for span in part])
         }
+
+
+def finds_what_prompts_share(case: Case, run: Replication) -> None:
+    """Full blocks are found, never a whole prompt, and nothing of prompts that have nothing in common."""
+    for pool, record in zip(case.pools, run.pools, strict=True):
+        begun = record.engines[record.engines[:, 1] > 0]
+        assert len(begun) == (len(record.batches) if isinstance(pool.batching, Continuous) else 0)
+        found = begun[:, 3]
+        assert ((found >= 0) & (found < begun[:, 2])).all()
+        assert not isinstance(pool.batching, Continuous) or not (found % pool.batching.block_size).any()
+        assert not found.any() or any(item.prompts is not None for item in case.workloads)
 
 
 def merged(spans: list[list[int]]) -> list[list[int]]:

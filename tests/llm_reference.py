@@ -17,6 +17,8 @@ class Asked:
     priority: int = 0
     names: tuple[Hashable, ...] = ()
     """Of the prompt's first blocks: what they hold, as far as others may have the same."""
+    own: Hashable = None
+    """Whose the blocks after them are, where others may have the same."""
     generated: int = 0
     computed: int = 0
     flying: int = 0
@@ -32,7 +34,7 @@ class Asked:
         return self.prompt + self.generated
 
     def name(self, block: int) -> Hashable:
-        return self.names[block] if block < len(self.names) else ("own", self.request, block)
+        return self.names[block] if block < len(self.names) else ("own", self.own or self.request, block)
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class Reference:
         # Blocks of prompts that are planned can be found by who is admitted in the same step.
         for asked, count in plan:
             self.register(asked, min(asked.computed + count, asked.known()))
+        preempted = preempted or (settings.static and bool(self.running))
         while not preempted and self.waiting and budget > 0 and len(self.running) < settings.max_num_seqs:
             if settings.priority:
                 self.waiting.sort(key=lambda one: (one.priority, one.arrived, one.request))

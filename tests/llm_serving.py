@@ -40,6 +40,7 @@ class Engine:
     watermark: int = 0
     prefix_caching: bool = True
     priority: bool = False
+    static: bool = False
 
 
 def front_end() -> FrontEnd:

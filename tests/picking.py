@@ -25,6 +25,8 @@ class Pool:
         self.view = View(self.columns, list(range(replicas)), [0] * replicas, zones=zones)
         self.view.zone = lambda slot: slot % zones
         self.view.waiting = lambda slot: max(0, self.view.outstanding[slot] - 1)
+        self.view.tokens = lambda request: (1 + 7 * request % 10, 1 + 3 * request % 10)
+        self.view.usual_answer = lambda: 5
         self.at: dict[int, int] = {}
         """Slots by request under way."""
         self.sent = 0

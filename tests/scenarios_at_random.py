@@ -102,8 +102,10 @@ def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
 
 def _simplify(pool: dict[str, Any]) -> None:
     """Leaves out what an engine does not go with."""
-    for name in ("balancer", "discipline", "instances", "sharing"):
+    for name in ("discipline", "instances", "sharing"):
         pool.pop(name, None)
+    if _kind(pool.get("balancer")) == "central_queue":
+        del pool["balancer"]
     if _kind(pool.get("autoscaler")) == "per_request":
         del pool["autoscaler"]
 
@@ -121,6 +123,10 @@ def match(draw: st.DrawFn, parts: dict[str, Any]) -> None:
             for machine, service in stage["service"].items():
                 if (_kind(service) in steps) != engine:
                     stage["service"][machine] = draw(_STEPS if engine else _BATCHES)
+    for workload in parts["workloads"].values():
+        pools = [parts["pools"][stage["pool"]] for stage in parts["models"][workload["model"]]["stages"]]
+        if not any(_kind(pool.get("batching")) == "continuous" for pool in pools):
+            workload.pop("prompts", None)
 
 
 @st.composite

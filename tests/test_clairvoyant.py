@@ -11,8 +11,11 @@ from cases import MACHINE, case, poisson, pool, replay, takes
 
 from scenarios.scaling_yardstick import how_sure
 from simulator.autoscaling import PerRequest, TargetTracking
+from simulator.batching import Continuous
 from simulator.case import Case
+from simulator.dispatch import RoundRobin
 from simulator.figures.clairvoyant import budget, clairvoyant, least_hours, replica_hours
+from simulator.figures.cost import machine_time
 from simulator.figures.late import after_bursts, attained, late_spans
 from simulator.figures.plans import (
     Plan,
@@ -27,8 +30,11 @@ from simulator.figures.plans import (
 from simulator.figures.replications import run_case
 from simulator.figures.scaling import scaling
 from simulator.figures.stability import Spell
+from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.parts import CaseSupply
 from simulator.quantities import SECOND
+from simulator.run.engine import simulate
+from simulator.sizes import Constant
 from simulator.start import Start
 from simulator.supply import Supply
 
@@ -186,6 +192,30 @@ def test_replica_hours_and_what_none_can_do_without() -> None:
     assert last in (1, 2)
     assert least_hours(result, 0) == pytest.approx((0.9 * 85 - last) * 2 / 3600)
     assert least_hours(run_case(playing(burst(slos=["mean(latency)<5s"]), 0, (2, 2, 2))), 0) is None
+
+
+def test_a_token_in_time_is_no_answer_in_time() -> None:
+    """A request that comes a second before the end meets the objective, and is served for nine seconds more."""
+    steps = LlmRoofline.model_validate({"weights": "1s", "per_token": "0ms"})
+    batching = Continuous.model_validate({"kv_tokens": 16_000, "max_num_seqs": 1})
+    sizes = ((PROMPT, Constant(value=100)), (OUTPUT, Constant(value=10)))
+    served = pool(steps, 1, RoundRobin(), batching)
+    for slo in ("p90(tpot)<2s", "p90(ttft)<5s", "p90(latency)<30s"):
+        one = case(replay(0, 59), served, seconds=60, sizes=sizes, slos=[slo])
+        assert least_hours(run_case(one), 0) is None
+
+
+def test_a_plan_begins_with_no_more_machines_than_a_supply_has() -> None:
+    """Five can be had, and two are another pool's."""
+    rules = CaseSupply("gpus", Supply.model_validate({"quota": 5}))
+    scaler = TargetTracking.model_validate({"target": 0.5, "max_replicas": 8})
+    pools = [pool(takes("0s", "2s"), 2, autoscaler=scaler, supply=rules, name=name) for name in ("one", "two")]
+    asked = playing(case(replay(*range(100)), *pools, seconds=120), 0, (4, 1))
+    assert [one.replicas for one in asked.pools] == [3, 2]
+    run = simulate(asked, 0)
+    moments = {one.launched for some in run.pools for one in some.machines}
+    used = [sum(machine_time(some.machines, at, at + 1) for some in run.pools) for at in moments]
+    assert max(used) <= 5
 
 
 def test_an_autoscaler_beside_its_yardstick() -> None:

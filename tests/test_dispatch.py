@@ -12,6 +12,7 @@ from picking import Pool, balancer
 from pydantic import ValidationError
 
 from simulator.component import problems
+from simulator.dispatch import View
 from simulator.dispatch.haproxy import haproxy_ring
 from simulator.dispatch.power_of_d import PowerOfD, _PowerOfD
 from simulator.dispatch.ring import Ring
@@ -68,6 +69,31 @@ def test_least_outstanding_takes_the_lowest_of_equals() -> None:
     assert one.send(4) == [0, 1, 2, 0]
     one.finish(2, 1)
     assert one.send(3) == [1, 2, 1]
+
+
+def test_least_tokens_counts_prompts_and_what_answers_have_on_average() -> None:
+    """100 + 50 go to the first, 10 + 50 twice to the second (120 < 150), the next to the second until it has 180."""
+    one = Pool(balancer("least_tokens"), 2)
+    one.view.usual_answer = lambda: 50
+    one.view.tokens = lambda request: (100, 1) if request == 0 else (10, 400)
+    one.picker = balancer("least_tokens").start(one.view)
+    assert one.send(5) == [0, 1, 1, 1, 0]
+    assert one.why == "fewest tokens outstanding"
+    one.finish(0)  # 60 are left there, 180 at the other
+    assert one.send(3) == [0, 0, 0]
+
+
+def test_the_router_of_vllm_counts_what_it_has_sent_since_as_waiting() -> None:
+    """Told: 4 x 1 + 1 and 4 running. The second has 4, then 8; the first 5, then 9; among equals it moves on."""
+    choice = balancer("vllm_router")
+    one = Pool(choice, 2)
+    seen = View([], [0, 1], [2, 4])
+    seen.waiting = [1, 0].__getitem__
+    one.picker = choice.start(seen)
+    assert one.send(3) == [1, 0, 1]
+    seen.outstanding[:], seen.waiting, seen.read = [3, 3], [0, 0].__getitem__, 100
+    one.picker.regrouped()
+    assert one.send(4) == [1, 0, 1, 0]  # the fourth request begins at slot 1
 
 
 def test_join_shortest_queue_looks_at_the_waiting_only() -> None:

@@ -430,3 +430,9 @@ def test_processes_change_nothing() -> None:
     assert explain(run_case(BUILT["too few replicas"][0]), jobs=2).reliefs[0].change == (
         explained("too few replicas").reliefs[0].change
     )
+
+
+def test_where_there_may_be_no_replica_the_lever_is_one() -> None:
+    """Not none again: nothing would change, and a simulation would be wasted."""
+    one = case(poisson(0.1), pool(SECOND_LONG, 1, autoscaler=tracking(min_replicas=0, max_replicas=2)), seconds=100)
+    assert [(one.before, one.after) for one in levers(one) if one.what == "fewest replicas"] == [(0, 1)]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from headroom import run
 from scenarios.compare import compare
 from scenarios.decision import sentence, winner
 from scenarios.load import library, load
@@ -14,6 +15,11 @@ from simulator.run.engine import simulate
 from ui.cli import main as headroom
 
 ANSWERS = {
+    "agents-with-long-prompts": (
+        "2 x p5.4xlarge (horizontal) is the cheapest that meets p95(ttft)<300ms per class=chat and "
+        "mean(tpot)<20ms per class=chat: $13.8/h",
+        "What you run now, 1 x p5.4xlarge at $6.88/h, misses them.",
+    ),
     "chat-on-h100": (
         "2 x p5.4xlarge (horizontal) is the cheapest that meets p95(ttft)<100ms and mean(tpot)<15ms and "
         "rate(errors)<0.1%: $13.8/h",
@@ -22,6 +28,10 @@ ANSWERS = {
     "evening-rush": (
         "2 x g4dn.xlarge (horizontal) is the cheapest that meets p95(latency)<400ms and rate(errors)<0.1%: $1.05/h",
         "What you run now, 1-4 x g4dn.xlarge, autoscaled at $0.982/h, misses them.",
+    ),
+    "llama-70b-tensor-parallel": (
+        "1 x 4xH100 (vertical) is the cheapest that meets p95(ttft)<1s and mean(tpot)<60ms: $27.5/h",
+        "The cheapest horizontal option that does, 3 x 4xA100, costs 50% more ($41.2/h).",
     ),
     "one-big-or-many-small": (
         "2 x c7a.medium (horizontal) is the cheapest that meets p99(latency)<50ms and rate(errors)<0.1%: $0.103/h",
@@ -100,6 +110,26 @@ def failing(name: str) -> str:
     manifest = Manifest(file=f"manifests/{name}.yaml")
     (found,) = [pool for pool, one in load(name).scenario.pools.items() if one.autoscaler == manifest]
     return found
+
+
+def test_a_bound_on_long_prompts_lets_chats_in_and_smaller_steps_alone_do_not() -> None:
+    reached = {}
+    for setting in ("long_prefill_token_threshold=1024", "max_num_batched_tokens=2048"):
+        settings = ["run.replications=3", f"pools.engines.batching.{setting}"]
+        result = run(load("agents-with-long-prompts", settings))
+        reached[setting] = result.verdicts[0].estimate.value
+        assert result.pools[0].load == pytest.approx(0.26, abs=0.01)
+    first, tokens = reached.values()
+    assert first is not None
+    assert tokens is not None
+    assert first < 250e6 < 500e6 < tokens
+
+
+def test_a_machine_of_which_too_little_is_known_does_not_win() -> None:
+    settings = ["slos=['mean(tpot)<90ms']", "run.replications=2"]
+    found = compare(load("llama-70b-tensor-parallel", settings), ["vertical"])
+    assert sentence(found).startswith("Undecided: 1 x 2xH100 would be the cheapest to meet mean(tpot)<90ms")
+    assert winner(found) is None
 
 
 def test_one_team_takes_the_machines_of_the_other() -> None:

@@ -185,8 +185,14 @@ pools:
   boxes: {instance: c7a.medium, replicas: 2, cold_start: 60s, load_time: 60s}
 run: {duration: 10m}
 """
+DEADLINE = {"progress-deadline": "1h30m"}
 STEPS = "workloads.users.arrivals={kind: piecewise, steps: [{rate: 20/s, duration: 5m}, {rate: 220/s, duration: 5m}]}"
 COLD = "pools.boxes.cold_start=%s"
+STAGE = "{name: %s, pool: boxes, service: {c7a.medium: {kind: deterministic, per_request: 20ms}}}"
+TWO = [
+    f"models.sorter.stages=[{STAGE % 'one'}, {STAGE % 'two'}]",
+    "pools.boxes.batching={kind: triton, max_batch: 1}",
+]
 PROBE = {"startupProbe": {"initialDelaySeconds": 20, "periodSeconds": 10, "failureThreshold": 4}}  # 60 s
 BATCHES = "pools.boxes.batching={kind: greedy, max_batch: 8}"
 RATE = pods("nv_inference_request_success", 45)
@@ -289,6 +295,13 @@ AGAINST: list[tuple[str, Case, Case]] = [
         ([hpa(external("requests_per_second", 46))], []),
         ([hpa(external("requests_per_second", 45))], []),
     ),
+    # each stage has instances of its own: 50 requests a second, not 25
+    (
+        "target-beyond-capacity",
+        ([hpa(external("requests_per_second", 46))], TWO),
+        ([hpa(external("requests_per_second", 45))], TWO),
+    ),
+    ("min-below-base-load", ([hpa()], TWO), ([hpa(minReplicas=2)], TWO)),
     ("max-beyond-quota", ([hpa()], ["pools.boxes.quota=8"]), ([hpa()], ["pools.boxes.quota=9"])),
     (
         "max-beyond-quota",
@@ -333,6 +346,16 @@ def test_a_revision_of_knative_that_starts_too_slowly_has_failed(tmp_path: Path)
     assert codes(541) == ["start-beyond-deadline"]
     assert codes(540) == codes(541, progress_deadline="20m") == []
     assert codes(541, progress_deadline="soon") == ["start-beyond-deadline"]
+
+
+def test_a_deadline_of_the_cluster_holds_for_revisions_of_knative(tmp_path: Path) -> None:
+    file = tmp_path / "step.yaml"
+    file.write_text(SCENARIO)
+    service = named("KnativeService", {"template": {"metadata": {"annotations": {}}}})
+    config = Document("ConfigMap", "config-deployment", "knative-serving", "m.yaml", {"data": DEADLINE})
+    changes = [COLD % "541s", "pools.boxes.balancer=central_queue"]
+    assert "start-beyond-deadline" in against(file, [service], changes)
+    assert "start-beyond-deadline" not in against(file, [service, config], changes)
 
 
 @pytest.mark.parametrize(

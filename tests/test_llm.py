@@ -32,6 +32,7 @@ class Engine:
     watermark: int = 0
     prefix_caching: bool = True
     priority: bool = False
+    static: bool = False
 
 
 class Always:
@@ -111,6 +112,21 @@ def test_case_3_the_newest_gives_way_and_comes_back_when_the_first_has_ended() -
     # 2 x (16 + 40 - 1), and the 32 that the second had computed when it gave way.
     assert sum(plan.tokens() for plan in always.plans) == 142
     assert (jobs[1].lost, jobs[1].hits, loop.planner.preemptions) == (32, 0, 1)
+
+
+@pytest.mark.parametrize(("static", "first", "last"), [(False, 20, 30), (True, 60, 70)])
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_static_batch_lets_nobody_in_until_its_longest_answer_ends(
+    static: bool, first: int, last: int, asynchronous: bool, jumps: bool
+) -> None:
+    # Of two that begin together one has 3 tokens and one 5; who comes after 5 ms begins at 50 ms instead of 10 (20
+    # where the second step is planned while the first runs).
+    jobs = [Job(0, 100, 3), Job(1, 100, 5), Job(2, 100, 2, arrived=5 * MS)]
+    heard, _, _ = run(Engine(static=static), jobs, asynchronous, jumps)
+    late = 10 if asynchronous and not static else 0
+    assert (heard.lasts[0], heard.lasts[1]) == (30 * MS, 50 * MS)
+    assert (heard.firsts[2], heard.lasts[2]) == ((first + late) * MS, (last + late) * MS)
 
 
 @pytest.mark.parametrize(("prompt", "hit"), [(32, 16), (33, 32)])
@@ -200,6 +216,7 @@ def at_random(seed: int) -> tuple[Engine, list[Asked]]:
         watermark=random.choice([0, 0, 1]),
         prefix_caching=random.random() < 0.7,
         priority=random.random() < 0.3,
+        static=random.random() < 0.2,
     )
     whole = engine.max_num_batched_tokens == 2048 and not engine.long_prefill_token_threshold
     asked, now = [], 0

@@ -14,7 +14,7 @@ from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.component import temporary_choices
-from simulator.dispatch import RoundRobin
+from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
 from simulator.figures.levers import levers
 from simulator.figures.results import Result
@@ -101,6 +101,30 @@ def test_priorities_let_the_urgent_in_first() -> None:
     assert run.workload.tolist() == [0, 1, 0] or run.workload.tolist() == [0, 0, 1]
     by_workload = {int(one): int(begins[run.workload == one].max()) for one in (0, 1)}
     assert by_workload[1] < by_workload[0]
+
+
+def test_balancers_hear_of_who_waits_for_an_engine() -> None:
+    # One at a time, 50 ms each. Nobody waits anywhere when the second comes, so it is sent after the first and waits.
+    # The third finds the other engine free, the fourth follows it there (1 and 0 wait), the last finds one at each.
+    by_number = JoinShortestQueue(ties="lowest_slot")
+    served = engine(2, max_num_seqs=1, max_num_batched_tokens=200).changed(balancer=by_number)
+    run = simulate(asks(0.0, 0.0, 0.001, 0.002, 0.003, output=5, engine=served), 0)
+    assert (run.arrived + run.causes()[4]).tolist() == [0, 50 * MS, 1 * MS, 51 * MS, 100 * MS]
+
+
+@pytest.mark.parametrize(("answers", "latency"), [("known", 28), ("mean", 607), ("none", 607)])
+def test_tokens_tell_where_to_send(answers: str, latency: int) -> None:
+    # One at a time. The long one has 150 tokens and answers 60, the short ones have 100 and answer 1: 16 on average.
+    # Known: 210 against 101 and 101, so the last comes third there. Else 166 or 150 against 232 or 200: it waits for
+    # the long one, until 600 ms.
+    balancer = LeastTokens.model_validate({"answers": answers})
+    served = engine(2, max_num_seqs=1, max_num_batched_tokens=200).changed(balancer=balancer)
+    base = asks(0.001, 0.002, 0.003, output=1, engine=served)
+    (short,) = base.workloads
+    sizes = ((PROMPT, Constant(value=150)), (OUTPUT, Constant(value=60)))
+    long = replace(short, name="long", arrivals=replay(0.0), sizes=sizes)
+    run = simulate(replace(base, workloads=(short, long)), 0)
+    assert run.latency.tolist()[-1] == latency * MS
 
 
 def test_engines_of_several_replicas_are_apart_and_busy_while_they_make_steps() -> None:
@@ -264,6 +288,24 @@ def test_only_engines_tell_of_their_cache() -> None:
     assert load(SCENARIO, [f"pools.engines.autoscaler={scaler}"]).case()
 
 
+def test_an_engine_that_keeps_up_is_not_called_overloaded() -> None:
+    """Four prompts of 100 tokens alone take 40 ms and eleven steps 110: 26.7/s are told of it.
+
+    One prompt beside three answers takes 12.1 ms instead of 10, and one step in three has one: nearly 31/s.
+    """
+    law = LlmRoofline.model_validate({"weights": "10ms", "per_token": "100us"})
+    settings = {"kv_tokens": 16_000, "max_num_seqs": 4, "max_num_batched_tokens": 1000, "async_scheduling": False}
+    served = pool(law, 1, RoundRobin(), Continuous.model_validate(settings))
+    sizes = ((PROMPT, Constant(value=100)), (OUTPUT, Constant(value=12)))
+    busy = case(poisson(28), served, seconds=400.0, sizes=sizes, warmup=20.0)
+    assert busy.load(0) > 1
+    result = Result(busy, [simulate(busy, 0)])
+    assert result.refusal == ""
+    assert result.percentile(0.5).value is not None
+    twice = case(poisson(70), served, seconds=60.0, sizes=sizes, warmup=0.0)
+    assert Result(twice, [simulate(twice, 0)]).refusal.startswith("overloaded")
+
+
 SCENARIO = "chat-on-h100"
 
 
@@ -272,6 +314,11 @@ SCENARIO = "chat-on-h100"
     [
         ("pools.engines.batching=none", "which batching none does not make"),
         ("pools.engines.batching.kv_tokens=8", "has no room for a block of 16 beside the one in reserve"),
+        (
+            "pools.engines.batching.kv_tokens_on={p5.4xlarge: 8}",
+            "has no room for a block of 16 beside the one in reserve",
+        ),
+        ("pools.engines.batching.kv_tokens_on={p5.4xlage: 9000}", "did you mean 'p5.4xlarge'?"),
         ("pools.engines.batching.max_num_batched_tokens=16", "is below max_num_seqs 256"),
         ("pools.engines.balancer=central_queue", "keeps a queue in each replica"),
         ("pools.engines.instances=2", "is one engine on all of a replica"),
@@ -284,6 +331,12 @@ def test_what_does_not_go_together_is_told(setting: str, said: str) -> None:
         load(SCENARIO, [setting]).case()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_machines_have_the_room_that_is_told_of_them() -> None:
+    for kind, tokens in (("2xH100", 37_712), ("4xH100", 498_576), ("8xA100", 1_420_336)):
+        batching = load("llama-70b-tensor-parallel", [f"pools.engines.instance={kind}"]).case().pools[0].batching
+        assert batching == Continuous(kv_tokens=tokens, max_num_batched_tokens=2048, async_scheduling=False)
 
 
 def test_first_tokens_are_no_matter_of_models_without_tokens() -> None:

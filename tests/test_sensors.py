@@ -9,11 +9,13 @@ import pytest
 from cases import case, poisson, pool, replay, takes
 
 from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
-from simulator.batching import Dynamic
+from simulator.batching import Continuous, Dynamic
 from simulator.dispatch import CentralQueue, RoundRobin
 from simulator.figures.ledger import count
+from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
+from simulator.sizes import Constant
 from simulator.start import Start
 
 MS = 10**6
@@ -259,6 +261,32 @@ def test_latency_of_batches_and_where_rows_are_used_again() -> None:
         found.append([seen.signals for _, seen in policy.saw])
     assert found[0] == found[1]
     assert sum("p90" in one for one in found[0]) > 500
+
+
+def engine(wanted: dict[str, Metric], *arrivals: float) -> list[Observation]:
+    """What was seen at each look, of an engine whose steps take 10 ms and whose requests have 5 tokens."""
+    policy = Watcher(wanted=wanted, plan=(1,), saw=[])
+    steps = LlmRoofline.model_validate({"weights": "10ms", "per_token": "0ms"})
+    batching = Continuous.model_validate({"kv_tokens": 16_000, "async_scheduling": False})
+    sizes = ((PROMPT, Constant(value=100)), (OUTPUT, Constant(value=5)))
+    served = pool(steps, 1, RoundRobin(), batching, autoscaler=policy)
+    simulate(case(replay(*arrivals), served, seconds=1, sizes=sizes), 0)
+    return [seen for _, seen in policy.saw]
+
+
+@pytest.mark.parametrize("closely", [False, True])
+def test_who_is_being_served_in_steps_has_arrived(closely: bool) -> None:
+    """Two come before 100 ms, of whom one is served until 130; one comes at 110, and is served until 160."""
+    wanted = {"rate": metric("arrival_rate")} | ({"busy": metric("utilisation")} if closely else {})
+    seen = engine(wanted, 0.01, 0.08, 0.11)
+    assert [one.signals["rate"] for one in seen[:4]] == [20, 10, 0, 0]
+
+
+def test_what_ends_at_the_moment_of_a_reading_is_read_next_time() -> None:
+    """It comes at 50 ms and ends at 100: the reading at 100 comes first."""
+    seen = engine({"latency": metric("latency"), "rate": metric("request_rate")}, 0.05)
+    assert [one.signals.get("latency") for one in seen[:3]] == [None, 0.05, None]
+    assert [one.signals.get("rate") for one in seen[:3]] == [0, 10, 0]
 
 
 def test_what_is_known_of_the_pool_does_not_depend_on_whether_replicas_are_looked_at() -> None:

@@ -280,6 +280,26 @@ def test_machines_stand_by_as_far_as_the_quota_allows() -> None:
     assert machines(run) == [(0, None), (0, None)]
 
 
+def test_a_pool_that_waits_is_given_a_machine_that_would_stand_by() -> None:
+    """Three can be had: the first pool's spare one, used from 100 to 200, would stand by again. The second waits for it
+    from 100 on.
+    """
+    asked = shared((2, 1), (2,), supply={"quota": 3, "spare": 1})
+    run = simulate(asked, 0)
+    assert lives(run, 0)[1:] == [(1, 100, 100)]
+    assert lives(run, 1)[1:] == [(1, 200, 200)]
+    lawful(asked)
+
+
+def test_a_machine_that_stood_by_and_was_handed_over_is_replaced() -> None:
+    """At 100 the second pool uses its own and that of the first, which has another at once."""
+    asked = shared((1,), (3,), supply={"spare": 1})
+    run = simulate(asked, 0)
+    assert machines(run, 0) == [(0, None), (0, 100), (100, None)]
+    assert machines(run, 1) == [(0, None), (0, None), (100, None), (100, None)]
+    lawful(asked)
+
+
 def test_a_shared_quota_is_a_lever() -> None:
     tracker = TargetTracking.model_validate({"target": 0.5, "max_replicas": 12, "interval": "5s"})
     rules = CaseSupply("gpus", Supply.model_validate({"quota": 5}))

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from scenarios.manifests.histograms import read_latency
+from scenarios.manifests.histograms import canonical, read_latency
 from simulator.autoscaling import Metric
 from simulator.autoscaling.metric import REPLICA_SIGNALS, Signal
 from simulator.component import problems
@@ -149,11 +149,6 @@ _TIMES = {"over": "window", "every": "scrape", "push": "push", "delay": "delay"}
 def known(name: str) -> tuple[str, float] | None:
     """The signal and scale of a metric by its name."""
     return ALIASES.get(canonical(name))
-
-
-def canonical(name: str) -> str:
-    """A name in small letters, with underscores for all that is no letter or digit."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def read_name(name: str, bindings: Mapping[str, str], per_pod: bool, where: InputError) -> Reads:

@@ -28,6 +28,11 @@ _MEAN = re.compile(
 )
 
 
+def canonical(name: str) -> str:
+    """The name of a metric in small letters, with underscores for all that is no letter or digit."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
 def read_latency(query: str) -> tuple[str, dict[str, Any]] | None:
     """The name of a histogram and the fields of the metric that a query asks of it; None for any other query.
 
@@ -52,7 +57,7 @@ def read_latency(query: str) -> tuple[str, dict[str, Any]] | None:
 
 def _unit(name: str) -> float | None:
     """What seconds are multiplied by in a histogram of whole requests; None where it is of something else."""
-    low = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    low = canonical(name)
     ends = [match for match in _TOLD.finditer(low) if match.end() == len(low)]
     if not ends or any(part in low for part in _PART):
         return None

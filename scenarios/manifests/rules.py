@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scenarios.manifests.binding import FULL, canonical
+from scenarios.manifests.binding import FULL
 from scenarios.manifests.bound import Asked
 from scenarios.manifests.finding import Level
+from scenarios.manifests.histograms import canonical
 from scenarios.manifests.horizontal import limited, requested
 from simulator.autoscaling.amount import parse_amount
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from scenarios.manifests.aws import bounds_of, policies_of
 from scenarios.manifests.bound import Asked
 from scenarios.manifests.documents import Document
+from scenarios.manifests.rules import Rule
 
-Rule = Iterator[tuple[Literal["error", "warning", "note"], str, str, str]]
-"""How bad, the name of the rule, the field, and what is wrong with the fix."""
 SHORT = 120
 """Seconds: few GPUs start within."""
 

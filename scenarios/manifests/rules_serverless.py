@@ -7,7 +7,7 @@ from typing import Any
 from scenarios.manifests.bound import Asked
 from scenarios.manifests.knative import ANNOTATIONS, DEADLINE, HPA, PREFIX, close_to, notes_of
 from scenarios.manifests.kserve import GROUP, MODES
-from scenarios.manifests.rules import Rule
+from scenarios.manifests.rules import Rule, mapping
 
 GPU = "/gpu"
 
@@ -15,8 +15,8 @@ GPU = "/gpu"
 def service(asked: Asked) -> Rule:
     """A Service of Knative."""
     document = asked.document
-    template = _mapping(_mapping(document.data, "spec"), "template")
-    notes, pod = _mapping(_mapping(template, "metadata"), "annotations"), _mapping(template, "spec")
+    template = mapping(document.data, "spec", "template")
+    notes, pod = mapping(template, "metadata", "annotations"), mapping(template, "spec")
     for name in notes_of(document):
         if str(name).startswith(PREFIX):
             text = "has no effect on the Service itself; move it below spec.template.metadata.annotations"
@@ -37,7 +37,7 @@ def service(asked: Asked) -> Rule:
 def inference_service(asked: Asked) -> Rule:
     """An InferenceService of KServe."""
     document = asked.document
-    predictor, notes = _mapping(_mapping(document.data, "spec"), "predictor"), notes_of(document)
+    predictor, notes = mapping(document.data, "spec", "predictor"), notes_of(document)
     metric, least = predictor.get("scaleMetric"), _number(predictor.get("minReplicas"))
     most, limit = _number(predictor.get("maxReplicas")), _number(predictor.get("containerConcurrency"))
     yield from _notes(notes, "metadata.annotations")
@@ -124,7 +124,7 @@ def _start(notes: dict[str, Any], least: float, path: str) -> Rule:
 def _on_gpu(pod: dict[str, Any]) -> bool:
     containers = pod.get("containers")
     found = [one for one in containers if isinstance(one, dict)] if isinstance(containers, list) else []
-    kinds = [_mapping(_mapping(one, "resources"), kind) for one in found for kind in ("limits", "requests")]
+    kinds = [mapping(one, "resources", kind) for one in found for kind in ("limits", "requests")]
     return any(str(name).endswith(GPU) for kind in kinds for name in kind)
 
 
@@ -138,8 +138,3 @@ def _number(value: Any) -> float | None:
         return float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     except (ValueError, OverflowError):
         return None
-
-
-def _mapping(data: dict[str, Any], name: str) -> dict[str, Any]:
-    found = data.get(name)
-    return found if isinstance(found, dict) else {}

@@ -112,7 +112,7 @@ def served(asked: Asked) -> Bound:
         fields |= _scaling(scaling)
     if gangs := one.below("gang_scheduling_config"):
         fields["gang_size"] = gangs.whole("gang_size")
-    fields["target_capacity"] = _number(place.config, "target_capacity")
+    fields["target_capacity"] = place.config.number("target_capacity")
     made = asked.made(Ray, given(**fields))
     left = [*_spec_left(document), *place.config.left(), *application.left(), *one.left()]
     return Bound(made, document.source, document.file, (*dict.fromkeys(left),))
@@ -135,8 +135,8 @@ def _spec_left(document: Document) -> Iterator[str]:
 def _scaling(about: Fields) -> dict[str, Any]:
     """autoscaling_config."""
     found: dict[str, Any] = given(**{name: about.whole(name) for name in COUNTS})
-    found |= given(**{name: _number(about, name) for name in NUMBERS})
-    found |= {field: _seconds(value) for name, field in TIMES.items() if (value := _number(about, name)) is not None}
+    found |= given(**{name: about.number(name) for name in NUMBERS})
+    found |= {field: _seconds(value) for name, field in TIMES.items() if (value := about.number(name)) is not None}
     if function := about.text("aggregation_function"):
         found["aggregation"] = function.lower()
     if policy := about.below("policy"):
@@ -145,15 +145,6 @@ def _scaling(about: Fields) -> dict[str, Any]:
             what = f"{named} is code of your own, which cannot be run here"
             raise policy.wrong("policy_function", what, "leave it out")
     return found
-
-
-def _number(fields: Fields, name: str) -> float | None:
-    """A number, also as text."""
-    value = fields.get(name)
-    try:
-        return None if value is None else float(value if not isinstance(value, bool) else "")
-    except (TypeError, ValueError, OverflowError):
-        raise fields.wrong(name, f"{value!r:.60} is not a number", "write it such as 2.5") from None
 
 
 def _seconds(value: float) -> str:

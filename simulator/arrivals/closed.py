@@ -15,8 +15,8 @@ from simulator.arrivals.renewal import Poisson
 from simulator.quantities import SECOND, Duration, Rate
 from simulator.streams import Draws, Integers
 
-_TURN = 1 << 32
-"""Turn t of session s is request number t x _TURN + s of its workload."""
+TURN = 1 << 32
+"""Turn t of session s is request number t x TURN + s of its workload."""
 _CHUNK = 1 << 10
 
 
@@ -103,9 +103,9 @@ class Sessions(Answered):
             return found
 
         def following(number: int) -> int | None:
-            turn, session = divmod(number, _TURN)
+            turn, session = divmod(number, TURN)
             chunk, place = divmod(session, _CHUNK)
-            return number + _TURN if turn + 1 < lengths(chunk)[place] else None
+            return number + TURN if turn + 1 < lengths(chunk)[place] else None
 
         return following
 
@@ -119,7 +119,7 @@ class Sessions(Answered):
 
     def session(self, numbers: Integers) -> Integers:
         """The session."""
-        return numbers % _TURN
+        return numbers % TURN
 
     def mean_rate(self, until: int) -> float:
         """Sessions times turns, as if every answer came at once."""

@@ -68,6 +68,14 @@ class Metric(Record):
             raise ValueError(f"quantile: is of latency; {self.signal} has none")
         return self
 
+    def looked_at(self, interval: int, window: int) -> Metric:
+        """The same for whoever looks once in an interval: read then, or more often where that fits between.
+
+        Unless it has a window of its own, it is over the one given.
+        """
+        scrape = self.scrape if interval % self.scrape == 0 else interval
+        return self.model_copy(update={"scrape": scrape, "window": self.window or window})
+
     @property
     def shared(self) -> bool:
         """Whether it is shared out among replicas where their mean is asked for: a time is not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -94,6 +95,10 @@ class Schedule(Autoscaler):
     def _instant(self) -> int:
         return self.begin.instant(self.zone)
 
+    @cached_property
+    def _times(self) -> list[int]:
+        return [one.at for one in self.steps]
+
     def period(self) -> int:
         """How often it looks."""
         return self.interval
@@ -116,7 +121,7 @@ class Schedule(Autoscaler):
                 most = max(open_, key=lambda one: one.replicas)
                 hours = f"{format_time_of_day(most.start)} to {format_time_of_day(most.end)}"
                 return most.replicas, f"{DAYS[minute // 1440]} within {hours}: {most.replicas}"
-        begun = [one for one in self.steps if one.at <= now]
-        if begun:
-            return begun[-1].replicas, f"since {format_duration(begun[-1].at)}: {begun[-1].replicas}"
+        if begun := bisect_right(self._times, now):
+            step = self.steps[begun - 1]
+            return step.replicas, f"since {format_duration(step.at)}: {step.replicas}"
         return self.replicas, f"no step or window holds: {self.replicas}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -55,14 +55,19 @@ class EngineFrontEnd(Record):
         return max(self.fixed + self.per_token * prompt, self.chunk)
 
 
+Tokens = Annotated[int, Field(ge=1, le=10**10)]
+
+
 class Continuous(Batching):
     """Step by step, as vLLM (v1) does: requests join and leave the running batch between two steps."""
 
     kind: Literal["continuous"] = "continuous"
     own_queue: ClassVar[bool] = True
     scale_free: ClassVar[bool] = False
-    kv_tokens: int = Field(ge=1, le=10**10)
+    kv_tokens: Tokens
     """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
+    kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
+    """`kv_tokens` by instance type, for machines that have room for more or fewer."""
     max_num_seqs: int = Field(256, ge=1, le=16384)
     """Requests that run at a time."""
     max_num_batched_tokens: int = Field(8192, ge=1, le=10**7)
@@ -81,6 +86,8 @@ class Continuous(Batching):
     """Whether blocks that are free but still there are used again."""
     policy: Literal["fcfs", "priority"] = "fcfs"
     """Who is let in first, and who gives way: by arrival, or by the priority of the workload (1 is the most urgent)."""
+    static: bool = False
+    """Whether a batch runs until its longest answer ends (static batching): places that become free stay empty."""
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
     host: EngineHost = EngineHost()
@@ -95,10 +102,17 @@ class Continuous(Batching):
         if self.max_num_batched_tokens < self.max_num_seqs:
             wrong = f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs {self.max_num_seqs}"
             raise ValueError(f"{wrong}; every request that runs needs a token a step")
-        if self.blocks < 1:
-            wrong = f"kv_tokens {self.kv_tokens} has no room for a block of {self.block_size} beside the one in reserve"
-            raise ValueError(f"{wrong}; write what the engine prints")
+        for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
+            if tokens < 2 * self.block_size:
+                wrong = f"kv_tokens {tokens} has no room for a block of {self.block_size} beside the one in reserve"
+                raise ValueError(f"{wrong}; write what the engine prints")
         return self
+
+    def on(self, instance: str) -> Self:
+        """The same on machines of one type."""
+        return self.model_copy(
+            update={"kv_tokens": self.kv_tokens_on.get(instance, self.kv_tokens), "kv_tokens_on": {}}
+        )
 
     @property
     def blocks(self) -> int:

@@ -2,10 +2,12 @@
 
 from simulator.dispatch.base import (
     DRAWN,
+    FEWEST_TOKENS,
     FEWEST_WAITING,
     IN_TURN,
     LAST_TIED,
     LAUNCHED,
+    LEAST_SCORE,
     LEAST_WORK,
     NEXT,
     OPENED,
@@ -53,6 +55,9 @@ from simulator.dispatch.least import (
     LeastOutstanding,
     LeastWorkLeft,
 )
+from simulator.dispatch.least_tokens import (
+    LeastTokens,
+)
 from simulator.dispatch.locality import (
     Locality,
 )
@@ -72,13 +77,18 @@ from simulator.dispatch.turns import (
     RoundRobin,
     WeightedRoundRobin,
 )
+from simulator.dispatch.vllm_router import (
+    VllmRouter,
+)
 
 __all__ = [
     "DRAWN",
+    "FEWEST_TOKENS",
     "FEWEST_WAITING",
     "IN_TURN",
     "LAST_TIED",
     "LAUNCHED",
+    "LEAST_SCORE",
     "LEAST_WORK",
     "NEXT",
     "OPENED",
@@ -104,6 +114,7 @@ __all__ = [
     "KubeProxyIptables",
     "KubeProxyIpvs",
     "LeastOutstanding",
+    "LeastTokens",
     "LeastWorkLeft",
     "LoadAware",
     "Locality",
@@ -117,6 +128,7 @@ __all__ = [
     "RoundRobin",
     "SessionAffinity",
     "View",
+    "VllmRouter",
     "WeightedRandom",
     "WeightedRoundRobin",
     "Weights",

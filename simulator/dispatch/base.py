@@ -19,7 +19,7 @@ from simulator.quantities import Duration
 
 NEXT, DRAWN, SHORTER, TIED, SHORTEST, SHARED, LAST_TIED, IN_TURN = range(8)
 FEWEST_WAITING, LEAST_WORK, OWNER, PASSED_ON, PINNED, OPENED, OWN_ZONE, SPILLED = range(8, 16)
-RECENT, LAUNCHED = range(16, 18)
+RECENT, LAUNCHED, FEWEST_TOKENS, LEAST_SCORE = range(16, 20)
 REASONS = (
     "the next in turn",
     "drawn at random",
@@ -39,6 +39,8 @@ REASONS = (
     "its zone was too busy or empty: fewest outstanding of all",
     "the idle replica used last",
     "no replica was idle: it launched one",
+    "fewest tokens outstanding",
+    "least of 4 x waiting + running",
 )
 
 Weights = Annotated[
@@ -53,6 +55,14 @@ Weights = Annotated[
 
 
 def _nothing(_: int) -> int:
+    return 0
+
+
+def _one_token(_: int) -> tuple[int, int]:
+    return 1, 0
+
+
+def _no_answer() -> int:
     return 0
 
 
@@ -78,6 +88,12 @@ class View:
     """When the replica in a slot became ready; long ago for the first ones."""
     zone: Callable[[int], int] = _nothing
     """Where a slot's machine stands."""
+    tokens: Callable[[int], tuple[int, int]] = _one_token
+    """Tokens of a request's prompt and of its answer; (1, 0) where the pool serves no LLM."""
+    usual_answer: Callable[[], int] = _no_answer
+    """Tokens of an answer on average."""
+    read: int = 0
+    """When the loads were last told, where they are read now and then."""
 
 
 class Picker:

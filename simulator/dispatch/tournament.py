@@ -34,6 +34,18 @@ class Tournament:
         """The slot with the least key."""
         return self.tree[1]
 
+    def first_from(self, slot: int) -> int:
+        """Of those with the least key the first at or after a slot, or else the first of all."""
+        keys, tree = self.keys, self.tree
+        least, node = keys[tree[1]], slot + self.size
+        if keys[slot] == least:
+            return slot
+        while node > 1:
+            if not node & 1 and keys[tree[node + 1]] == least:
+                return tree[node + 1]
+            node >>= 1
+        return tree[1]
+
     def update(self, slot: int, key: Any) -> None:
         """Gives a slot another key; one that does not take part stays away."""
         keys, tree = self.keys, self.tree

@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from simulator.autoscaling import PerRequest
+from simulator.batching import Continuous
 from simulator.case import Case
-from simulator.figures.cost import HOUR
+from simulator.figures.cost import HOUR, machine_time
 from simulator.figures.plans import Plan, lead, load_by_minute, minutes, playing, replica_time, service_time, staffed
 from simulator.figures.replications import run_case
 from simulator.figures.results import Result
@@ -217,13 +218,8 @@ def _cut(plan: Plan, start: int, end: int) -> int:
 
 def replica_hours(result: Result, number: int) -> float:
     """Replica-hours of a pool in the measured time, from launch to stop, on average."""
-    since, until = result.start, result.case.duration
-    total = sum(
-        max(0, min(until if one.stopped is None else one.stopped, until) - max(one.launched, since))
-        for run in result.tallies
-        for one in run.lives[number].replicas
-    )
-    return total / HOUR / len(result.runs)
+    times = [machine_time(run.lives[number].replicas, result.start, result.case.duration) for run in result.tallies]
+    return sum(times) / HOUR / len(times)
 
 
 def least_hours(result: Result, number: int) -> float | None:
@@ -231,16 +227,17 @@ def least_hours(result: Result, number: int) -> float | None:
 
     Of the requests that were measured the objectives leave some out, and some may be served after the end. All others
     take their part of a replica at the best batch size: on average, as service times are. None where it is not known:
-    of several workloads, of closed loops, and where the objectives name no time.
+    of several workloads, of closed loops, of engines that serve in steps, and where the objectives name no time until
+    the whole answer.
     """
     case = result.case
     workload, most = case.workloads[0], 0.0
-    if len(case.workloads) > 1 or workload.arrivals.closed:
+    if len(case.workloads) > 1 or workload.arrivals.closed or isinstance(case.pools[number].batching, Continuous):
         return None
     for slo in case.slos:
         share = {"percentile": slo.quantile, "errors": 1 - slo.target, "attainment": slo.target}.get(slo.measure)
         limit = slo.limit if slo.measure != "errors" else workload.timeout
-        if share is None or limit is None or slo.window is not None:
+        if share is None or limit is None or slo.window is not None or slo.timing != "latency":
             continue
         needed = []
         for run in result.tallies:

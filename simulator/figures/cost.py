@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 HOUR = 3600 * 10**9
 
 
-def machine_time(machines: Iterable[MachineRecord], since: int, until: int) -> int:
-    """Nanoseconds of machines in use between two times, from each launch to each stop."""
+def machine_time(machines: Iterable[MachineRecord | ReplicaRecord], since: int, until: int) -> int:
+    """Nanoseconds of machines in use between two times, or of replicas, from each launch to each stop."""
     return sum(
         max(0, min(until if one.stopped is None else one.stopped, until) - max(one.launched, since)) for one in machines
     )

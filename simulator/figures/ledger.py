@@ -92,6 +92,7 @@ class Ledger:
         first = np.cumsum(entries.batches[:, SIZE]) - entries.batches[:, SIZE]
         stages = np.array(self.tape.stage)[entries.served[first]]
         self.tally.serve(pool.number, entries.batches, entries.used, stages)
+        self.tally.pools[pool.number].engines(self.tally.grid, entries.engines)
         over = entries.served, entries.rejected[:, 0], entries.lost[:, 0], entries.dropped
         self.extents.touch(np.concatenate(over))
 

@@ -131,7 +131,7 @@ def _replicas(pool: CasePool) -> Iterator[_Change]:
             yield "replicas", pool.replicas, more, "", replace(pool, replicas=more)
         return
     low = pool.autoscaler.bounds(pool.replicas)[0]
-    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := _more(low)) <= pool.most():
+    if "min_replicas" in type(pool.autoscaler).model_fields and (fewest := max(_more(low), 1)) <= pool.most():
         scaler = pool.autoscaler.model_copy(update={"min_replicas": fewest})
         replicas = max(fewest, min(more, pool.most()))
         yield "fewest replicas", low, fewest, "", replace(pool, autoscaler=scaler, replicas=replicas)

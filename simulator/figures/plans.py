@@ -10,19 +10,17 @@ import numpy as np
 from simulator.arrivals.calendar import MINUTE
 from simulator.autoscaling import Schedule
 from simulator.autoscaling.schedule import Step
-from simulator.batching import Scheduler
 from simulator.case import Case
 from simulator.figures.tally import Tally
-from simulator.model import Spread, spread_out
+from simulator.model import late_time
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
+from simulator.run.machines import room_beside
 from simulator.start import Start
 from simulator.streams import Floats
 
 Plan = tuple[int, ...]
 """Replicas that are to be ready, by minute from the beginning of the run."""
-STARTED = 0.95
-"""Share of the times of a step of a start that are within what a plan allows for it."""
 
 
 def minutes(case: Case) -> int:
@@ -35,25 +33,19 @@ def lead(pool: CasePool) -> int:
     scan = 0
     if pool.supply is not None and pool.supply.rules.cluster_autoscaler is not None:
         scan = pool.supply.rules.cluster_autoscaler.scan
-    if pool.start is None:
-        start = _late(pool.cold_start, pool.cold_start_spread) + pool.load_time
-    else:
-        start = _steps(pool.start)
+    machine = late_time(pool.cold_start, pool.cold_start_spread)
+    start = machine + pool.load_time if pool.start is None else _steps(pool.start)
     return -(-(scan + start) // SECOND) * SECOND
 
 
 def _steps(start: Start) -> int:
     """Nanoseconds of a start whose steps are all late."""
-    times = {name: step.p95 or _late(step.mean or 0, step.spread) for name, step in start.steps()}
+    times = {name: step.late() for name, step in start.steps()}
     if start.probe is not None:
         up = times.pop("weights", 0) + times.pop("warm_up", 0)
         first = max(start.probe.initial_delay, up + start.probe.period)
         times["up"] = first + (start.probe.successes - 1) * start.probe.period
     return sum(times.values())
-
-
-def _late(mean: int, spread: Spread) -> int:
-    return int(spread_out(mean, spread, np.array([STARTED]))[0])
 
 
 def wanted(plan: Plan, early: int) -> list[tuple[int, int]]:
@@ -80,7 +72,9 @@ def replica_time(plan: Plan, early: int, until: int) -> int:
 
 
 def playing(case: Case, number: int, plan: Plan) -> Case:
-    """The case with a pool that has the replicas of a plan; the first are ready when the run begins."""
+    """The case with a pool that has the replicas of a plan; the first are ready when the run begins, as far as there
+    are machines beside those of other pools.
+    """
     pool = case.pools[number]
     early = lead(pool)
     (_, first), *later = wanted(plan, early)
@@ -89,8 +83,17 @@ def playing(case: Case, number: int, plan: Plan) -> Case:
         steps=tuple(Step.model_construct(at=time, replicas=count) for time, count in later),
         interval=gcd(MINUTE, early),
     )
-    changed = replace(pool, replicas=max(first, 1), autoscaler=schedule)
+    changed = replace(pool, replicas=max(min(first, _room(case, number)), 1), autoscaler=schedule)
     return replace(case, pools=(*case.pools[:number], changed, *case.pools[number + 1 :]))
+
+
+def _room(case: Case, number: int) -> int:
+    """The most replicas that a pool can begin with."""
+    pool = case.pools[number]
+    if pool.supply is None or pool.supply.rules.quota is None:
+        return pool.most()
+    others = [other for other in case.pools if other.supply == pool.supply and other is not pool]
+    return min(pool.most(), room_beside(pool, others, pool.supply.rules.quota))
 
 
 def load_by_minute(case: Case, run: Tally, number: int) -> Floats:
@@ -107,19 +110,14 @@ def load_by_minute(case: Case, run: Tally, number: int) -> Floats:
         came = np.sum([run.arrived[place] for place in chosen], axis=0)
         counted = np.interp(edges, run.grid.bins, np.concatenate([[0.0], np.cumsum(came)]))
         loads.append(np.diff(counted) / lengths / case.capacity(stage, 1))
-    found: Floats = np.max(loads, axis=0) if _apart(case, number) else np.sum(loads, axis=0)
+    found: Floats = np.max(loads, axis=0) if case.apart(number) else np.sum(loads, axis=0)
     return found
 
 
 def service_time(case: Case, number: int) -> float:
     """Seconds of a replica that a request takes on average, always at the best batch size."""
     each = [1 / case.capacity(stage, 1) for stage in case.stages_of(number)]
-    return max(each) if _apart(case, number) else sum(each)
-
-
-def _apart(case: Case, number: int) -> bool:
-    """Whether each stage has instances of its own at a replica, as under the rule of a server."""
-    return isinstance(case.pools[number].batching, Scheduler) and not case.pools[number].sharing.common
+    return max(each) if case.apart(number) else sum(each)
 
 
 def staffed(loads: Floats, spare: float, fewest: int, most: int) -> Plan:

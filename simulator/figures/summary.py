@@ -13,8 +13,11 @@ from simulator.figures.cost import machine_time, serving_time
 from simulator.figures.grid import BINS
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
+from simulator.figures.usage import PoolTally
 from simulator.run.lives import Lives
 from simulator.service import weakness
+
+_NEARLY = 0.99
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class PoolSummary:
     """How its service times are known: as the least known of its stages."""
     load: float
     """Offered load over the capacity of the most replicas at their best batch size."""
+    slack: float
+    """How many times that capacity it may turn out to have."""
     busy: Estimate
     """Share of the replicas' time in service."""
     batch: Estimate
@@ -35,6 +40,10 @@ class PoolSummary:
     """Mean machines in use."""
     ready: Estimate | None
     """Share of the wanted replicas that is ready, on average; None where no fault can change it, or none is wanted."""
+    found: Estimate | None = None
+    """Share of the tokens of prompts that engines found in their caches; None where no engine serves."""
+    preemptions: Estimate | None = None
+    """How often a request loses its blocks, on average; None where no engine serves."""
 
     @property
     def inflation(self) -> float:
@@ -44,8 +53,8 @@ class PoolSummary:
 
     @property
     def strain(self) -> float:
-        """Offered load over the capacity that is ready on average."""
-        return self.load * self.inflation
+        """Offered load over the capacity that is ready on average: one or more only where nothing else can be."""
+        return max(self.load / self.slack, min(self.load, _NEARLY)) * self.inflation
 
 
 def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> PoolSummary:
@@ -69,11 +78,23 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         instance=" or ".join(dict.fromkeys(kind.instance for kind in pool.kinds())),
         level=max(levels, key=weakness),
         load=case.load(number),
+        slack=case.slack(number),
         busy=_share(mean_of(busy)),
         batch=mean_of(batch),
         machines=mean_of(machines),
         ready=_share(mean_of(ready)) if ready else None,
+        **_of_engines([run.pools[number] for run in runs], begin) if isinstance(pool.batching, Continuous) else {},
     )
+
+
+def _of_engines(pools: Sequence[PoolTally], begin: int) -> dict[str, Estimate]:
+    """What prompts found, and what was lost."""
+
+    def ratio(parts: str, wholes: str) -> Estimate:
+        pairs = [(getattr(one, parts)[begin:].sum(), getattr(one, wholes)[begin:].sum()) for one in pools]
+        return mean_of([float(part / whole) if whole else 0.0 for part, whole in pairs])
+
+    return {"found": _share(ratio("found", "prompts")), "preemptions": ratio("preemptions", "begun")}
 
 
 def _share(estimate: Estimate) -> Estimate:

@@ -78,6 +78,7 @@ class Tally:
                 served = run.visits[stage].batch_of
                 stages[served[served >= 0]] = stage
             tally.serve(pool, record.batches, record.used, stages)
+            tally.pools[pool].engines(tally.grid, record.engines)
         tally.lives = run.pools
         return tally
 

@@ -69,6 +69,9 @@ class PoolTally:
         """By slice, where a device runs several at a time: nanoseconds in service, added up over all of them."""
         self.visits, self.squares = np.zeros((2, bins))
         """By bin in which their batch began: visits, and for each of them the size of its batch."""
+        self.begun, self.prompts, self.found, self.preemptions = np.zeros((4, slices))
+        """Of LLM engines: requests that they began with, tokens of their prompts, of these found in the cache; and of
+        those that ended, how often they had lost their blocks."""
         self.filled = False
         """Whether any batch could take no more."""
 
@@ -91,3 +94,11 @@ class PoolTally:
         """More stretches of time in which devices that instances share had something to do."""
         if len(used):
             self.busy += grid.overlaps(used[:, 0], used[:, 1], grid.places(used[:, 0]))
+
+    def engines(self, grid: Grid, rows: Integers) -> None:
+        """What engines began with and ended."""
+        if len(rows):
+            places = grid.places(rows[:, 0])
+            counted = (self.begun, self.prompts, self.found, self.preemptions)
+            for counts, column in zip(counted, rows[:, 1:].T, strict=True):
+                counts += grid.by_slice(places, column)

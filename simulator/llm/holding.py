@@ -18,7 +18,7 @@ class Holding:
 
     def found(self, job: Job) -> list[tuple[Prefix, int]]:
         """What is there of a request's blocks; its last token is computed in any case."""
-        if not self.caching or not (job.pieces or job.preempted):
+        if not self.caching or not (job.pieces or job.preempted or job.keeps):
             return []
         known = job.prompt + job.issued
         return self.blocks.found((*job.pieces, (job.own, known)), (known - 1) // self.size)

@@ -48,6 +48,10 @@ class Settings(Protocol):
         """Whether blocks that are free but still there are used again."""
 
     @property
+    def static(self) -> bool:
+        """Whether nobody is let in before all that run have ended."""
+
+    @property
     def priority(self) -> bool:
         """Whether the most urgent is let in first, and the least urgent gives way."""
 

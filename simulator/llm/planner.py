@@ -57,7 +57,7 @@ class Planner:
         """The next step."""
         plan = Plan(self.number)
         budget = self._serve_running(plan)
-        if not plan.preempted:
+        if not plan.preempted and not (self.running and self.settings.static):
             while budget > 0 and (job := self._head()) is not None:
                 if self.gone is not None and self.gone(job):
                     self._drop_head()
@@ -93,6 +93,8 @@ class Planner:
 
     def _closed(self) -> bool:
         """Whether nobody can be admitted until one of those that run ends."""
+        if self.running and self.settings.static:
+            return True
         job = self._head()
         if job is not None and self.gone is not None:
             return False

@@ -45,11 +45,15 @@ class Steps(Law):
         raise NotImplementedError
 
 
-def together(times: StepTime, count: float, prompt: float, output: float) -> float:
-    """Nanoseconds in which so many like requests are served from the first token to the last, side by side."""
+def together(times: StepTime, count: float, prompt: float, output: float, found: float = 0.0) -> float:
+    """Nanoseconds in which so many like requests are served from the first token to the last, side by side.
+
+    `prompt` are the tokens of each that are computed, after those that were found in the cache.
+    """
     tokens, answer = max(round(prompt), 1), max(output, 1.0)
-    prompts = times.of(Plan(0, chunks=[(tokens, 0)] * max(round(count), 1)))
-    step = times.decoding(max(round(count), 1), round(count * (prompt + answer / 2)), tokens + round(answer / 2))[0]
+    prompts = times.of(Plan(0, chunks=[(tokens, round(found))] * max(round(count), 1)))
+    context = found + prompt + answer / 2
+    step = times.decoding(max(round(count), 1), round(count * context), round(context))[0]
     return (prompts + (answer - 1) * step) / TICKS
 
 

@@ -29,6 +29,7 @@ def _learn(pool: PoolRun, outstanding: list[int], waiting: list[int]) -> None:
     pool.seen.outstanding[: len(outstanding)] = outstanding
     known = dict(enumerate(waiting))
     pool.seen.waiting = lambda slot: known.get(slot, 0)
+    pool.seen.read = int(pool.clock.now)
     pool.picker.regrouped()
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.case import Case
+from simulator.llm.service import OUTPUT, PROMPT
 from simulator.parts import CaseWorkload
+from simulator.run.prompts import GROUP, TALK, Drawn, by_session
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
@@ -47,6 +49,8 @@ class Drawing:
         batched = [stage for stage, alone in zip(case.stages, self.alone, strict=True) if not alone]
         self.sizes = sorted(set().union(*map(case.looks_at, batched)))
         """The sizes that batches look at."""
+        if PROMPT in self.sizes and any(workload.prompts is not None for workload in case.workloads):
+            self.sizes += [GROUP, TALK]
         self.patience = any(workload.impatience is not None for workload in case.workloads)
         """Whether clients have a patience of their own."""
         self._samplers = [self._amounts(item) for item in case.workloads]
@@ -60,7 +64,10 @@ class Drawing:
         wanted = set().union(*(self.case.looks_at(self.case.stages[stage]) for stage in workload.stages))
         laws = [(name, law) for name, law in workload.sizes if name in wanted]
         laws += [] if workload.items is None else [(_ITEMS, workload.items)]
-        return {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
+        found = {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
+        if workload.prompts is not None and PROMPT in found:
+            found |= Drawn(self.draws, workload, workload.prompts, found[PROMPT], found[OUTPUT]).samplers()
+        return found
 
     def _stretches(self, number: int) -> Iterator[Stretch]:
         workload = self.case.workloads[number]
@@ -121,19 +128,13 @@ class Drawing:
         used = balancer.uniforms()
         routing = [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(self.uniforms)]
         if balancer.keyed:
-            routing[0] = self._keys(number, entity, np.arange(first, first + count))
+            # One key a session, whatever is tried again.
+            requests = np.arange(first, first + count)
+            routing[0] = by_session(self.draws, self.case.workloads[number], "routing-0", entity, requests)
         columns += routing
         if self.network:
             columns.append(stage.networks(uniform("network")) if stage.varies() else np.full(count, stage.network))
         return columns
-
-    def _keys(self, number: int, entity: str, requests: Integers) -> Floats:
-        """The uniform numbers that stand for the requests' keys: one a session, whatever is tried again."""
-        sessions = self.case.workloads[number].arrivals.session(requests)
-        first = int(sessions.min())
-        drawn = self.draws.uniform("routing-0", entity, first, int(sessions.max()) - first + 1)
-        found: Floats = drawn[sessions - first]
-        return found
 
 
 def _merge(sources: list[Iterator[Stretch]]) -> Iterator[Stretch]:

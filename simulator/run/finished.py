@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from simulator.quantities import SECOND
 from simulator.run.recording import END, SIZE
@@ -33,13 +34,12 @@ class Finished:
         """Somebody will ask for those of so many nanoseconds."""
         self.span = max(self.span, span)
 
-    def note(self, rows: Integers, since: int, now: int) -> None:
-        """The latest batches of the pool, of which those count that ended after `since`, and no later than now."""
+    def note(self, rows: Integers, ended: npt.NDArray[np.bool_], now: int) -> None:
+        """The latest batches of the pool, and which of them ended since the reading before."""
         sizes = rows[:, SIZE]
-        ended = np.repeat((rows[:, END] > since) & (rows[:, END] <= now), sizes)
-        visits = self.pool.log.latest(int(sizes.sum()))[ended]
+        visits = self.pool.log.latest(int(sizes.sum()))[np.repeat(ended, sizes)]
         came = np.frombuffer(self.pool.tape.reached, dtype=np.int64)[visits]
-        self._parts.append((now, np.repeat(rows[:, END], sizes)[ended] - came))
+        self._parts.append((now, np.repeat(rows[ended, END], sizes[ended]) - came))
         while self._parts[0][0] <= now - self.span:
             self._parts.popleft()
 

@@ -82,7 +82,8 @@ class Fleet:
             if self.launch(now) is None:
                 return
         self.machines.since = None
-        self.machines.stand_by(now)
+        if self.machines.supply is not None:
+            self.machines.supply.stand_by(now)
 
     def launch(self, now: int) -> Replica | None:
         """Launches a replica; None where no machine can be had for it."""
@@ -132,9 +133,9 @@ class Fleet:
         stays = self.machines.stays(machine, now)
         if stays:
             self.fates.destine(machine.record, self._idling(machine, machine.used, stays), now)
-            self._offer(now)
         elif self.machines.needless(machine):
-            self._give_back(machine, now)
+            self.machines.stop(machine, now)
+        self._offer(now)
 
     def _idling(self, machine: Machine, used: int, stays: int) -> Process:
         """A SimPy process: an empty machine, until it is given back, if nobody has used it by then."""

@@ -33,6 +33,11 @@ def first_machines(pools: Iterable[CasePool], supply: CaseSupply) -> int:
     return sum(machines_for(pool, pool.replicas) for pool in pools if pool.supply == supply)
 
 
+def room_beside(pool: Pool | CasePool, others: Iterable[Pool | CasePool], quota: int) -> int:
+    """The most replicas of a pool for which the quota of a supply has room beside the first ones of other pools."""
+    return (quota - sum(machines_for(other, other.replicas) for other in others)) * pool.per_machine
+
+
 class Machine:
     """One machine of a pool."""
 
@@ -108,11 +113,8 @@ class Machines:
         self._wait(now)
         return None
 
-    def stand_by(self, now: int, started: bool = False) -> None:
-        """Launches what is missing of the machines that stand by, as far as they can be had."""
-        if self.supply is None:
-            return
-        spare = self.supply.rules.spare
+    def stand_by(self, spare: int, now: int, started: bool) -> None:
+        """Launches what is missing of so many machines that stand by, as far as they can be had."""
         while sum(1 for _ in self.empty()) < spare and (place := self._next(now)) is not None:
             self._keep(self._add(place, now, started))
 

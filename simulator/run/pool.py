@@ -18,7 +18,7 @@ from simulator.run.recording import Log
 from simulator.run.replica import line_of
 from simulator.run.solo import SoloLine, SoloLog
 from simulator.run.tape import Tape
-from simulator.run.weighing import cost_of
+from simulator.run.weighing import cost_of, show_tokens
 
 if TYPE_CHECKING:
     from simulator.run.flow import Flow
@@ -93,17 +93,17 @@ class PoolRun:
         """By slot."""
         self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self.work_alone)
         self.view.zones, self.view.zone, self.view.since = len(self.case.zones), self._zone, self._since
+        show_tokens(self.view, tape, number)
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
-        balancer = self.case.balancer
-        if balancer.scraping():
+        if self.case.balancer.scraping():
             self.seen = View(self.view.draws, self.view.ready, zones=self.view.zones, zone=self.view.zone)
         self.instances: list[Instance] = []
         """By number: those of slot 0, then those of slot 1, and so on."""
-        self.shared = line_of(self, -1) if balancer.shared_queue else None
+        self.shared = line_of(self, -1) if self.case.balancer.shared_queue else None
         self.picker = Picker(self.view)
         self.fleet.begin()
-        self.picker = picker = balancer.start(self.seen)
+        self.picker = picker = self.case.balancer.start(self.seen)
         cls, at_once = type(picker), self.seen is self.view
         self.changed = picker.changed if at_once and cls.changed is not Picker.changed else None
         self.taken = picker.taken if at_once and cls.taken is not Picker.taken else None
@@ -285,7 +285,7 @@ class PoolRun:
 
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""
-        lines = [self.shared] if self.shared else [replica.line for replica in self.replicas]
+        lines = [self.shared] if self.shared else self.fleet.lines
         return len(self.held) + sum(line.present() for line in lines)
 
     def present(self) -> int:

@@ -59,9 +59,12 @@ class Entries(NamedTuple):
     """Rows of (visit, when), of those that a front end had to read before they were at their engine."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
+    engines: Integers
+    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions): what engines began
+    with, and how often what they ended had lost its blocks."""
 
 
-_PAIRS = ("held", "rejected", "lost", "firsts", "read", "used")
+_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "read": 2, "used": 2, "engines": 5}
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Log:
     firsts: list[tuple[int, int]] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
+    engines: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
@@ -170,7 +174,7 @@ class Log:
 
 
 def _together(name: str, blocks: list[Integers]) -> Integers:
-    return np.concatenate(blocks) if blocks else np.empty((0, 2) if name in _PAIRS else 0, np.int64)
+    return np.concatenate(blocks) if blocks else np.empty((0, _WIDTHS[name]) if name in _WIDTHS else 0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,8 @@ class PoolRecord(Lives):
     """One row per batch: slot, idle since, start, end, size, reason, instance."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do; none where they share none."""
+    engines: Integers
+    """As in `Entries`."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import simpy
 
 from simulator.autoscaling import Metric
+from simulator.batching import Continuous
 from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
@@ -64,8 +65,10 @@ class Meter:
             metric.of_replicas or metric.over == "mean" or metric.signal == "latency" for metric in metrics
         )
         self._last: Reading | None = None
-        self._first = 0
-        """Number of the first batch that must be read again: those before had ended."""
+        self._late = isinstance(pool.case.batching, Continuous)
+        """Whether visits are written down only when they have been served, and not when they begin to be."""
+        self._first = self._count = 0
+        """Number of the first batch that must be read again, those before had ended; and of batches read so far."""
         self._whole = 0
         self._devices: Integers = np.empty(0, dtype=np.int64)
         """By slot: as far as what instances share has been read."""
@@ -89,17 +92,14 @@ class Meter:
         return self._last
 
     def _glance(self, now: int) -> Reading:
-        queue, held = self.pool.waiting(), self._held()
-        serving = sum(replica.serving() for replica in self.pool.replicas)
-        return Reading(now, self.pool.log.ended() + queue, 0, 0, queue, held, queue + serving, {})
-
-    def _held(self) -> int:
-        """Of those that wait: those that no replica was given yet."""
-        return len(self.pool.held) + (self.pool.shared.present() if self.pool.shared else 0)
+        pool = self.pool
+        queue, held = pool.waiting(), len(pool.held) + (pool.shared.present() if pool.shared else 0)
+        serving = sum(replica.serving() for replica in pool.replicas)
+        arrived = pool.log.ended() + queue + (serving if self._late else 0)
+        return Reading(now, arrived, 0, 0, queue, held, queue + serving, {})
 
     def _read(self, now: int) -> Reading:
         pool = self.pool
-        queue = pool.waiting()
         ready = [pool.replicas[slot] for slot in pool.view.ready]
         lives = [(one.slot, one.life) for one in ready]
         whole, busy, finished = self._served(now)
@@ -120,16 +120,8 @@ class Meter:
             )
             for life, one in zip(lives, ready, strict=True)
         }
-        return Reading(
-            now,
-            pool.log.ended() + queue,
-            pool.fleet.ready_time(now) * self.devices,
-            self._whole,
-            queue,
-            self._held(),
-            queue + sum(replica.serving() for replica in pool.replicas),
-            told,
-        )
+        serving = pool.fleet.ready_time(now) * self.devices
+        return self._glance(now)._replace(serving=serving, busy=self._whole, replicas=told)
 
     def _worked(self, now: int) -> tuple[Integers, int]:
         """Since the last reading: nanoseconds in which shared devices had something to do, by slot and in all."""
@@ -145,11 +137,13 @@ class Meter:
         """
         pool, since = self.pool, self._last.time if self._last else 0
         rows = pool.log.batch_rows(self._first)
-        running = rows[:, END] > now
-        self._first = self._first + int(running.argmax()) if running.any() else pool.log.batch_count()
+        running, count = rows[:, END] > now, pool.log.batch_count()
+        ended = ~running & (rows[:, END] > since)
+        ended[len(rows) - (count - self._count) :] |= ~running[len(rows) - (count - self._count) :]
+        self._first, self._count = (self._first + int(running.argmax()) if running.any() else count), count
         pool.log.since = now
         if self.finished is not None:
-            self.finished.note(rows, since, now)
+            self.finished.note(rows, ended, now)
         busy, finished, ready = np.zeros((3, len(pool.replicas)), dtype=np.int64)
         for slot in pool.view.ready:
             ready[slot] = pool.replicas[slot].record.ready or 0
@@ -157,7 +151,7 @@ class Meter:
         spent = np.maximum(np.minimum(rows[:, END], now) - np.maximum(rows[:, START], since), 0)
         own = rows[:, START] >= ready[rows[:, SLOT]]  # who had the slot before does not count
         np.add.at(busy, rows[own, SLOT], spent[own])
-        ended = own & (rows[:, END] > since) & ~running
+        ended &= own
         np.add.at(finished, rows[ended, SLOT], rows[ended, SIZE])
         return int(spent.sum()), busy, finished
 

@@ -7,18 +7,21 @@ token, and when its first token came. Who is answered has left only once the fro
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
+from collections.abc import Hashable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from simulator.batching import FREE, Continuous
-from simulator.llm.job import Job
+from simulator.llm.job import Job, Piece
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
+from simulator.run.prompts import GROUP, TALK
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
+_NONE = array("q")
 
 
 class StepLine(Line):
@@ -37,12 +41,14 @@ class StepLine(Line):
         "desk",
         "engine",
         "front_end",
+        "groups",
         "held",
         "longest",
         "loop",
         "outputs",
         "prompts",
         "reading",
+        "talks",
         "tape",
         "times",
     )
@@ -55,6 +61,7 @@ class StepLine(Line):
         assert isinstance(batching, Continuous)
         self.batching, self.times = batching, batching.times(law)
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
+        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -68,7 +75,7 @@ class StepLine(Line):
 
     def present(self) -> int:
         """Visits that the engine has not begun with."""
-        return len(self.held)
+        return len(self.held) + len(self.waiting)
 
     def clear(self) -> list[int]:
         """Takes out all that waits: the replica has died, and nothing of it stands on the agenda any more."""
@@ -99,15 +106,12 @@ class StepLine(Line):
         """A visit has come."""
         visit = self.waiting.popleft()
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
-        priority = self.tape.case.workloads[self.tape.workload[visit]].priority
         if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
             return
         read = self.front_end.read(now, prompt)
-        # Without a priority comes after all that have one.
-        job = Job(visit, prompt, output, read, priority or 1 << 16)
-        self.held[visit] = job
+        self.held[visit] = job = self._job(visit, prompt, output, read)
         if read > now:
             self.pool.log.read.append((visit, read))
             self.reading.append((read, job))
@@ -126,6 +130,20 @@ class StepLine(Line):
         assert self.loop is not None
         self.loop.arrive(job, now)
         self._set()
+
+    def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
+        """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
+        number = self.tape.workload[visit]
+        workload = self.tape.case.workloads[number]
+        pieces: tuple[Piece, ...] = ()
+        own: Hashable = None
+        if (prompts := workload.prompts) is not None:
+            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
+                pieces = (((number, "shared", self.groups[visit]), blocks),)
+            if (session := self.talks[visit]) >= 0:
+                own = (number, "session", session)
+        # Without a priority comes after all that have one.
+        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
@@ -189,6 +207,7 @@ class Engine(Instance):
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
+        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -200,6 +219,8 @@ class Engine(Instance):
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
+        if job.preempted:
+            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
         self._note(job.request, now)
         del self.jobs[job.request]
         sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request))

@@ -35,8 +35,12 @@ class SupplyRun:
             pool.fleet.machines.supply = self
         for number, stock_out in enumerate(self.rules.stock_outs):
             self.clock.process(self._stock_out(stock_out, number))
+        self.stand_by(0, started=True)
+
+    def stand_by(self, now: int, started: bool = False) -> None:
+        """Every pool has its machines that stand by, as far as they can be had."""
         for member in self.members:
-            member.stand_by(0, started=True)
+            member.stand_by(self.rules.spare, now, started)
 
     def may_launch(self, now: int) -> bool:
         """Whether one more machine can be asked for now; otherwise whoever waits is told when it is time."""
@@ -65,8 +69,7 @@ class SupplyRun:
         waiting = [(one.since, place) for place, one in enumerate(self.members) if one.since is not None]
         for _, place in sorted(waiting):
             self.pools[place].more_room(now)
-        for member in self.members:
-            member.stand_by(now)
+        self.stand_by(now)
 
     def alarm(self, time: int, now: int) -> None:
         """Sees to it that whoever waits then tries again at that time."""

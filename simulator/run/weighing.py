@@ -15,6 +15,7 @@ from simulator.run.line import Line, Server
 
 if TYPE_CHECKING:
     from simulator.case import Case
+    from simulator.dispatch import View
     from simulator.run.replica import Replica
     from simulator.run.tape import Tape
 
@@ -46,6 +47,15 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
         return work(count, drawn[members[0]], units)
 
     return cost
+
+
+def show_tokens(view: View, tape: Tape, pool: int) -> None:
+    """Lets the balancer of a pool know of tokens, where it serves an LLM."""
+    if not isinstance(tape.case.pools[pool].batching, Continuous):
+        return
+    prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(tape.case.stages_of(pool)[0])
+    view.tokens = lambda visit: (max(prompts[visit], 1), max(outputs[visit], 1))
+    view.usual_answer = lambda: round(demand.mixture(OUTPUT).mean)
 
 
 class Weigher(Server):

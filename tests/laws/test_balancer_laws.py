@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from picking import Pool, balancer
 
 from simulator.component import Component
-from simulator.dispatch import Balancer
+from simulator.dispatch import Balancer, View
 
 WHAT = st.sampled_from(["send"] * 4 + ["finish"] * 3 + ["change"])
 STEPS = st.lists(st.tuples(WHAT, st.integers(0, 60)), max_size=90)
@@ -77,6 +77,62 @@ def test_least_outstanding_is_a_minimum(replicas: int, steps: list[tuple[str, in
         assert slot == min(one.view.ready, key=lambda other: (one.view.outstanding[other], other))
 
     walk(one, steps, check)
+
+
+@given(st.integers(1, 6), STEPS, st.sampled_from(["mean", "known", "none"]))
+def test_least_tokens_is_what_a_scan_finds(replicas: int, steps: list[tuple[str, int]], answers: str) -> None:
+    one = random_pool(balancer("least_tokens", answers=answers), replicas, 0)
+    view = one.view
+
+    def tokens(slot: int) -> int:
+        found = [view.tokens(request) for request, where in one.at.items() if where == slot]
+        return sum(
+            prompt + {"mean": view.usual_answer(), "known": answer, "none": 0}[answers] for prompt, answer in found
+        )
+
+    for step in steps:
+        least = min(view.ready, key=lambda slot: (tokens(slot), slot))
+        walk(one, [step], lambda _: None)
+        if step[0] == "send":
+            assert one.at[one.sent - 1] == least
+
+
+@given(st.integers(1, 6), STEPS)
+def test_the_router_of_vllm_is_what_a_scan_finds(replicas: int, steps: list[tuple[str, int]]) -> None:
+    """Counts are told after every fourth step; what was sent since waits."""
+    choice = balancer("vllm_router")
+    one = random_pool(choice, replicas, 0)
+    waiting, running, sent = ([0] * MOST for _ in range(3))
+    seen = View([], one.view.ready, [0] * MOST, waiting.__getitem__)
+    one.picker = choice.start(seen)
+    for number, step in enumerate(steps):
+        ready = list(one.view.ready)
+        begin = ready[one.sent % len(ready)]
+        score = [4 * (waiting[slot] + sent[slot]) + running[slot] for slot in range(MOST)]
+        least = min(ready, key=lambda slot: (score[slot], slot < begin, slot))
+        walk(one, [step], lambda _: None)
+        if step[0] == "send":
+            assert one.at[one.sent - 1] == least
+            sent[least] += 1
+        sent[:] = [count if slot in one.view.ready else 0 for slot, count in enumerate(sent)]
+        if number % 4 == 3:
+            loads = [*one.view.outstanding, *[0] * MOST][:MOST]
+            waiting[:], running[:] = [max(0, load - 1) for load in loads], [min(load, 1) for load in loads]
+            sent[:] = [0] * MOST
+            seen.outstanding[:], seen.read = loads, number
+            one.picker.regrouped()
+
+
+@given(st.integers(1, 6), STEPS)
+def test_the_router_of_vllm_may_know_at_once(replicas: int, steps: list[tuple[str, int]]) -> None:
+    one = random_pool(balancer("vllm_router", scrape="0s"), replicas, 0)
+    loads = one.view.outstanding
+    for step in steps:
+        ready = list(one.view.ready)
+        begin = ready[one.sent % len(ready)]
+        least = min(ready, key=lambda slot: (4 * max(0, loads[slot] - 1) + min(loads[slot], 1), slot < begin, slot))
+        walk(one, [step], lambda _: None)
+        assert step[0] != "send" or one.at[one.sent - 1] == least
 
 
 @given(st.integers(1, 6), STEPS, st.integers(0, 2**32))

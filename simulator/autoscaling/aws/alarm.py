@@ -35,9 +35,8 @@ class Watched(Record):
         return 1 if self.period is None else max(self.period // interval, 1)
 
     def metric(self, interval: int) -> Metric:
-        """How the metric is measured: read when alarms are looked at, or more often where that fits between."""
-        scrape = self.reads.scrape if interval % self.reads.scrape == 0 else interval
-        return self.reads.model_copy(update={"scrape": scrape, "window": self.reads.window or self.period or interval})
+        """How the metric is measured."""
+        return self.reads.looked_at(interval, self.period or interval)
 
 
 @dataclass(frozen=True, slots=True)

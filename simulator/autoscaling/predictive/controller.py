@@ -81,9 +81,7 @@ class Predictive(Autoscaler):
 
     def reads(self) -> dict[str, Metric]:
         """The load."""
-        scrape = self.metric.scrape if self.interval % self.metric.scrape == 0 else self.interval
-        update = {"scrape": scrape, "window": self.metric.window or self.interval}
-        return {self.metric.signal: self.metric.model_copy(update=update)}
+        return {self.metric.signal: self.metric.looked_at(self.interval, self.interval)}
 
     def initial(self) -> State:
         """Nothing seen."""

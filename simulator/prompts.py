@@ -1,0 +1,49 @@
+"""What prompts have in common from their beginning on, which an engine that has it in its cache need not compute."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from simulator.arrivals import Process, Sessions
+from simulator.component import Record
+from simulator.sizes import SizeLaw
+
+
+class Prompts(Record):
+    """How the prompts of a workload begin: with what others begin with, or with what was said before."""
+
+    shared: int = Field(0, ge=0, le=10**7)
+    """Tokens of a beginning that prompts share, such as a system prompt."""
+    groups: int = Field(1, ge=1, le=10**6)
+    """How many different ones there are, equally likely; all requests of a session or a user have the same."""
+    history: bool = False
+    """Whether a turn of a session repeats all that was said before it; `input_tokens` are then what it adds."""
+    longest: int | None = Field(None, ge=1, le=10**9)
+    """With history: tokens of the longest prompt; the oldest of what was said after the beginning is left out."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.shared and not self.history:
+            raise ValueError("prompts have nothing in common; write such as shared: 800, or history: true")
+        if not self.shared and self.groups > 1:
+            raise ValueError(f"{self.groups} groups share nothing; write such as shared: 800, or remove groups")
+        if self.longest is not None and not self.history:
+            raise ValueError("only prompts with a history grow; remove longest, or write history: true")
+        if self.longest is not None and self.longest <= self.shared:
+            raise ValueError(f"longest {self.longest} has no room beside {self.shared} shared tokens; raise it")
+        return self
+
+    def mean(self, prompt: SizeLaw, output: SizeLaw, arrivals: Process) -> tuple[float, float, float]:
+        """Mean tokens of a prompt: of the shared beginning, of what was said before in its session, of the rest."""
+        if not self.history:
+            shared = float(np.minimum(prompt.spread(), self.shared).mean())
+            return shared, 0.0, max(prompt.average() - shared, 0.0)
+        assert isinstance(arrivals, Sessions)
+        # Numbers of turns are geometric: before a turn are as many as a session has after its first, on average.
+        said, new = (arrivals.turns - 1) * (prompt.average() + output.average()), prompt.average()
+        if self.longest is not None:
+            said = min(said, max(self.longest - self.shared - new, 0.0))
+        return float(self.shared), said, new
