@@ -260,20 +260,21 @@ def test_the_cache_of_an_engine_is_a_signal() -> None:
     """Of 1,000 blocks in use are 7 from the first step on, 100 + 13 tokens take 8, and none are when all is done."""
     seen: list[float | None] = []
 
-    class Watching(Autoscaler):
-        kind: Literal["watching"] = "watching"
-
-        def period(self) -> int:
-            return 100 * MS
-
-        def reads(self) -> dict[str, Metric]:
-            return {"cache": Metric.model_validate({"signal": "kv_cache", "scrape": "100ms", "over": "mean"})}
-
-        def decide(self, state: object, observation: Observation, now: int) -> Decision:
-            seen.append(observation.signals.get("cache"))
-            return Decision(state, 1, "looks")
-
     with temporary_choices():
+
+        class Watching(Autoscaler):
+            kind: Literal["watching"] = "watching"
+
+            def period(self) -> int:
+                return 100 * MS
+
+            def reads(self) -> dict[str, Metric]:
+                return {"cache": Metric.model_validate({"signal": "kv_cache", "scrape": "100ms", "over": "mean"})}
+
+            def decide(self, state: object, observation: Observation, now: int) -> Decision:
+                seen.append(observation.signals.get("cache"))
+                return Decision(state, 1, "looks")
+
         served = engine(kv_tokens=16 * 1001).changed(autoscaler=Watching())
         simulate(asks(0.05, output=20, engine=served, lasts=0.5), 0)
     assert seen[:5] == [0.007, 0.008, 0.0, 0.0, 0.0]
