@@ -6,6 +6,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
@@ -349,6 +350,15 @@ def _step_policies(draw: st.DrawFn) -> list[dict[str, Any]]:
     return [policy | {"cooldown": draw(DURATION)} for policy in found]
 
 
+@st.composite
+def _sizes(draw: st.DrawFn) -> dict[str, Any]:
+    """All sizes that are read, by one law of those that are registered and ask for no trace."""
+    registered = Component.families["sizes"].choices
+    laws = [registered[kind] for kind in ("constant", "lognormal", "empirical") if kind in registered]
+    law = draw(st.one_of(*map(written, laws)))
+    return {name: deepcopy(law) for name in (TOKENS, PROMPT, OUTPUT)}
+
+
 def _choice(family: str, kind: str) -> type[Component]:
     return Component.families[family].choices[kind]
 
@@ -398,16 +408,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     },
     Workload: {
         "items": st.sampled_from([None, None, 1, 2]),
-        "sizes": st.deferred(
-            lambda: st.fixed_dictionaries(
-                {
-                    name: st.one_of(
-                        *(written(_choice("sizes", kind)) for kind in ("constant", "lognormal", "empirical"))
-                    )
-                    for name in (TOKENS, PROMPT, OUTPUT)
-                }
-            )
-        ),
+        "sizes": st.deferred(lambda: _sizes()),
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
@@ -560,7 +561,8 @@ def starts(draw: st.DrawFn) -> Start | None:
     for name in found.keys() & {"image", "weights"}:
         if isinstance(found[name], dict):
             found[name] = found[name] | {"kept": draw(EITHER)}
-    probe = {"probe": draw(written(Probe))} if draw(EITHER) else {}
+    quick = {"period": f"{draw(st.integers(1, 40))}ms", "successes": draw(st.integers(1, 3))}
+    probe = {"probe": draw(written(Probe)) | quick} if draw(EITHER) else {}
     return Start.model_validate({**found, **probe})
 
 

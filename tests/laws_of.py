@@ -20,6 +20,7 @@ from simulator.discipline import FirstCome, Priority
 from simulator.faults import RollingUpdate
 from simulator.faults.rolling import bounds
 from simulator.figures.cost import HOUR, bill, machine_time
+from simulator.quantities import SECOND
 from simulator.run.engine import simulate
 from simulator.run.lives import MachineRecord, ReplicaRecord
 from simulator.run.recording import (
@@ -100,7 +101,9 @@ def may_strand(case: Case) -> bool:
     full = any(isinstance(pool.batching, Static) and pool.batching.max_delay is None for pool in case.pools)
     scaled = [pool for pool in case.pools if pool.autoscaler.period() is not None]
     shared = any(pool.supply is not None for pool in case.pools)  # others may have all machines
-    return full or shared or any(pool.autoscaler.bounds(pool.replicas)[0] == 0 for pool in scaled)
+    probes = [pool.start.probe for pool in case.pools if pool.faults and pool.start is not None]
+    slow = any(probe is not None and probe.period > SECOND for probe in probes)  # who is never ready may die before
+    return full or shared or slow or any(pool.autoscaler.bounds(pool.replicas)[0] == 0 for pool in scaled)
 
 
 def keeps_time_in_order(case: Case, run: Replication) -> None:

@@ -33,6 +33,7 @@ from simulator.run.recording import (
 )
 from simulator.service import Deterministic, Service
 from simulator.sharing import Separate, Sharing
+from simulator.sizes import Constant as SameSize
 from simulator.sizes import ReplayedSizes, Sizes
 from simulator.speed import Constant, Speed
 from simulator.streams import Draws
@@ -271,8 +272,10 @@ def replayed(case: Case) -> Case:
     workloads = []
     for number, item in enumerate(case.workloads):
         own = run.arrived[run.workload == number]
-        times = own if len(own) > 1 else np.array([0, 5 * 10**6])
-        workloads.append(dataclasses.replace(item, arrivals=Replay(times=times)))
+        arrivals, sizes = Replay(times=own if len(own) > 1 else np.array([0, 5 * 10**6])), item.sizes
+        if len(own) < 2:  # a trace of which nobody came tells no size either
+            sizes = tuple((name, SameSize(value=3) if isinstance(law, ReplayedSizes) else law) for name, law in sizes)
+        workloads.append(dataclasses.replace(item, arrivals=arrivals, sizes=sizes))
     exact = Deterministic.model_validate({"setup": "3ms", "per_request": "2ms", "size": TOKENS, "per_unit": "0.2ms"})
     pools_ = tuple(
         dataclasses.replace(item, batching=item.batching if item.batching.scale_free else NoBatching())
