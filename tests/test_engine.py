@@ -9,7 +9,7 @@ from cases import case, dynamic, pool, replay, takes
 from simulator.autoscaling import Autoscaler, Decision, Observation
 from simulator.batching import DUE, FULL
 from simulator.case import Case
-from simulator.dispatch import LeastOutstanding, RoundRobin
+from simulator.dispatch import Balancer, CentralQueue, LeastOutstanding, RoundRobin
 from simulator.run.engine import simulate
 from simulator.run.recording import CAUSES, END, REASON, SIZE, SLOT, START, TIMED_OUT, Replication
 
@@ -169,6 +169,14 @@ def test_without_a_ready_replica_requests_wait_for_the_cold_start() -> None:
     run = simulate(scripted(0, 1, 1, arrivals=(0, 0.15, 0.9), cold_start=0.05), 0)
     assert cause(run, "cold start") == [0, 100, 0]
     assert latencies(run) == [10, 110, 10]
+
+
+@pytest.mark.parametrize("balancer", [RoundRobin(), CentralQueue()])
+def test_those_who_waited_for_a_replica_become_batches_together(balancer: Balancer) -> None:
+    """None from 100 to 250 ms. Three have waited longer than 20 ms by then: two are a full batch, the third is due."""
+    one = pool(takes("0s", "10ms"), 1, balancer, dynamic(2, "20ms"), Script(plan=(0, 1, 1)), 0.05, instances=2)
+    run = simulate(case(replay(0, 0.15, 0.16, 0.17), one, seconds=1), 0)
+    assert batches(run)[1:] == [(0, 250, 270, 2), (0, 250, 260, 1)]
 
 
 def test_a_push_balancer_leaves_its_requests_with_the_draining_replica() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import Rule, Scheduler, Timer
 from simulator.run.alarm import Alarm
@@ -29,6 +29,7 @@ _CHUNK = 64
 class Desk(Line):
     """The visits of one stage at one replica, in the hands of a rule; it is the rule's host."""
 
+    gathers: ClassVar[bool] = False
     __slots__ = (
         "alarms",
         "before",
@@ -213,6 +214,7 @@ class Seat(Instance):
 class Reception(Line):
     """Leads the visits of a replica to the desk of their stage."""
 
+    gathers: ClassVar[bool] = False
     __slots__ = ("desks",)
 
     def __init__(self, pool: PoolRun, slot: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import Policy
 from simulator.run.clock import COMPLETION, HAND_OFF, TIMER, place
@@ -30,6 +30,8 @@ NOBODY: list[int] = []
 class Line:
     """Requests that wait for the same instances, and those of the instances that are idle."""
 
+    gathers: ClassVar[bool] = True
+    """Whether those who come at once are told of together, so that they may become one batch."""
     __slots__ = ("armed", "decide", "idle", "idle_since", "place", "pool", "reached", "slot", "stranded", "waiting")
 
     def __init__(self, pool: PoolRun, slot: int) -> None:

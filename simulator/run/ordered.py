@@ -66,9 +66,6 @@ class OrderedLine(Line):
 
     def consider(self, now: int) -> None:
         """Starts batches on idle instances for as long as the batching policy wants to."""
-        if self.pool.gathered is not None:
-            self.pool.gathered.append(self)
-            return
         self._sort_in()
         if self.pool.patience is not None:
             self._strike_off(now)

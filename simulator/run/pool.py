@@ -23,7 +23,6 @@ from simulator.run.weighing import cost_of, show_tokens
 if TYPE_CHECKING:
     from simulator.run.flow import Flow
 
-
 LONG_AGO = -(10**18)
 _LONG = 3600 * SECOND  # longer than what autoscalers remember
 
@@ -87,7 +86,7 @@ class PoolRun:
         self.held: deque[int] = deque()
         """Visits that wait because no replica is ready."""
         self.gathered: list[Line] | None = None
-        """Lines to which those held are being sent: one that chooses among them waits until all are there."""
+        """Lines to which those held are being sent: what makes batches of them waits until all are there."""
         self.fleet = Fleet(self)
         self.replicas = self.fleet.replicas
         """By slot."""
@@ -177,7 +176,9 @@ class PoolRun:
             return
         else:
             line.waiting.append(request)
-        if line.idle:
+        if line.idle and self.gathered is not None and line.gathers:
+            self.gathered.append(line)
+        elif line.idle:
             line.consider(now)
 
     def hold(self, request: int, now: int) -> None:
@@ -189,8 +190,7 @@ class PoolRun:
     def welcome(self, slot: int, now: int) -> None:
         """A replica is ready: those who found none are sent on."""
         held, self.held = self.held, deque()
-        lines: list[Line] = []
-        self.gathered = lines
+        lines = self.gathered = list[Line]()
         for request in held:
             self.log.held.append((request, now))
             self.route(request, now)

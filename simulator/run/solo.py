@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class SoloLog(Log):
 class SoloLine(Line):
     """Visits that wait only while every instance is busy."""
 
+    gathers: ClassVar[bool] = False
     __slots__ = ("takes",)
 
     def __init__(self, pool: PoolRun, slot: int) -> None:

@@ -11,7 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Hashable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, Continuous
 from simulator.llm.job import Job, Piece
@@ -35,6 +35,7 @@ _NONE = array("q")
 class StepLine(Line):
     """The visits of one replica that its engine has not begun with."""
 
+    gathers: ClassVar[bool] = False
     __slots__ = (
         "alarm",
         "batching",

@@ -213,9 +213,9 @@ def test_no_batch_holds_more_than_it_may(case: Case) -> None:
 
 
 @settings(max_examples=40)
-@given(cases(plain=True, discipline=FirstCome()))
+@given(cases(discipline=FirstCome()))
 def test_equal_priorities_are_first_come_first_served(case: Case) -> None:
-    """The line that keeps an order does, to the nanosecond, what the plain line does, where nothing fails."""
+    """The line that keeps an order does, to the nanosecond, what the plain line does."""
     workloads = tuple(dataclasses.replace(item, priority=2) for item in case.workloads)
     pools = tuple(
         item if isinstance(item.batching, Scheduler) else dataclasses.replace(item, discipline=Priority())
