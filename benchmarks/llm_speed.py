@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import simpy
 
+from simulator.batching import Continuous
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.roofline import Roofline
@@ -45,23 +46,7 @@ Made by `python benchmarks/llm_speed.py --rounds {rounds} --write docs/performan
 """
 
 
-@dataclass
-class Settings:
-    """Of an engine."""
-
-    max_num_seqs: int = 1024
-    max_num_batched_tokens: int = 8192
-    block_size: int = 16
-    blocks: int = BLOCKS
-    chunked_prefill: bool = True
-    long_prefill_token_threshold: int = 0
-    whole_prompt_check: bool = True
-    watermark: int = 0
-    prefix_caching: bool = True
-    priority: bool = False
-    static: bool = False
-
-
+ENGINE = Continuous(kv_tokens=16 * (BLOCKS + 1), max_num_seqs=1024)
 Numbers = dict[str, float]
 Load = list[tuple[int, int, int]]
 """When a request comes (nanoseconds), its prompt, its output."""
@@ -96,7 +81,7 @@ class Heard:
 def ours(requests: Load, numbers: Numbers, asynchronous: bool) -> list[float]:
     """When requests end, in nanoseconds, by the engine."""
     heard = Heard()
-    loop = Loop(Settings(), Roofline(**numbers), heard, asynchronous)
+    loop = Loop(ENGINE, Roofline(**numbers), heard, asynchronous)
     for number, (at, prompt, output) in enumerate(requests):
         while loop.due is not None and (loop.due, loop.idle) <= (at, False):
             loop.advance(loop.due)
@@ -123,7 +108,7 @@ class Textbook:
 
     def __init__(self, requests: Load, numbers: Numbers, asynchronous: bool) -> None:
         self.env, self.asynchronous = simpy.Environment(), asynchronous
-        self.numbers, self.requests, self.settings = numbers, requests, Settings()
+        self.numbers, self.requests, self.settings = numbers, requests, ENGINE
         self.waiting: list[Request] = []
         self.inbox: list[Request] = []
         self.running: list[Request] = []

@@ -10,6 +10,7 @@ import numpy as np
 
 from calibration.llm.hardware import GIB, Device
 from calibration.llm.shapes import Shapes
+from simulator.batching import Continuous
 from simulator.llm.front_end import FrontEnd
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
@@ -26,21 +27,9 @@ LLAMA_70B = Shapes(layers=80, hidden=8192, heads=64, kv_heads=8, head=128, inter
 """Llama 2 70B."""
 
 
-@dataclass
-class Engine:
-    """Settings of an engine; there are blocks enough."""
-
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 8192
-    block_size: int = 16
-    blocks: int = 1 << 20
-    chunked_prefill: bool = True
-    long_prefill_token_threshold: int = 0
-    whole_prompt_check: bool = True
-    watermark: int = 0
-    prefix_caching: bool = True
-    priority: bool = False
-    static: bool = False
+def settings(blocks: int = 1 << 20, **fields: int) -> Continuous:
+    """Settings of an engine with so many blocks, by default enough."""
+    return Continuous.model_validate({"kv_tokens": 16 * (blocks + 1), **fields})
 
 
 def front_end() -> FrontEnd:

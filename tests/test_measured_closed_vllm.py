@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from llm_serving import H100, QWEN, Engine, Served, front_end, serve
+from llm_serving import H100, QWEN, Served, front_end, serve, settings
 
 from calibration.llm.hardware import assumed
 from calibration.llm.roofline import Fitted, Point, fitted
@@ -24,7 +24,7 @@ from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.streams import Floats
 
-ENGINE = Engine(max_num_seqs=1024, max_num_batched_tokens=8192, blocks=377_024 // 16)
+ENGINE = settings(max_num_seqs=1024, max_num_batched_tokens=8192, blocks=377_024 // 16)
 FIGURES = ("duration, s", "ITL p50", "TTFT p99", "e2e p99")
 """Milliseconds but for the first."""
 

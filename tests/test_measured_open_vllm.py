@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import test_measured_closed_vllm as closed
-from llm_serving import H100, LLAMA, QWEN, Engine, Served, front_end, serve
+from llm_serving import H100, LLAMA, QWEN, Served, front_end, serve, settings
 
 from calibration.llm.hardware import scaled
 from simulator.llm.host import Hosted
@@ -51,7 +51,7 @@ def simulated(times: StepTime, rate: float, count: int) -> Served:
             job.arrived = max(now, job.arrived)
         return job
 
-    engine, front = Engine(max_num_seqs=128), front_end()
+    engine, front = settings(max_num_seqs=128), front_end()
     return serve(Loop(engine, times, Served(front), asynchronous=False), front, jobs[:IN_FLIGHT], then)
 
 

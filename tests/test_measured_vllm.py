@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from llm_serving import Engine, Served, serve
+from llm_serving import Served, serve, settings
 
 from calibration.llm.layers import layer_table
 from scenarios.load import Loaded, validate
@@ -46,7 +46,7 @@ def figures(times: Floats) -> Floats:
 def replayed(data: Path) -> Served:
     """The log's requests, served by the simulator."""
     table = layer_table(data / PROFILE, layers=32).model_copy(update={"largest_graph": 256})
-    engine = Engine(max_num_seqs=128, max_num_batched_tokens=2048)
+    engine = settings(max_num_seqs=128, max_num_batched_tokens=2048)
     jobs = [
         Job(number, int(row["input_toks"]), int(row["output_toks"]), round(float(row["arrival_s"]) * 1e9))
         for number, row in enumerate(rows(data))
