@@ -8,7 +8,7 @@ from typing import Any
 from scenarios.plain import estimate_data
 from scenarios.reports import TICKS
 from scenarios.scaling_targets import Target, all_met, clock, daily_cost, in_minutes
-from scenarios.scaling_yardstick import attainment_data, share, yardstick_data, yardstick_sentence, yardstick_sheet
+from scenarios.scaling_yardstick import attainment_data, figure, yardstick_data, yardstick_sentence, yardstick_sheet
 from scenarios.sheet import Sheet
 from scenarios.wording import PERCENTILES, in_dollars, in_percent, in_seconds, say, spread
 from simulator.figures.results import Result
@@ -127,7 +127,7 @@ def _asked(asked: Sequence[Target]) -> Sheet:
 
 
 def _attained(found: PoolScaling) -> Sheet:
-    rows = tuple((str(one.slo), share(one.requests), share(one.time)) for one in found.attained)
+    rows = tuple((str(one.slo), figure(one.requests), figure(one.time)) for one in found.attained)
     return Sheet("How far each objective was met", ("objective", "share of requests", "share of the time"), rows)
 
 
@@ -141,7 +141,7 @@ def _bursts(found: PoolScaling) -> Sheet:
 
 def _figures(result: Result, found: PoolScaling) -> Sheet:
     rows = [
-        *((f"latency p{q * 100:g}", _told(result.percentile(q), spread(result.percentile(q), in_seconds)))
+        *((f"latency p{q * 100:g}", figure(result.percentile(q), in_seconds))
           for q in PERCENTILES),
         ("missed (errors and time-outs)", spread(result.errors, in_percent)),
         ("short of replicas (under-provisioned)", in_minutes(found.under)),
@@ -157,10 +157,6 @@ def _figures(result: Result, found: PoolScaling) -> Sheet:
     ]  # fmt: skip
     title = f"{result.case.title}: {found.kind} of {found.pool}, {result.window}, {len(result.runs)} replications"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
-
-
-def _told(estimate: Estimate, text: str) -> str:
-    return estimate.reason if estimate.value is None else text
 
 
 def _reaction(found: PoolScaling) -> Sheet:

@@ -7,7 +7,7 @@ from typing import Any
 
 from scenarios.plain import estimate_data
 from scenarios.sheet import Sheet
-from scenarios.wording import in_dollars, in_percent, say, spread
+from scenarios.wording import Scale, in_dollars, in_percent, say, spread
 from simulator.figures.clairvoyant import NOT_ASKED, Yardstick
 from simulator.figures.scaling import PoolScaling, daily_costs
 from simulator.figures.statistics import Estimate, mean_of
@@ -88,15 +88,15 @@ def yardstick_data(yardstick: Yardstick, number: int) -> dict[str, Any]:
 def attained_text(answer: str, found: PoolScaling) -> str:
     """A sentence, and how far each objective was met, line by line."""
     told = [
-        f"{one.slo}: met by {share(one.requests)} of the requests, for {share(one.time)} of the time"
+        f"{one.slo}: met by {figure(one.requests)} of the requests, for {figure(one.time)} of the time"
         for one in found.attained
     ]
     return "\n".join([answer, *told])
 
 
-def share(estimate: Estimate) -> str:
-    """A share of the requests or of the time, or why it is not known."""
-    return estimate.reason if estimate.value is None else spread(estimate, in_percent)
+def figure(estimate: Estimate, scale: Scale = in_percent) -> str:
+    """A figure with its interval, or why it is not known."""
+    return estimate.reason if estimate.value is None else spread(estimate, scale)
 
 
 def attainment_data(found: PoolScaling) -> list[dict[str, Any]]:
