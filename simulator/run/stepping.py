@@ -7,21 +7,19 @@ token, and when its first token came. Who is answered has left only once the fro
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Hashable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, Continuous
-from simulator.llm.job import Job, Piece
+from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
-from simulator.run.prompts import GROUP, TALK
+from simulator.run.prompts import chains
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
-_NONE = array("q")
 
 
 class StepLine(Line):
@@ -39,17 +36,16 @@ class StepLine(Line):
     __slots__ = (
         "alarm",
         "batching",
+        "chain",
         "desk",
         "engine",
         "front_end",
-        "groups",
         "held",
         "longest",
         "loop",
         "outputs",
         "prompts",
         "reading",
-        "talks",
         "tape",
         "times",
     )
@@ -62,7 +58,7 @@ class StepLine(Line):
         assert isinstance(batching, Continuous)
         self.batching, self.times = batching, batching.times(law)
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
+        self.chain = chains(tape, batching.block_size)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -134,15 +130,8 @@ class StepLine(Line):
 
     def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
         """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
-        number = self.tape.workload[visit]
-        workload = self.tape.case.workloads[number]
-        pieces: tuple[Piece, ...] = ()
-        own: Hashable = None
-        if (prompts := workload.prompts) is not None:
-            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
-                pieces = (((number, "shared", self.groups[visit]), blocks),)
-            if (session := self.talks[visit]) >= 0:
-                own = (number, "session", session)
+        workload = self.tape.case.workloads[self.tape.workload[visit]]
+        pieces, own = self.chain(visit, prompt)
         # Without a priority comes after all that have one.
         return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
 
