@@ -1,4 +1,4 @@
-"""Where requests wait and run when batching is continuous: one LLM engine for each replica.
+"""Where requests wait and run when batching is that of an LLM engine: one for each replica.
 
 The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
 front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
@@ -11,7 +11,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
-from simulator.batching import FREE, Continuous
+from simulator.batching import FREE, LlmEngine
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT
@@ -55,10 +55,10 @@ class StepLine(Line):
         super().__init__(pool, slot)
         self.tape = tape = pool.tape
         batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
-        assert isinstance(batching, Continuous)
+        assert isinstance(batching, LlmEngine)
         self.batching, self.times = batching, batching.times(law)
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        self.chain = chains(tape, batching.block_size)
+        self.chain = chains(tape, batching.block_tokens)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -90,13 +90,13 @@ class StepLine(Line):
 
     def serves_at_once(self) -> bool:
         """Whether a place is free and nobody waits for it."""
-        return not self.held and len(self.engine.jobs) < self.batching.max_num_seqs
+        return not self.held and len(self.engine.jobs) < self.batching.largest()
 
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        scheduling = self.batching.async_scheduling
-        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone)
+        planner, scheduling = self.batching.planner(), self.batching.asynchronous
+        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
