@@ -258,7 +258,7 @@ class Planner:
         """The head of the queue runs; gives back how many of its tokens are computed."""
         self._drop_head()
         self.holding.admit(job, found, count)
-        job.order = self._admitted
+        plan.joined, job.order = True, self._admitted
         self._admitted += 1
         if not job.preempted:
             plan.begun.append(job)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Hashable
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, Continuous
 from simulator.llm.job import Job, Piece
 from simulator.llm.loop import Loop
-from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
@@ -41,6 +42,7 @@ class StepLine(Line):
         "batching",
         "desk",
         "engine",
+        "factors",
         "front_end",
         "groups",
         "held",
@@ -60,7 +62,11 @@ class StepLine(Line):
         self.tape = tape = pool.tape
         batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
         assert isinstance(batching, Continuous)
+        assert isinstance(law, Steps)
         self.batching, self.times = batching, batching.times(law)
+        uniform = partial(tape.draws.uniform, "steps", f"{pool.case.name}/{slot}")
+        self.factors = None if law.jitter is None else law.jitter.factors(uniform)
+        """What its steps are multiplied by, one replica after another."""
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
         self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
         self.held: dict[int, Job] = {}
@@ -99,8 +105,8 @@ class StepLine(Line):
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        scheduling = self.batching.async_scheduling
-        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone)
+        scheduling, factors = self.batching.async_scheduling, self.factors
+        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=factors)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
