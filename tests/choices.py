@@ -378,7 +378,8 @@ def _layer_steps(draw: st.DrawFn) -> Any:
         skew=draw(st.sampled_from([(), ((2, 0.5),)])),
         largest_graph=draw(st.sampled_from([0, 8])),
     )
-    return _choice("service", "layer_table").model_validate({"level": "published", "table": table})
+    jitter = draw(st.sampled_from([None, {"cv": 0.3}]))
+    return _choice("service", "layer_table").model_validate({"level": "published", "table": table, "jitter": jitter})
 
 
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
