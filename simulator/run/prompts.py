@@ -14,9 +14,9 @@ from simulator.prompts import Prompts
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
-GROUP, TALK = "/group", "/talk"
+GROUP, TALK, HASHED = "/group", "/talk", "/hashed"
 """Beside the sizes, by names that nobody can give to one: the number of the beginning; the session whose blocks a
-request looks for and leaves behind, below zero where it has none.
+request looks for and leaves behind, below zero where it has none; what tells which hashes a trace has of it.
 """
 _KEPT = 256
 

@@ -21,7 +21,7 @@ from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
-from simulator.run.prompts import GROUP, TALK
+from simulator.run.prompts import GROUP, HASHED, TALK
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class StepLine(Line):
         "engine",
         "front_end",
         "groups",
+        "hashed",
         "held",
         "longest",
         "loop",
@@ -62,7 +63,7 @@ class StepLine(Line):
         assert isinstance(batching, Continuous)
         self.batching, self.times = batching, batching.times(law)
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
+        self.groups, self.talks, self.hashed = (tape.sizes.get(name, _NONE) for name in (GROUP, TALK, HASHED))
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -138,7 +139,9 @@ class StepLine(Line):
         workload = self.tape.case.workloads[number]
         pieces: tuple[Piece, ...] = ()
         own: Hashable = None
-        if (prompts := workload.prompts) is not None:
+        if workload.hashed is not None:
+            pieces = workload.hashed.pieces(self.hashed[visit], number, self.batching.block_size)
+        elif (prompts := workload.prompts) is not None:
             if blocks := min(prompts.shared, prompt) // self.batching.block_size:
                 pieces = (((number, "shared", self.groups[visit]), blocks),)
             if (session := self.talks[visit]) >= 0:
