@@ -8,15 +8,16 @@ from math import ceil, inf, isfinite
 
 import numpy as np
 
-from simulator.arrivals import Process, Trace
+from simulator.arrivals import Process, Replay, Trace
 from simulator.batching import Batching, LlmEngine, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.llm.service import Steps
+from simulator.hashed import Hashed
+from simulator.llm.service import PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.scenario import Workload
-from simulator.sizes import SizeLaw, Sizes
+from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.sources import Sources
 
 _LONGEST = 366 * 86400 * SECOND
@@ -65,6 +66,28 @@ def amounts(
     if items is not None and items.spread()[0] < 1:
         raise InputError("some requests would bring nothing", path="items", fix="give at least 1")
     return items, tuple((name, by_value(sizes, f"sizes.{name}")) for name, sizes in workload.sizes.items())
+
+
+def hashes(workload: Workload, arrivals: Process, sizes: Mapping[str, SizeLaw], sources: Sources) -> Hashed | None:
+    """What the trace of a workload tells of the blocks of its prompts, where they are asked for. Raises InputError."""
+    given, prompts = workload.arrivals, workload.prompts
+    if prompts is None or prompts.hashes is None:
+        return None
+    if not isinstance(given, Trace) or not isinstance(arrivals, Replay):
+        raise InputError(
+            "only a trace tells hashes", path="prompts.hashes", fix="set arrivals to a trace, or remove it"
+        )
+    told = sources.trace(given.file, given.format, given.column)
+    if told.hashes is None:
+        raise InputError("the trace tells no hash_ids", path="prompts.hashes", fix="remove it, or name another trace")
+    prompt = sizes.get(PROMPT)
+    if not isinstance(prompt, ReplayedSizes):
+        raise InputError(
+            f"hashes are of the very prompts of the trace, and {PROMPT} is not",
+            path="prompts.hashes",
+            fix=f"write {PROMPT}: {{kind: joint, column: {PROMPT}}} in the sizes",
+        )
+    return Hashed.of(told.hashes, prompt.values, prompts.hashes, arrivals)
 
 
 def check(case: Case) -> None:

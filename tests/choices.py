@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
+from simulator.arrays import Chains
 from simulator.arrivals import Process, Replay, Sessions, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
@@ -35,6 +36,7 @@ from simulator.dispatch import Balancer, RoundRobin
 from simulator.faults import ControllerRestart, Fault, MetricsOutage
 from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
+from simulator.hashed import Hashed
 from simulator.limits import Allowance, Limits
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
@@ -727,9 +729,19 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
         lambda drawn: {
             "arrivals": arrivals,
             "sizes": tuple((name, drawn[0]) for name in (TOKENS, PROMPT, OUTPUT)),
-            "prompts": drawn[1],
+            **_begins(drawn[0], drawn[1]),
         }
     )
+
+
+def _begins(law: SizeLaw, prompts: Prompts | None) -> dict[str, Any]:
+    """What prompts begin with: hashes, where a trace tells their sizes and they have anything in common."""
+    if prompts is None or not isinstance(law, ReplayedSizes):
+        return {"prompts": prompts}
+    rows = [[number % 2] * (number % 4) for number in range(len(law.values))]
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    chains = Chains(np.array([one for row in rows for one in row], dtype=np.int64), ends)
+    return {"prompts": Prompts(hashes=2), "hashed": Hashed.of(chains, law.values, 2, law.arrivals)}
 
 
 def items(most: int) -> st.SearchStrategy[Any]:
