@@ -384,11 +384,21 @@ def _layer_steps(draw: st.DrawFn) -> Any:
     return _choice("service", "layer_table").model_validate({"level": "published", "table": table, "jitter": jitter})
 
 
+@st.composite
+def _fitted_steps(draw: st.DrawFn) -> Any:
+    """A law of steps that takes milliseconds."""
+    numbers = [draw(st.floats(1e5, 1e7)), *(draw(st.floats(0, most)) for most in (1e6, 1e6, 1e4, 1e4))]
+    form = draw(st.sampled_from(["sum", "roofline"]))
+    content = {"name": "steps", "level": "measured", "form": form, "numbers": tuple(numbers)}
+    return _choice("service", "fitted_steps").model_validate(content)
+
+
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("arrivals", "replay"): _replays,
     _choice("service", "table"): _tables,
     _choice("service", "sized_table"): _sized_tables,
     _choice("service", "layer_table"): _layer_steps,
+    _choice("service", "fitted_steps"): _fitted_steps,
     _choice("service", "llm_layers"): st.nothing,
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,

@@ -20,6 +20,15 @@ _STAYED = 0.05
 NAMES = ("weights", "token", "sequence", "context", "pair")
 
 
+def law_of(numbers: Sequence[float], points: Floats) -> Floats:
+    """Nanoseconds by the roofline form of steps, a row each: tokens, sequences, context, pairs."""
+    weights, token, sequence, context, pair = numbers
+    tokens, sequences, contexts, pairs = points.T
+    dense = (weights**4 + (token * tokens) ** 4) ** 0.25
+    found: Floats = dense + sequence * sequences + context * contexts + pair * pairs
+    return found
+
+
 @dataclass(frozen=True)
 class Numbers:
     """Nanoseconds: of reading the weights, a token, a sequence, a token of context, a pair of prompt tokens."""
@@ -43,10 +52,7 @@ class Numbers:
 
     def at(self, points: Floats) -> Floats:
         """Nanoseconds of steps, a row each: tokens, sequences, context, pairs."""
-        tokens, sequences, context, pairs = points.T
-        dense = (self.weights**4 + (self.token * tokens) ** 4) ** 0.25
-        found: Floats = dense + self.sequence * sequences + self.context * context + self.pair * pairs
-        return found
+        return law_of([getattr(self, name) for name in NAMES], points)
 
 
 @dataclass(frozen=True)
