@@ -22,6 +22,7 @@ from simulator.errors import InputError
 from simulator.hashed import Hashed
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
+from simulator.llm.vllm import Vllm
 from simulator.run.engine import simulate
 
 SECOND = 10**9
@@ -220,7 +221,7 @@ def against(settings: Engine, requests: list[Asked], made: Hashed) -> tuple[int,
         for one in requests
     ]
     told = Heard()
-    loop = Loop(settings, Mixed(), told, False)
+    loop = Loop(Vllm(settings), Mixed(), told, False)
     drive(loop, jobs)
     assert loop.planner.blocks.free == settings.blocks
     Reference(settings, Mixed.lasts, False).run(requests)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from simulator.llm.job import Job
-from simulator.llm.plan import Plan, Settings
+from simulator.llm.plan import Plan
 from simulator.llm.planner import Planner
 
 TICKS = 1 << 20
@@ -48,7 +48,7 @@ class Loop:
 
     def __init__(
         self,
-        settings: Settings,
+        planner: Planner,
         times: StepTime,
         outputs: Outputs,
         asynchronous: bool = True,
@@ -56,8 +56,8 @@ class Loop:
         jumps: bool = True,
         gone: Callable[[Job], bool] | None = None,
     ) -> None:
-        self.planner = Planner(settings)
-        self.planner.gone = gone
+        self.planner = planner
+        planner.gone = gone
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
         self.inbox: list[Job] = []
