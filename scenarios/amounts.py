@@ -17,9 +17,9 @@ from simulator.hashed import Hashed
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
-from simulator.scenario import Workload
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.sources import Sources
+from simulator.workload import Workload
 
 _LONGEST = 366 * 86400 * SECOND
 _NEARLY_ALL = 0.999

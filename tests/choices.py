@@ -45,7 +45,7 @@ from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseW
 from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
 from simulator.runs import Run
-from simulator.scenario import InstanceType, Pool, Workload
+from simulator.scenario import InstanceType, Pool
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
@@ -53,6 +53,7 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
+from simulator.workload import Workload
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")

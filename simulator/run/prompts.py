@@ -5,7 +5,6 @@ All of it follows from the number of a request, for a turn comes only when all b
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ GROUP, TALK, HASHED = "/group", "/talk", "/hashed"
 request looks for and leaves behind, below zero where it has none; what tells which hashes a trace has of it.
 """
 _KEPT = 256
-_NONE = array("q")
 
 
 def by_session(draws: Draws, workload: CaseWorkload, stream: str, entity: str, requests: Integers) -> Floats:
@@ -93,14 +91,14 @@ class Drawn:
 def chains(tape: Tape, block_size: int) -> Callable[[int, int], tuple[Chain, Hashable]]:
     """What prompts of so many tokens consist of, by visit: what others begin with too, and the name of its session."""
     workloads = tape.case.workloads
-    groups, talks, hashed = (tape.sizes.get(name, _NONE) for name in (GROUP, TALK, HASHED))
+    groups, talks, entries = (tape.sizes.get(name) for name in (GROUP, TALK, HASHED))
 
     def chain(visit: int, prompt: int) -> tuple[Chain, Hashable]:
         number = tape.workload[visit]
         workload = workloads[number]
-        if workload.hashed is not None:
-            return workload.hashed.pieces(hashed[visit], number, block_size), None
-        if (prompts := workload.prompts) is None:
+        if entries is not None and workload.hashed is not None:
+            return workload.hashed.pieces(entries[visit], number, block_size), None
+        if groups is None or talks is None or (prompts := workload.prompts) is None:
             return (), None
         blocks, session = min(prompts.shared, prompt) // block_size, talks[visit]
         shared = (((number, "shared", groups[visit]), blocks),) if blocks else ()
