@@ -101,7 +101,7 @@ class Base(Record):
     left_out_error: Finite | None = None
     """Mean relative error at cells that were left out of the fit in turn."""
     error: Finite | None = Field(None, exclude_if=lambda error: error is None)
-    """Mean relative error at what it was fitted to. Profiles that do not say it, nor what follows, are as before."""
+    """Mean relative error at all figures that it was fitted to, where these are not the cells alone."""
     assumed: Annotated[tuple[str, ...], Field(strict=False, exclude_if=lambda assumed: not assumed)] = ()
     """The terms of which the figures say too little: they are as they were assumed."""
     candidates: Annotated[tuple[Candidate, ...], Field(strict=False)] = ()

@@ -100,7 +100,7 @@ def term_rows(profile: Profile) -> list[Row]:
     return [{"term": term, "paid_for": _paid_for(term), "time_s": short(time / SECOND)} for term, time in pairs]
 
 
-_PAID_FOR = {
+PAID_FOR = {
     "prefill": "each token that is prefilled",
     "prefill^2": "each pair of tokens that are prefilled",
     "decode": "each sequence that decodes",
@@ -115,6 +115,7 @@ _PAID_FOR = {
     "context": "each token of context that a sequence reads",
     "pair": "each pair of tokens that are prefilled",
 }
+"""What the terms of a base are paid for."""
 
 
 def _paid_for(term: str) -> str:
@@ -122,4 +123,4 @@ def _paid_for(term: str) -> str:
         return "every one, whatever is in it"
     if term.startswith("batch^"):
         return f"the number of requests to the power of {term.removeprefix('batch^')}"
-    return _PAID_FOR.get(term, term)
+    return PAID_FOR.get(term, term)

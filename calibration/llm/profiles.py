@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -42,27 +43,33 @@ class StepsAsked:
 def steps_of(profile: Profile, refit: int | None, asked: StepsAsked) -> tuple[FittedSteps, float | None]:
     """The law of a profile's steps, and its mean relative error where that is known. Raises InputError.
 
-    A request's time is a sum of many steps, so the law is that of their means: where the profile tells the jitter, a
-    sum of terms is fitted to the mean of each cell again, by `refit` too.
+    A request's time is a sum of many steps, so the law is that of their means: the sum of a measured profile is
+    fitted to the mean of each cell again, by `refit` too.
     """
     base = profile.fit.base
     if profile.kind != "llm_step":
         problem = f"{profile.name!r} describes batches, not steps of an LLM engine"
         raise InputError(problem, path="profile", fix="name a profile of steps")
-    if base.form == "step_roofline":
-        law = FittedSteps(name=profile.name, level=profile.level, form="roofline", numbers=_five(base.coefficients))
-        level = _level(profile, [name for name in base.assumed if _matters(base, name, asked)])
-        return law.model_copy(update={"level": level}), base.error
-    if base.form != "step":
+    if base.form not in ("step", "step_roofline"):
         problem = f"{profile.name!r} has too few cells for a law of its steps"
         raise InputError(problem, path="profile", fix="measure more of them, along prefill, decode and context")
-    means, columns = _means(profile, refit), _columns(profile, base)
-    coefficients, _ = relative_nnls(columns, means)
+    means = _means(profile, refit)
+    if base.form == "step" and base.error is None:
+        columns = _columns(profile, base)
+        coefficients, _ = relative_nnls(columns, means)
+        error: float | None = float(np.abs(columns @ coefficients / means - 1).mean())
+    else:  # it was fitted to more figures than there are cells
+        lift = float((means / [cell.base_ns for cell in profile.cells]).mean())
+        coefficients, error = lift * np.array(base.coefficients), base.error
     found = dict(zip(base.terms, rounded(coefficients), strict=True))
-    start, prompt, decode, context, square = (found.get(term, 0.0) for term in SUM)
-    numbers = (max(start, _LEAST), prompt, decode, context, 2 * square)
-    error = float(np.abs(columns @ coefficients / means - 1).mean())
-    return FittedSteps(name=profile.name, level=profile.level, form="sum", numbers=numbers), error
+    if base.form == "step":
+        start, prompt, decode, context, square = (found.get(term, 0.0) for term in SUM)
+        numbers = (max(start, _LEAST), prompt, decode, context, 2 * square)
+    else:
+        numbers = (found["weights"], found["token"], found["sequence"], found["context"], found["pair"])
+    level = _level(profile, [name for name in base.assumed if _matters(base, name, asked)])
+    form: Literal["sum", "roofline"] = "sum" if base.form == "step" else "roofline"
+    return FittedSteps(name=profile.name, level=level, form=form, numbers=numbers), error
 
 
 def beyond_steps(profile: Profile, asked: StepsAsked) -> list[Beyond]:
@@ -83,11 +90,6 @@ def predicted(profile: Profile) -> Floats:
     prefill, decode = places["prefill"], places["decode"]
     columns = (prefill + decode, decode + (prefill > 0), decode * places["context"], prefill**2 / 2)
     return law_of(base.coefficients, np.stack(columns, axis=1))
-
-
-def _five(numbers: tuple[float, ...]) -> tuple[float, float, float, float, float]:
-    first, second, third, fourth, fifth = numbers
-    return first, second, third, fourth, fifth
 
 
 def _columns(profile: Profile, base: Base) -> Floats:
