@@ -60,8 +60,7 @@ def run(
         make_folder(out)  # before the work, not after it
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
         result = run_case(case, jobs, lambda done, total: bar("simulating", done, total))
-        if doubt is not None:
-            result = doubted(loaded, result, doubt, jobs, lambda done, total: bar("on other inputs", done, total))
+        result = doubted(loaded, result, doubt, jobs, lambda done, total: bar("on other inputs", done, total))
     if form is Format.TABLE:
         print_sheets(reports.result_sheets(result))
         print_line(reading(result))
