@@ -101,7 +101,7 @@ def _holds(level: str, cells: tuple[Cell, ...], cell: Cell) -> bool | None:
     if batch > FREE * last:
         return None
     base = choose_base(("batch",), cells) if level == "measured" else Base(form="table")
-    short = profile([(one.at, one.base_ns) for one in cells], base=base.model_dump())
+    short = profile([({**one.at}, one.base_ns) for one in cells], base=base.model_dump())
     (found,) = beyond(short, Wanted(batch=batch))
     law = short.table(wanted=Wanted(batch=batch)).work_ns[-1, 0]
     return bool(abs(law / cell.base_ns - 1) <= found.band)
@@ -149,10 +149,10 @@ def test_with_refits_the_parts_add_up_as_squares(tmp_path: Path) -> None:
     """Refits of 0.9, 1 and 1.1 of 17 ms spread by 1.7, times 4.302653 (Student's t of two degrees of freedom)."""
     result = headroom.run(scenario(tmp_path, refits=[0.9, 1.0, 1.1]), input_uncertainty=3)
     assert result.uncertainty is not None
-    parts = [result.uncertainty.half_width(source, "latency_p50_s") for source in ("profile", "extrapolation")]
-    assert parts == pytest.approx([4.302653 * 0.0017, HALF], rel=1e-4)
+    assert result.uncertainty.half_width("profile", "latency_p50_s") == pytest.approx(4.302653 * 0.0017, rel=1e-4)
+    assert result.uncertainty.half_width("extrapolation", "latency_p50_s") == pytest.approx(HALF, rel=1e-4)
     total = result.uncertainty.total("latency_p50_s", result.percentile(0.5))
-    assert total.half_width == pytest.approx(np.hypot(*parts))
+    assert total.half_width == pytest.approx(np.hypot(4.302653 * 0.0017, HALF), rel=1e-4)
 
 
 # In decisions.
