@@ -101,7 +101,7 @@ def _holds(level: str, cells: tuple[Cell, ...], cell: Cell) -> bool | None:
     if batch > FREE * last:
         return None
     base = choose_base(("batch",), cells) if level == "measured" else Base(form="table")
-    short = profile([({**one.at}, one.base_ns) for one in cells], base=base.model_dump())
+    short = profile([({"batch": one.at["batch"]}, one.base_ns) for one in cells], base=base.model_dump())
     (found,) = beyond(short, Wanted(batch=batch))
     law = short.table(wanted=Wanted(batch=batch)).work_ns[-1, 0]
     return bool(abs(law / cell.base_ns - 1) <= found.band)
