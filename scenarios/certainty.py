@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -19,6 +20,10 @@ DRAWS: dict[Source, str] = {
     "extrapolation": "ends of the extrapolation",
 }
 """What is drawn of each source, and counted."""
+NEARLY_ALL = 0.95
+"""Share of the draws of each source in which an answer must be the same to be the answer."""
+Counts = dict[str, int]
+"""In how many draws each answer is the one, from the most frequent."""
 _MOST = {"missed_share": 1.0}
 _SHOWN: dict[str, tuple[str, Scale]] = {
     "latency_mean_s": ("latency mean", in_seconds),
@@ -58,6 +63,26 @@ def certainty_sheets(result: Result) -> list[Sheet]:
 def drawn_text(found: Uncertainty) -> str:
     """Such as `20 draws of the load, 20 refits of the profiles`."""
     return ", ".join(f"{len(found.draws[source])} {DRAWS[source]}" for source in SOURCES if source in found.draws)
+
+
+def counted(names: Sequence[str]) -> Counts:
+    """How often each name stands there."""
+    return {name: names.count(name) for name in sorted(set(names), key=lambda name: (-names.count(name), name))}
+
+
+def counts_text(found: Mapping[Source, Counts]) -> str:
+    """Such as `2 x box in 19 of 20 refits of the profiles, 3 x box in 1`."""
+    said = []
+    for source, counts in found.items():
+        (first, count), *others = counts.items()
+        rest = "".join(f", {name} in {times}" for name, times in others)
+        said.append(f"{first} in {count} of {sum(counts.values())} {DRAWS[source]}{rest}")
+    return "; ".join(said)
+
+
+def lasting(answer: str, found: Mapping[Source, Counts]) -> bool:
+    """Whether an answer is that of nearly all draws of each source."""
+    return all(counts.get(answer, 0) >= NEARLY_ALL * sum(counts.values()) for counts in found.values())
 
 
 def held_text(result: Result) -> str:
