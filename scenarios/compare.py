@@ -22,10 +22,10 @@ from simulator.errors import InputError
 from simulator.figures.precision import settled
 from simulator.figures.replications import Known, run_case
 from simulator.figures.results import Result
-from simulator.figures.rows import latency
+from simulator.figures.rows import latency, row_of
 from simulator.figures.sections import Difference, Sections, paired_difference, sections_for
 from simulator.figures.statistics import CONFIDENCE, Estimate, holm
-from simulator.figures.uncertainty import less, widened
+from simulator.figures.uncertainty import Uncertainty, less, widened
 from simulator.scenario import Scenario
 
 CURRENT = "current"
@@ -99,10 +99,8 @@ class _Bench:
         key = case.key()
         if key not in self.results:
             result = run_case(case, self.jobs, self._step(label), self.known, settled)
-            if self.doubt is not None:
-                step = self._step(f"{label}, other inputs")
-                result = doubted(self.loaded.changed(scenario), result, self.doubt, self.jobs, step)
-            self.results[key] = result
+            step = self._step(f"{label}, other inputs")
+            self.results[key] = doubted(self.loaded.changed(scenario), result, self.doubt, self.jobs, step)
         return self.results[key]
 
     def _step(self, label: str) -> Callable[[int, int], None] | None:
@@ -135,6 +133,7 @@ def compare(
     options: list[Option] = []
     for name, strategy in chosen.items():
         options.extend(_explore(bench, name, strategy(loaded.scenario, _bottleneck(case))))
+    current, *options = _told_alike([current, *options])
     q = next((slo.quantile for slo in case.slos if slo.quantile is not None), 0.99)
     able = [option for option in (current, *options) if option.result and _finite(option.result, q)]
     reference = current if current in able else min(able, key=lambda option: option.cost, default=current)
@@ -231,6 +230,18 @@ def _with_differences(reference: Option, options: list[Option], q: float) -> tup
         return replace(option, difference=difference, differs=differs)
 
     return tuple(finished(option) for option in options)
+
+
+def _told_alike(options: list[Option]) -> list[Option]:
+    """Where other inputs change any option, those that they do not change say that of themselves; a run stays one."""
+    results = {id(option.result): option.result for option in options if option.result is not None}
+    if not any(result.uncertainty for result in results.values()):
+        return options
+    told = {
+        key: result if result.uncertainty else result.doubted(Uncertainty(row_of(result), {}, result.met is not None))
+        for key, result in results.items()
+    }
+    return [replace(option, result=told.get(id(option.result))) for option in options]
 
 
 def _finite(result: Result, q: float) -> bool:
