@@ -50,13 +50,15 @@ def certainty_sheets(result: Result) -> list[Sheet]:
     found = result.uncertainty
     if found is None:
         return []
+    parts = ("Monte Carlo", *SOURCES)
+    blank = ("",) * len(parts)
     rows = [_row(found, name, estimate) for name, estimate in figures(result).items() if _shown(name)]
     rows += [
-        (str(slo), f"met in {_held(found, place)}" if found.draws else "", "", "", "")
+        (str(slo), f"met in {_held(found, place)}" if found.draws else "", *blank)
         for place, slo in enumerate(result.case.slos)
     ]
-    rows += [("taken for known", note, "", "", "") for note in found.notes]
-    columns = ("figure", "estimate (95 % interval, all parts)", "Monte Carlo", *SOURCES)
+    rows += [("taken for known", note, *blank) for note in found.notes]
+    columns = ("figure", "estimate (95 % interval, all parts)", *parts)
     return [Sheet(f"What the inputs leave open: {drawn_text(found) or 'nothing was drawn'}", columns, tuple(rows))]
 
 

@@ -14,7 +14,7 @@ from math import inf
 
 import numpy as np
 
-from scenarios.doubt import Doubt, doubt_of, doubted
+from scenarios.doubt import Doubt, Drawn, doubt_of, doubted
 from scenarios.load import Loaded
 from scenarios.strategies import choose, describe
 from simulator.case import Case
@@ -31,6 +31,8 @@ from simulator.scenario import Scenario
 CURRENT = "current"
 MOST_TRIED = 12
 """Options of a strategy that are all simulated; of more, only those around the cheapest that meets the objectives."""
+OTHER_INPUTS = ", other inputs"
+"""What progress adds to an option whose draws are run."""
 Progress = Callable[[str, int, int], None]
 """Called with (option, replications done, replications in all)."""
 
@@ -90,17 +92,24 @@ class _Bench:
     """Runs each different case once."""
 
     def __init__(
-        self, loaded: Loaded, jobs: int, progress: Progress | None, known: Known | None, doubt: Doubt | None
+        self,
+        loaded: Loaded,
+        jobs: int,
+        progress: Progress | None,
+        known: Known | None,
+        doubt: Doubt | None,
+        drawn: Drawn | None,
     ) -> None:
         self.loaded, self.jobs, self.progress, self.known, self.doubt = loaded, jobs, progress, known, doubt
+        self.drawn = drawn
         self.results: dict[str, Result] = {}
 
     def run(self, case: Case, scenario: Scenario, label: str) -> Result:
         key = case.key()
         if key not in self.results:
             result = run_case(case, self.jobs, self._step(label), self.known, settled)
-            step = self._step(f"{label}, other inputs")
-            self.results[key] = doubted(self.loaded.changed(scenario), result, self.doubt, self.jobs, step)
+            step, changed = self._step(f"{label}{OTHER_INPUTS}"), self.loaded.changed(scenario)
+            self.results[key] = doubted(changed, result, self.doubt, self.jobs, step, self.drawn)
         return self.results[key]
 
     def _step(self, label: str) -> Callable[[int, int], None] | None:
@@ -116,17 +125,18 @@ def compare(
     known: Known | None = None,
     input_uncertainty: int | None = None,
     load_uncertainty: float | None = None,
+    drawn: Drawn | None = None,
 ) -> Comparison:
     """Simulates the current deployment and the options that matter of each strategy. Raises InputError.
 
     Options are tried from the least capable up. Those whose load exceeds their capacity are named, not
-    simulated; the search stops at the cheapest that meets the objectives and its next. With `known`, a
-    comparison that was broken off goes on from the replications that it left there. `input_uncertainty` repeats each
-    option with so many refits of its profiles and draws of its load, in which stated rates have a standard deviation
-    of `load_uncertainty`, a share of them.
+    simulated; the search stops at the cheapest that meets the objectives and its next. With `known` and `drawn`, a
+    comparison that was broken off goes on from the replications and the draws that it left there. `input_uncertainty`
+    repeats each option with so many refits of its profiles and draws of its load, in which stated rates have a standard
+    deviation of `load_uncertainty`, a share of them.
     """
     chosen, loaded = choose(strategies), loaded.settled()
-    bench = _Bench(loaded, jobs, progress, known, doubt_of(input_uncertainty, load_uncertainty))
+    bench = _Bench(loaded, jobs, progress, known, doubt_of(input_uncertainty, load_uncertainty), drawn)
     case = loaded.case()
     label = describe(loaded.scenario)
     current = Option(CURRENT, label, loaded.scenario, case, bench.run(case, loaded.scenario, label))
