@@ -59,7 +59,7 @@ def _steps(engine: LlmEngine, comers: Sequence[CaseWorkload], sizes: Mapping[str
         bounds = [item.prompts.longest for item in comers if item.prompts is not None and item.prompts.longest]
         longest = max([longest, *bounds]) if bounds else engine.longest
     context = max(1, min(longest, engine.longest))
-    return StepsAsked(engine.step_tokens, engine.largest(), context, max(1, min(prompt, context)))
+    return StepsAsked(engine.step_tokens, engine.places, context, max(1, min(prompt, context)))
 
 
 def amounts(

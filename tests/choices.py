@@ -412,6 +412,7 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
     "size": st.sampled_from([None, TOKENS]),
+    "data_parallel_size": st.sampled_from([1, 1, 1, 2, 3]),
     "kv_tokens_on": st.dictionaries(st.sampled_from(NAMES[:2]), st.integers(1, 12), max_size=2),
 }
 """Fields, by name, of which few values are of use."""

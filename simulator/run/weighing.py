@@ -58,7 +58,7 @@ def show_tokens(view: View, tape: Tape, pool: int) -> None:
     prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(tape.case.stages_of(pool)[0])
     view.tokens = lambda visit: (max(prompts[visit], 1), max(outputs[visit], 1))
     view.usual_answer = lambda: round(demand.mixture(OUTPUT).mean)
-    view.cache_blocks, size, chain = batching.blocks, batching.block_tokens, chains(tape, batching.block_tokens)
+    view.cache_blocks, size, chain = batching.all_blocks, batching.block_tokens, chains(tape, batching.block_tokens)
 
     def prompt(visit: int) -> tuple[Chain, int]:
         blocks = max(prompts[visit], 1) // size
