@@ -605,8 +605,10 @@ def impatience() -> st.SearchStrategy[Impatience]:
 
 
 def _willing(**fields: Any) -> CaseWorkload:
-    """Clients who come back do not leave the queue."""
-    if fields["retries"] is not None or fields["arrivals"].answered:
+    """Clients who wait for answers do not leave the queue, and those who do anyway need no bound."""
+    if fields["arrivals"].answered:
+        fields["max_concurrency"] = None
+    if fields["retries"] is not None or fields["arrivals"].answered or fields["max_concurrency"] is not None:
         fields["impatience"] = None
     return CaseWorkload(**fields)
 
@@ -788,6 +790,7 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             cancels=draw(st.booleans()),
             retries=None if plain else draw(st.one_of(st.none(), retries())),
             impatience=None if plain else draw(leaving),
+            max_concurrency=None if plain else draw(st.one_of(st.none(), st.none(), st.integers(1, 8))),
             reply=draw(ways),
             priority=draw(st.integers(0, 3)),
             deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),

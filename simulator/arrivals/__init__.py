@@ -6,6 +6,7 @@ observed.
 
 from __future__ import annotations
 
+from simulator.arrivals.at_once import AtOnce
 from simulator.arrivals.base import BLOCK, Arrivals, Process
 from simulator.arrivals.bursty import Bursty, Phase
 from simulator.arrivals.closed import Answered, Closed, Sessions
@@ -17,6 +18,7 @@ __all__ = [
     "BLOCK",
     "Answered",
     "Arrivals",
+    "AtOnce",
     "Bursty",
     "Closed",
     "Deterministic",

@@ -1,6 +1,6 @@
-"""Clients that answer back: they give up, try again, and in closed loops send their next request.
+"""Clients that answer back: they give up, try again, and send their next request after an answer.
 
-Only workloads with retries or closed loops are followed; the others cost nothing here.
+Only workloads with retries, closed loops or a bound on what is under way are followed; the others cost nothing here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING
 
 from simulator.arrivals import Answered
+from simulator.run.capped import Capped
 from simulator.run.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
 
 if TYPE_CHECKING:
@@ -76,7 +77,13 @@ class Clients:
         self.workloads = [_Workload(number, item, tape) for number, item in enumerate(case.workloads)]
         self.attempt, self.open = tape.attempt, tape.open
         self.coming = 0
-        """Attempts that are sure to follow: retries and users who think."""
+        """Attempts that are sure to follow: retries, users who think, and clients about to send what is due."""
+        self.capped = {
+            number: self._capped(workload, item.max_concurrency)
+            for number, (workload, item) in enumerate(zip(self.workloads, case.workloads, strict=True))
+            if item.max_concurrency is not None
+        }
+        """By workload."""
 
     def send(self, row: int, now: int) -> None:
         """An attempt is sent."""
@@ -95,6 +102,8 @@ class Clients:
         workload = self.workloads[self.tape.workload[row]]
         if workload.followed and self.open[row]:
             self.open[row] = 0
+            if workload.number in self.capped:
+                self.capped[workload.number].ended(now)
             self._think(workload, row, now)
 
     def failed(self, visit: int, now: int) -> None:
@@ -112,6 +121,8 @@ class Clients:
             tape.again[row] = 1
             again = functools.partial(self._send, workload, index, attempt, tape.origin[row])
             self._at(now + workload.wait(index, attempt), RETRY, row, again)
+        elif workload.number in self.capped:
+            self.capped[workload.number].ended(now)
         elif workload.case.arrivals.closed:
             self._think(workload, row, now, _PAUSE)
 
@@ -123,6 +134,23 @@ class Clients:
         time = now + max(workload.thought(index), least)
         if time < self.until:
             self._at(time, ARRIVAL, row, functools.partial(self._send, workload, index, 0, None))
+
+    def _capped(self, workload: _Workload, most: int) -> Capped:
+        number, name = workload.number, workload.case.name
+        stamps = workload.case.arrivals.stamps(self.tape.draws, name, self.until)
+
+        def at(time: int, go: Callable[[int], None]) -> None:
+            def come(now: int) -> None:
+                self.coming -= 1
+                go(now)
+
+            self.coming += 1
+            heappush(self.clock.agenda, (time, place(ARRIVAL, 0, 0), 1 + number, come))
+
+        def send(index: int, now: int) -> None:
+            self.send(self.tape.append(number, index, 0, None, now), now)
+
+        return Capped(most, (block.tolist() for block in stamps), self.until, send, at)
 
     def _at(self, time: int, rank: int, row: int, what: Callable[[int], None]) -> None:
         self.coming += 1

@@ -59,8 +59,9 @@ class Drawing:
         """By workload and name: the sizes that its stages look at, and its items."""
 
     def stretches(self) -> Iterator[Stretch]:
-        """The first attempts of all requests, in order of arrival."""
-        return _merge([self._stretches(number) for number in range(len(self.case.workloads))])
+        """The first attempts of all requests whose times are known beforehand, in order of arrival."""
+        known = [number for number, item in enumerate(self.case.workloads) if item.max_concurrency is None]
+        return _merge([self._stretches(number) for number in known])
 
     def _amounts(self, workload: CaseWorkload) -> dict[str, Sampler]:
         wanted = set().union(*(self.case.looks_at(self.case.stages[stage]) for stage in workload.stages))
