@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from simulator.arrivals import Answered, Arrivals, Sessions
+from simulator.arrivals import Answered, Arrivals, Closed
 from simulator.component import Record
 from simulator.habits import Impatience, Retries
 from simulator.model import Name
@@ -48,8 +48,12 @@ class Workload(Record):
             raise ValueError("impatience: clients who leave the queue do not come back; use timeout here")
         if self.max_concurrency is not None and isinstance(self.arrivals, Answered):
             raise ValueError("max_concurrency: users and sessions wait for their answers; remove it, or lower users")
-        if self.prompts is not None and self.prompts.history and not isinstance(self.arrivals, Sessions):
-            raise ValueError("prompts.history: only turns of sessions have one; set arrivals to sessions, or remove it")
+        if self.prompts is not None and self.prompts.history:
+            if not isinstance(self.arrivals, Answered):
+                wrong = "prompts.history: only turns of sessions have one"
+                raise ValueError(f"{wrong}; set arrivals to sessions, agents or closed, or remove it")
+            if isinstance(self.arrivals, Closed) and self.arrivals.turns is None:
+                raise ValueError("prompts.history: what users say would grow for ever; set arrivals.turns, such as 8")
         return self
 
     def _waits_for_answers(self) -> bool:

@@ -21,7 +21,7 @@ from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
 from simulator.arrays import Chains
-from simulator.arrivals import Process, Replay, Sessions, calendar
+from simulator.arrivals import Closed, InTurns, Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
@@ -726,7 +726,8 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
     if isinstance(arrivals, Replay):
         laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
     found = st.one_of(*laws) if sizes is None else st.just(sizes)
-    begins = [None, *(prompts for prompts in PROMPTS if isinstance(arrivals, Sessions) or not prompts.history)]
+    talks = isinstance(arrivals, InTurns) or (isinstance(arrivals, Closed) and arrivals.turns is not None)
+    begins = [None, *(prompts for prompts in PROMPTS if talks or not prompts.history)]
     return st.tuples(found, st.sampled_from(begins)).map(
         lambda drawn: {
             "arrivals": arrivals,

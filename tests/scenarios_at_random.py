@@ -164,7 +164,7 @@ _BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
 _WORKLOAD = (
     written(Workload, ("model",))
-    .map(lambda found: found if _kind(found["arrivals"]) not in ("closed", "sessions") else _unbounded(found))
+    .map(lambda found: found if _kind(found["arrivals"]) not in ("agents", "closed", "sessions") else _unbounded(found))
     .filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
 )
 _WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)

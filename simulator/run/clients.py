@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappush
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class _Workload:
         self.number, self.case = number, case
         self.followed = case.answers_back
         self.answered = case.arrivals if isinstance(case.arrivals, Answered) else None
-        self.following = self.answered.following(tape.draws, case.name) if self.answered else None
+        self.sequel = self.answered.sequel(tape.draws, case.name) if self.answered else None
         self.waits = case.retries.waits() if case.retries else []
         self.share = None if case.retries is None or case.retries.budget is None else case.retries.budget
         self.earned = 0 if self.share is None else int(self.share * _TOKEN)
@@ -104,7 +104,8 @@ class Clients:
             self.open[row] = 0
             if workload.number in self.capped:
                 self.capped[workload.number].ended(now)
-            self._think(workload, row, now)
+            elif workload.sequel:
+                self._think(workload, workload.sequel.answered(self.tape.index[row]), row, now)
 
     def failed(self, visit: int, now: int) -> None:
         """A visit was refused, or the client of its attempt has given up."""
@@ -123,17 +124,16 @@ class Clients:
             self._at(now + workload.wait(index, attempt), RETRY, row, again)
         elif workload.number in self.capped:
             self.capped[workload.number].ended(now)
-        elif workload.case.arrivals.closed:
-            self._think(workload, row, now, _PAUSE)
+        elif workload.sequel:
+            self._think(workload, workload.sequel.failed(self.tape.index[row]), row, now, _PAUSE)
 
-    def _think(self, workload: _Workload, row: int, now: int, least: int = 0) -> None:
-        """Who has an answer thinks, and sends the next request if there is one."""
-        index = workload.following(self.tape.index[row]) if workload.following else None
-        if index is None:
+    def _think(self, workload: _Workload, following: Sequence[int], row: int, now: int, least: int = 0) -> None:
+        """Who has an answer thinks, and sends the next requests if there are any."""
+        if not following:
             return
-        time = now + max(workload.thought(index), least)
+        time = now + max(workload.thought(following[0]), least)
         if time < self.until:
-            self._at(time, ARRIVAL, row, functools.partial(self._send, workload, index, 0, None))
+            self._at(time, ARRIVAL, row, functools.partial(self._go_on, workload, following))
 
     def _capped(self, workload: _Workload, most: int) -> Capped:
         number, name = workload.number, workload.case.name
@@ -156,8 +156,14 @@ class Clients:
         self.coming += 1
         heappush(self.clock.agenda, (time, place(rank, 0, self.tape.number[row]), 0, what))
 
-    def _send(self, workload: _Workload, index: int, attempt: int, origin: int | None, now: int) -> None:
-        """The next attempt at a request, or (attempt 0) the next request after one."""
+    def _go_on(self, workload: _Workload, numbers: Sequence[int], now: int) -> None:
+        """The next requests after some."""
+        self.coming -= 1
+        for number in numbers:
+            self.send(self.tape.append(workload.number, number, 0, None, now), now)
+
+    def _send(self, workload: _Workload, index: int, attempt: int, origin: int, now: int) -> None:
+        """The next attempt at a request."""
         self.coming -= 1
         self.send(self.tape.append(workload.number, index, attempt, origin, now), now)
 
