@@ -67,7 +67,7 @@ def amounts(
 ) -> tuple[SizeLaw | None, tuple[tuple[str, SizeLaw], ...]]:
     """A workload's items and sizes by value. Raises InputError."""
     given = workload.arrivals
-    told = sources.trace(given.file, given.format, given.column).sizes if isinstance(given, Trace) else {}
+    told = given.read(sources).sizes if isinstance(given, Trace) else {}
 
     def by_value(sizes: Sizes, path: str) -> SizeLaw:
         try:
@@ -90,7 +90,7 @@ def hashes(workload: Workload, arrivals: Process, sizes: Mapping[str, SizeLaw], 
         raise InputError(
             "only a trace tells hashes", path="prompts.hashes", fix="set arrivals to a trace, or remove it"
         )
-    told = sources.trace(given.file, given.format, given.column)
+    told = given.read(sources)
     if told.hashes is None:
         raise InputError("the trace tells no hash_ids", path="prompts.hashes", fix="remove it, or name another trace")
     prompt = sizes.get(PROMPT)

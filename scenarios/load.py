@@ -155,6 +155,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         timeout=workload.timeout,
         cancels=workload.cancels,
         retries=workload.retries,
+        max_concurrency=workload.max_concurrency,
         impatience=workload.impatience,
         reply=model.reply,
         priority=workload.priority,

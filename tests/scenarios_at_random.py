@@ -146,6 +146,11 @@ def stages(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return stage, draw(pools(machine))
 
 
+def _unbounded(workload: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what goes with arrivals that come whatever happens."""
+    return {name: value for name, value in workload.items() if name not in ("max_concurrency", "impatience")}
+
+
 _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Service)
 _STAGE, _POOL, _MODEL = (
     written(Stage, ("name", "pool", "service", "after")),
@@ -157,7 +162,11 @@ _ENGINE = st.one_of(*(written(Batching.choices[kind]) for kind in sorted(_ENGINE
 _STEPS = written(LlmRoofline)
 _BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
-_WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+_WORKLOAD = (
+    written(Workload, ("model",))
+    .map(lambda found: found if _kind(found["arrivals"]) not in ("agents", "closed", "sessions") else _unbounded(found))
+    .filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+)
 _WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)
 _REST = written(Scenario, ("workloads", "models", "pools", "supplies", "instances", "slos", "run", "seed"))
 _SUPPLY = written(Supply)

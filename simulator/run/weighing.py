@@ -63,8 +63,10 @@ def show_tokens(view: View, tape: Tape, pool: int) -> None:
     def prompt(visit: int) -> tuple[Chain, int]:
         blocks = max(prompts[visit], 1) // size
         known, own = chain(visit, max(prompts[visit], 1))
-        shared = known[-1][1] if known else 0
-        return ((*known, (own, blocks)) if own is not None and blocks > shared else known), blocks
+        if own is None or blocks <= (known[-1][1] if known else 0):
+            return known, blocks
+        before = known[:-1] if known and known[-1][0] == own else known
+        return (*before, (own, blocks)), blocks
 
     view.prompt = prompt
 
