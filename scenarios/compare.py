@@ -16,6 +16,7 @@ import numpy as np
 
 from scenarios.doubt import Doubt, doubt_of, doubted
 from scenarios.load import Loaded
+from scenarios.quality import shortfall
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
@@ -59,6 +60,11 @@ class Option:
         """Dollars per hour; infinite when it was not simulated."""
         value = self.result.hourly_cost.value if self.result else None
         return float("inf") if value is None else value
+
+    @property
+    def good(self) -> bool:
+        """Whether it is not known to be of less quality than is asked for."""
+        return not shortfall(self.scenario)
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,8 @@ def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Op
         case = bench.loaded.changed(scenario).case()
     except InputError as error:
         return Option(strategy, label, scenario, None, note=error.problem)
+    if short := shortfall(scenario):
+        return Option(strategy, label, scenario, None, note=short)
     loads = [(case.load(number), case.slack(number)) for number in range(len(case.pools)) if case.endless(number)]
     beyond = [load for load, slack in loads if load >= slack]
     if beyond:

@@ -13,6 +13,7 @@ from scenarios.amounts import amounts, asked, check
 from scenarios.blanks import check_filled
 from scenarios.lookup import Files
 from scenarios.pools import check_supplies, resolve_autoscaler, resolve_pool
+from scenarios.quality import shortfall, unknown
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, read_yaml
 from simulator.case import Case
@@ -131,6 +132,8 @@ def resolve(scenario: Scenario, files: Files) -> Case:
     )
     check(case)
     check_supplies(case)
+    if remark := shortfall(scenario) or unknown(scenario):
+        files.remarks[remark] = None
     return case
 
 

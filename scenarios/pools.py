@@ -140,13 +140,14 @@ def _fits(scenario: Scenario, pool: str, instance: str, machine: InstanceType) -
     for name, model in scenario.models.items():
         if not any(stage.pool == pool for stage in model.stages):
             continue
-        taken += model.memory
+        taken += model.memory_on(instance)
         if taken * each > machine.device_memory():
-            others = taken - model.memory
+            needs = model.memory_on(instance)
+            others = taken - needs
             beside = f" beside the {format_memory(others)} of other models" if others else ""
             copies = f" in each of {each} replicas" if each > 1 else ""
             raise InputError(
-                f"needs {format_memory(model.memory)} of device memory{beside}{copies}, {instance} has {has}",
+                f"needs {format_memory(needs)} of device memory{beside}{copies}, {instance} has {has}",
                 path=f"models.{name}.memory",
                 fix=f"choose a larger instance type{', a smaller per_machine' if copies else ''} or a smaller model",
             )

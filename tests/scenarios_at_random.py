@@ -25,6 +25,7 @@ from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Scenario, Workload
 from simulator.service import Service
 from simulator.supply import Supply
+from simulator.variant import Variant
 
 FILES = Files(Path())
 MACHINES = NAMES[:2]
@@ -144,8 +145,9 @@ _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Ser
 _STAGE, _POOL, _MODEL = (
     written(Stage, ("name", "pool", "service", "after")),
     written(Pool, ("instance", "supply", "fallback")),
-    written(Model, ("stages",)),
+    written(Model, ("stages", "variants")),
 )
+_VARIANT = written(Variant)
 _ENGINE, _STEPS = written(Continuous), written(LlmRoofline)
 _BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
@@ -194,6 +196,8 @@ def scenarios(draw: st.DrawFn) -> Written:
             after = draw(st.one_of(st.none(), earlier))
             waits = {} if after is None else {"after": sorted(after)}
             parts["models"][name]["stages"].append({"name": NAMES[number], "pool": chosen, **stage, **waits})
+        served = sorted({kind for stage in parts["models"][name]["stages"] for kind in stage["service"]})
+        parts["models"][name]["variants"] = draw(st.dictionaries(st.sampled_from(served), _VARIANT, max_size=2))
     for name, workload in named(draw(_WORKLOADS)).items():
         parts["workloads"][name] = {"model": draw(st.sampled_from(list(parts["models"]))), **workload}
     for pool in parts["pools"].values():
