@@ -164,12 +164,12 @@ def _explore(bench: _Bench, name: str, scenarios: dict[str, Scenario]) -> list[O
 
 
 def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Option:
+    if short := shortfall(scenario):
+        return Option(strategy, label, scenario, None, note=short)
     try:
         case = bench.loaded.changed(scenario).case()
     except InputError as error:
         return Option(strategy, label, scenario, None, note=error.problem)
-    if short := shortfall(scenario):
-        return Option(strategy, label, scenario, None, note=short)
     loads = [(case.load(number), case.slack(number)) for number in range(len(case.pools)) if case.endless(number)]
     beyond = [load for load, slack in loads if load >= slack]
     if beyond:
