@@ -7,6 +7,7 @@ from math import inf
 
 from scenarios.certainty import DRAWS, held_text, latency_of
 from scenarios.compare import Comparison, Option
+from scenarios.engine_room import ESTIMATED
 from scenarios.quality import shortfall, unknown, worse
 from scenarios.wording import in_dollars, in_seconds, say, spread
 from simulator.figures.results import Result
@@ -39,7 +40,7 @@ def sentence(comparison: Comparison) -> str:
     if best.result.level not in DECIDING:
         return (
             f"Undecided: {best.label} would be the cheapest to meet {objectives}, at {_price(best)}, but its service "
-            f"times are {best.result.level}: measure {_unmeasured(best)}."
+            f"times are {best.result.level}: {_remedy(best)}."
         )
     if why := _unrated(best, comparison):
         known = [option for option in meeting if not _unrated(option, comparison)]
@@ -218,7 +219,9 @@ def _price(option: Option) -> str:
     return f"{say(option.cost, in_dollars)}/h"
 
 
-def _unmeasured(option: Option) -> str:
+def _remedy(option: Option) -> str:
     assert option.result is not None
     weak = next(pool for pool in option.result.pools if pool.level == option.result.level)
-    return f"the model of pool {weak.name} on {weak.instance} (headroom calibrate measure)"
+    if weak.level in {f"{level}, {ESTIMATED}" for level in DECIDING}:
+        return f"give pools.{weak.name}.batching.kv_tokens, as the engine prints it"
+    return f"measure the model of pool {weak.name} on {weak.instance} (headroom calibrate measure)"

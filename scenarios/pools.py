@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from scenarios.engine_room import settled
 from scenarios.lookup import Files
 from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler
@@ -49,7 +50,7 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         machine=machine,
         replicas=pool.replicas,
         balancer=pool.balancer,
-        batching=_batching(scenario, name),
+        batching=resolve_batching(scenario, files, name),
         autoscaler=resolve_autoscaler(pool, files, f"pools.{name}"),
         cold_start=pool.cold_start,
         limits=pool.limits,
@@ -96,14 +97,14 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
     return found
 
 
-def _batching(scenario: Scenario, name: str) -> Batching:
+def resolve_batching(scenario: Scenario, files: Files, name: str) -> Batching:
     """That of a pool on its machines. Raises InputError."""
     pool = scenario.pools[name]
     if not isinstance(pool.batching, Continuous):
         return pool.batching
     for kind in pool.batching.kv_tokens_on:
         instance_type(scenario, kind, f"pools.{name}.batching.kv_tokens_on.{kind}")
-    return pool.batching.on(pool.instance)
+    return settled(scenario, files, name, instance_type(scenario, pool.instance, f"pools.{name}.instance"))
 
 
 def check_supplies(case: Case) -> None:

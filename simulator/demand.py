@@ -116,7 +116,7 @@ class Demand:
         least = self.items()
         if isinstance(batching, Continuous):
             _, said, new, output = self.tokens()
-            room = batching.kv_tokens / (said + new + output / 2 or 1.0)
+            room = batching.room / (said + new + output / 2 or 1.0)
             most = max(1, min(batching.max_num_seqs, int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]

@@ -84,6 +84,8 @@ class Model(Record):
     type: Literal["traditional", "deep", "llm"]
     memory: Memory
     """Device memory that a replica needs."""
+    config: str | None = None
+    """Of an LLM, its config.json as Hugging Face writes it: read where an engine's kv_tokens are not given."""
     quality: Score | None = None
     """How good its answers are, by any measure of one's own."""
     min_quality: Score | None = None
@@ -117,6 +119,11 @@ class Model(Record):
         """Device memory that a replica needs on machines of a type."""
         variant = self.variants.get(instance)
         return self.memory if variant is None or variant.memory is None else variant.memory
+
+    def config_on(self, instance: str) -> str | None:
+        """The config.json of what machines of a type serve."""
+        variant = self.variants.get(instance)
+        return self.config if variant is None or variant.config is None else variant.config
 
     def before(self, number: int) -> list[int]:
         """The stages that must have ended before a stage begins."""

@@ -18,5 +18,7 @@ class Variant(Record):
 
     memory: Memory | None = None
     """Device memory that a replica needs; that of the model unless given."""
+    config: str | None = None
+    """Its config.json; that of the model unless given."""
     quality: Score | None = None
     """How good its answers are, by the measure of the model's `quality`; unknown unless given."""

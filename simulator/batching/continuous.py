@@ -64,8 +64,9 @@ class Continuous(Batching):
     kind: Literal["continuous"] = "continuous"
     own_queue: ClassVar[bool] = True
     scale_free: ClassVar[bool] = False
-    kv_tokens: Tokens
-    """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
+    kv_tokens: Tokens | None = None
+    """Tokens whose keys and values the replica has room for: the engine prints it when it starts. Unless given, it is
+    estimated from the model's config.json and the memory of the machine's GPUs."""
     kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
     """`kv_tokens` by instance type, for machines that have room for more or fewer."""
     max_num_seqs: int = Field(256, ge=1, le=16384)
@@ -103,7 +104,7 @@ class Continuous(Batching):
             wrong = f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs {self.max_num_seqs}"
             raise ValueError(f"{wrong}; every request that runs needs a token a step")
         for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
-            if tokens < 2 * self.block_size:
+            if tokens is not None and tokens < 2 * self.block_size:
                 wrong = f"kv_tokens {tokens} has no room for a block of {self.block_size} beside the one in reserve"
                 raise ValueError(f"{wrong}; write what the engine prints")
         return self
@@ -115,9 +116,15 @@ class Continuous(Batching):
         )
 
     @property
+    def room(self) -> int:
+        """`kv_tokens`, which a case always knows."""
+        assert self.kv_tokens is not None
+        return self.kv_tokens
+
+    @property
     def blocks(self) -> int:
         """Blocks that requests can hold: the engine keeps one for itself."""
-        return self.kv_tokens // self.block_size - 1
+        return self.room // self.block_size - 1
 
     @property
     def longest(self) -> int:
