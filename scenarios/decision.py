@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from scenarios.certainty import DRAWS, held_text, latency_of
+from scenarios.certainty import Counts, counted, counts_text, held_text, lasting, latency_of
 from scenarios.compare import Comparison, Option
 from scenarios.engine_room import ESTIMATED
 from scenarios.quality import shortfall, unknown, worse
@@ -17,8 +17,6 @@ from simulator.scenario import Scenario
 
 DECIDING = ("measured", "published")
 """Levels of service times on which a winner is named; on anything weaker, or extrapolated far, it is undecided."""
-NEARLY_ALL = 0.95
-"""Share of the draws of the inputs in which the winner must be the same."""
 
 
 def sentence(comparison: Comparison) -> str:
@@ -49,12 +47,12 @@ def sentence(comparison: Comparison) -> str:
         return " ".join([f"Undecided: {would}, but {why}.", *(instead if known else [])])
     found = wins(comparison)
     if not _lasting(comparison, found):
-        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {_told(found)}."
+        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {counts_text(found)}."
     text = (
         f"{best.label} ({best.strategy}) is the cheapest that meets {objectives}: {_price(best)}, "
         f"{_reaches(best.result, comparison.quantile)}."
     )
-    held = [f"On other inputs: {_told(found)}."] if found else []
+    held = [f"On other inputs: {counts_text(found)}."] if found else []
     less = [f"{told}."] if (told := worse(best.scenario, _scenarios(comparison))) else []
     return " ".join([text, *held, *less, *_others(best, comparison), *_cheaper(best, unsettled)])
 
@@ -77,12 +75,12 @@ def winner(comparison: Comparison) -> Option | None:
     return best if _lasting(comparison, wins(comparison)) else None
 
 
-def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
+def wins(comparison: Comparison) -> dict[Source, Counts]:
     """By what is drawn: how often each option, or `none`, is the cheapest that meets the objectives."""
     options = _candidates(comparison)
     if not options or comparison.current.case is None or not comparison.current.case.slos:
         return {}
-    found: dict[Source, dict[str, int]] = {}
+    found: dict[Source, Counts] = {}
     for source in SOURCES:
         rows = {option.label: _rows(option, source) for option in options}
         counts = [len(draws) for draws in rows.values() if len(draws) > 1]
@@ -91,7 +89,7 @@ def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
             for draw in range(min(counts, default=0))
         ]
         if names:
-            found[source] = {name: names.count(name) for name in sorted(set(names), key=lambda n: (-names.count(n), n))}
+            found[source] = counted(names)
     return found
 
 
@@ -117,21 +115,10 @@ def _cheapest(rows: Mapping[str, Row], q: float) -> str:
     return min((label for label, row in rows.items() if all(row.met)), key=rank, default="none")
 
 
-def _lasting(comparison: Comparison, found: Mapping[Source, Mapping[str, int]]) -> bool:
+def _lasting(comparison: Comparison, found: Mapping[Source, Counts]) -> bool:
     """Whether the winner on the inputs as they are is that of nearly all others that the data allow."""
     rows = {o.label: o.result.uncertainty.fit for o in _candidates(comparison) if o.result and o.result.uncertainty}
-    best = _cheapest(rows, comparison.quantile)
-    return all(counts.get(best, 0) >= NEARLY_ALL * sum(counts.values()) for counts in found.values())
-
-
-def _told(found: Mapping[Source, Mapping[str, int]]) -> str:
-    """Such as `2 x box in 19 of 20 refits of the profiles, 3 x box in 1`."""
-    said = []
-    for source, counts in found.items():
-        (first, count), *others = counts.items()
-        rest = "".join(f", {name} in {times}" for name, times in others)
-        said.append(f"{first} in {count} of {sum(counts.values())} {DRAWS[source]}{rest}")
-    return "; ".join(said)
+    return lasting(_cheapest(rows, comparison.quantile), found)
 
 
 def _without_objectives(options: Sequence[Option], q: float) -> str:

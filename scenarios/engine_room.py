@@ -7,7 +7,7 @@ from __future__ import annotations
 from calibration.llm.hardware import Device, room
 from calibration.llm.shapes import shapes
 from scenarios.lookup import Files
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.errors import InputError
 from simulator.llm.service import FittedSteps, LlmRoofline, Steps
 from simulator.scenario import InstanceType, Scenario
@@ -15,10 +15,10 @@ from simulator.scenario import InstanceType, Scenario
 ESTIMATED = "kv_tokens estimated"
 
 
-def settled(scenario: Scenario, files: Files, name: str, machine: InstanceType) -> Continuous:
+def settled(scenario: Scenario, files: Files, name: str, machine: InstanceType) -> LlmEngine:
     """The engine of a pool on its machines, with its room for keys and values. Raises InputError."""
     pool = scenario.pools[name]
-    assert isinstance(pool.batching, Continuous)
+    assert isinstance(pool.batching, LlmEngine)
     engine = pool.batching.on(pool.instance)
     return engine if engine.kv_tokens is not None else _estimated(scenario, files, name, machine)
 
@@ -29,13 +29,14 @@ def estimated(law: Steps) -> Steps:
         times = law.times()
         context, pairs = law.per_1k_context / 1e3, law.per_1m_pairs / 1e6
         numbers = (times.weights, times.token, float(law.per_request), context, pairs)
-        return FittedSteps(name="roofline", level=f"{law.level}, {ESTIMATED}", form="roofline", numbers=numbers)
+        level = f"{law.level}, {ESTIMATED}"
+        return FittedSteps(name="roofline", level=level, form="roofline", numbers=numbers, jitter=law.jitter)
     return law.model_copy(update={"level": f"{law.level}, {ESTIMATED}"})
 
 
-def _estimated(scenario: Scenario, files: Files, name: str, machine: InstanceType) -> Continuous:
+def _estimated(scenario: Scenario, files: Files, name: str, machine: InstanceType) -> LlmEngine:
     pool, path = scenario.pools[name], f"pools.{name}.batching.kv_tokens"
-    assert isinstance(pool.batching, Continuous)
+    assert isinstance(pool.batching, LlmEngine)
     engine = pool.batching.on(pool.instance)
     called = next(key for key, model in scenario.models.items() if any(stage.pool == name for stage in model.stages))
     config = scenario.models[called].config_on(pool.instance)
@@ -51,12 +52,12 @@ def _estimated(scenario: Scenario, files: Files, name: str, machine: InstanceTyp
         found = room(
             shapes(files.path(config)),
             Device(gpus.memory, 0.0, 0.0),
-            engine.max_num_batched_tokens,
-            engine.max_num_seqs,
+            engine.step_tokens,
+            engine.largest(),
             degree,
-            engine.block_size,
+            engine.block_tokens,
         )
     except InputError as error:
         raise error.at(path=path) from None
     files.remarks[f"{name}: {found.remark}"] = None
-    return engine.model_copy(update={"kv_tokens": (found.blocks + 1) * engine.block_size})
+    return engine.model_copy(update={"kv_tokens": (found.blocks + 1) * engine.block_tokens})

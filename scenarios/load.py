@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.amounts import amounts, asked, check
+from scenarios.amounts import amounts, asked, check, hashes
 from scenarios.blanks import check_filled
 from scenarios.engine_room import estimated
 from scenarios.lookup import Files
@@ -17,7 +17,7 @@ from scenarios.pools import check_supplies, resolve_autoscaler, resolve_batching
 from scenarios.quality import shortfall, unknown
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, read_yaml
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
@@ -150,6 +150,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         raise error.at(path=f"workloads.{name}.arrivals") from None
     try:
         items, sizes = amounts(workload, arrivals, files)
+        hashed = hashes(workload, arrivals, dict(sizes), files)
     except InputError as error:
         raise error.at(path=f"workloads.{name}") from None
     start = first[workload.model]
@@ -168,6 +169,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         items=items,
         sizes=sizes,
         prompts=workload.prompts,
+        hashed=hashed,
     )
 
 
@@ -200,7 +202,7 @@ def _law(scenario: Scenario, files: Files, stage: Stage, comers: list[CaseWorklo
         law = stage.service[pool.instance].resolve(files.asked(asked(batching, comers)))
     except InputError as error:
         raise error.at(path=f"{where}.service.{pool.instance}") from None
-    if isinstance(pool.batching, Continuous) and pool.batching.on(pool.instance).kv_tokens is None:
+    if isinstance(pool.batching, LlmEngine) and pool.batching.on(pool.instance).kv_tokens is None:
         law = estimated(law) if isinstance(law, Steps) else law
     largest, wanted = law.largest_batch(), batching.largest()
     if largest is not None and wanted > largest:

@@ -91,11 +91,13 @@ def test_else_it_is_worked_out_and_said(tmp_path: Path) -> None:
 
 def test_the_steps_stay_as_they_are(tmp_path: Path) -> None:
     plan = Plan(0, 3, 3000, 1000, chunks=[(200, 100)])
+    noise = "models.m.stages.0.service.one.jitter={cv: 0.1}"
     given, found = (
-        scenario(tmp_path, *more).case().stages[0].service for more in ((f"{ENGINE}.kv_tokens=100000",), ())
+        scenario(tmp_path, noise, *more).case().stages[0].service for more in ((f"{ENGINE}.kv_tokens=100000",), ())
     )
     assert isinstance(given, Steps)
     assert isinstance(found, Steps)
+    assert found.jitter == given.jitter
     assert found.times().of(plan) / TICKS == pytest.approx(given.times().of(plan) / TICKS, abs=1)
 
 
