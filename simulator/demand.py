@@ -112,7 +112,7 @@ class Demand:
         least = self.items()
         if isinstance(batching, LlmEngine):
             _, said, new, output = self.tokens()
-            room = batching.data_parallel_size * batching.kv_tokens / (said + new + output / 2 or 1.0)
+            room = batching.data_parallel_size * batching.room / (said + new + output / 2 or 1.0)
             most = max(1, min(batching.largest(), int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]

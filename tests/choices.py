@@ -53,6 +53,7 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
+from simulator.variant import Variant
 from simulator.workload import Workload
 
 MILLISECOND = 10**6
@@ -432,6 +433,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    Variant: {"memory": st.one_of(st.none(), st.integers(1, 1023).map(lambda size: f"{size}MiB"))},
     ClusterAutoscaler: {"give_up": st.just("500ms")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {

@@ -25,6 +25,7 @@ from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Scenario
 from simulator.service import Service
 from simulator.supply import Supply
+from simulator.variant import Variant
 from simulator.workload import Workload
 
 FILES = Files(Path())
@@ -155,8 +156,9 @@ _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Ser
 _STAGE, _POOL, _MODEL = (
     written(Stage, ("name", "pool", "service", "after")),
     written(Pool, ("instance", "supply", "fallback")),
-    written(Model, ("stages",)),
+    written(Model, ("stages", "variants")),
 )
+_VARIANT = written(Variant)
 _ENGINES = {kind for kind, choice in Batching.choices.items() if issubclass(choice, LlmEngine)}
 _ENGINE = st.one_of(*(written(Batching.choices[kind]) for kind in sorted(_ENGINES)))
 _STEPS = written(LlmRoofline)
@@ -211,6 +213,8 @@ def scenarios(draw: st.DrawFn) -> Written:
             after = draw(st.one_of(st.none(), earlier))
             waits = {} if after is None else {"after": sorted(after)}
             parts["models"][name]["stages"].append({"name": NAMES[number], "pool": chosen, **stage, **waits})
+        served = sorted({kind for stage in parts["models"][name]["stages"] for kind in stage["service"]})
+        parts["models"][name]["variants"] = draw(st.dictionaries(st.sampled_from(served), _VARIANT, max_size=2))
     for name, workload in named(draw(_WORKLOADS)).items():
         parts["workloads"][name] = {"model": draw(st.sampled_from(list(parts["models"]))), **workload}
     for pool in parts["pools"].values():

@@ -72,8 +72,9 @@ class LlmEngine(Batching):
     """Blocks that the engine keeps for itself."""
     levers: ClassVar[dict[str, str]]
     """Whole numbers that hold requests up where they are small, by the names of their fields: how they are called."""
-    kv_tokens: Tokens
-    """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
+    kv_tokens: Tokens | None = None
+    """Tokens whose keys and values the replica has room for: the engine prints it when it starts. Unless given, it is
+    estimated from the model's config.json and the memory of the machine's GPUs."""
     kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
     """`kv_tokens` by instance type, for machines that have room for more or fewer."""
     data_parallel_size: int = Field(1, ge=1, le=256)
@@ -89,7 +90,7 @@ class LlmEngine(Batching):
     @model_validator(mode="after")
     def _check_room(self) -> Self:
         for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
-            if tokens // self.block_tokens <= self.reserve:
+            if tokens is not None and tokens // self.block_tokens <= self.reserve:
                 beside = " beside the one in reserve" if self.reserve else ""
                 wrong = f"kv_tokens {tokens} has no room for a block of {self.block_tokens}{beside}"
                 raise ValueError(f"{wrong}; write what the engine prints")
@@ -125,9 +126,15 @@ class LlmEngine(Batching):
         """Tokens of the longest request that can be served: longer ones are refused."""
 
     @property
+    def room(self) -> int:
+        """`kv_tokens`, which every case knows."""
+        assert self.kv_tokens is not None
+        return self.kv_tokens
+
+    @property
     def blocks(self) -> int:
         """Blocks that requests can hold, of each rank."""
-        return self.kv_tokens // self.block_tokens - self.reserve
+        return self.room // self.block_tokens - self.reserve
 
     @property
     def all_blocks(self) -> int:
