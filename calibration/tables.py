@@ -78,7 +78,7 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One place: nanoseconds, and the ratio to them at every level."""
 
     at: dict[AxisName, int]
@@ -102,12 +102,12 @@ def beyond(profile: Profile, wanted: Wanted) -> list[Beyond]:
     return [item for item in found if item.ratio > 1]
 
 
-def _asked(base: Base, rows: list[_Row], axis: AxisName, most: int) -> Beyond:
+def _asked(base: Base, rows: list[Row], axis: AxisName, most: int) -> Beyond:
     last = rows[-1].at[axis]
     return Beyond(axis, last, most, float(_band(base, rows, axis, np.array([float(most)]))[0]))
 
 
-def _band(base: Base, rows: list[_Row], axis: AxisName, values: Floats) -> Floats:
+def _band(base: Base, rows: list[Row], axis: AxisName, values: Floats) -> Floats:
     """By which share the base may be off at values of an axis beyond the last of some rows."""
     places = np.array([float(row.at[axis]) for row in rows])
     return band(base, places, np.array([row.base for row in rows]), values / places[-1])
@@ -139,7 +139,7 @@ def table_of(profile: Profile, refit: int | None, wanted: Wanted) -> Table | Siz
     )
 
 
-def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, list[_Row]]:
+def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, list[Row]]:
     """By size, the rows along the batch; by 0 where no size is named."""
     if profile.kind != "batch":
         problem = f"{profile.name!r} describes steps of an LLM engine, not batches"
@@ -151,7 +151,7 @@ def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, lis
     if wanted.size is not None and SIZE not in others:
         problem = f"{profile.name!r} does not vary along {SIZE}, so it reads no size"
         raise InputError(problem, path="size", fix="leave it out")
-    rows = _rows(profile, refit)
+    rows = rows_of(profile, refit)
     for axis in others:
         if axis != SIZE or wanted.size is None:
             rows = _cut(rows, axis, _chosen(profile.name, rows, axis, wanted.at.get(axis)))
@@ -161,7 +161,8 @@ def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, lis
     return {size: [row for row in rows if row.at[SIZE] == size] for size in sizes}
 
 
-def _rows(profile: Profile, refit: int | None) -> list[_Row]:
+def rows_of(profile: Profile, refit: int | None) -> list[Row]:
+    """The cells, with the ratios of their jitter as a refit has them where one is asked for."""
     levels, refits = np.array(profile.fit.jitter.levels), profile.fit.refits
     rows = []
     for place, (cell, ratios) in enumerate(zip(profile.cells, profile.fit.jitter.ratios, strict=True)):
@@ -169,11 +170,11 @@ def _rows(profile: Profile, refit: int | None) -> list[_Row]:
         if refit is not None and refits is not None:
             moved = np.interp(levels, REFITTED, refits.ratios[refit][place])
             found = np.maximum.accumulate(found * moved)
-        rows.append(_Row(dict(cell.at), float(cell.base_ns), found))
+        rows.append(Row(dict(cell.at), float(cell.base_ns), found))
     return rows
 
 
-def _chosen(name: str, rows: list[_Row], axis: AxisName, value: int | None) -> int:
+def _chosen(name: str, rows: list[Row], axis: AxisName, value: int | None) -> int:
     known = sorted({row.at[axis] for row in rows})
     listed = f"measured: {', '.join(map(str, known))} {UNITS[axis]}"
     if value is None and len(known) == 1:
@@ -189,9 +190,9 @@ def _chosen(name: str, rows: list[_Row], axis: AxisName, value: int | None) -> i
     return value
 
 
-def _cut(rows: list[_Row], axis: AxisName, value: int) -> list[_Row]:
+def _cut(rows: list[Row], axis: AxisName, value: int) -> list[Row]:
     """The rows on the line where an axis has a value, linear between the two places next to it."""
-    lines: dict[tuple[tuple[AxisName, int], ...], list[_Row]] = {}
+    lines: dict[tuple[tuple[AxisName, int], ...], list[Row]] = {}
     for row in rows:
         rest = tuple((name, place) for name, place in row.at.items() if name != axis)
         lines.setdefault(rest, []).append(row)
@@ -202,16 +203,16 @@ def _cut(rows: list[_Row], axis: AxisName, value: int) -> list[_Row]:
             base = float(np.interp(value, places, [row.base for row in line]))
             columns = np.stack([row.ratios for row in line], axis=1)
             ratios = np.array([np.interp(value, places, column) for column in columns])
-            found.append(_Row({**dict(rest), axis: value}, base, ratios))
+            found.append(Row({**dict(rest), axis: value}, base, ratios))
     return found
 
 
-def _across(lines: dict[int, list[_Row]], batch: int) -> list[_Row]:
+def _across(lines: dict[int, list[Row]], batch: int) -> list[Row]:
     """The rows of one batch size, by size."""
     return [row for rows in lines.values() for row in rows if row.at["batch"] == batch]
 
 
-def _work(base: Base, rows: list[_Row], most: int, end: End) -> Floats:
+def _work(base: Base, rows: list[Row], most: int, end: End) -> Floats:
     """Work by batch size from 1 to `most`, and by level; beyond the last row at an end of the band."""
     batches = np.array([row.at["batch"] for row in rows], dtype=np.float64)
     every = np.arange(1, batches[-1] + 1)
@@ -227,13 +228,13 @@ def _work(base: Base, rows: list[_Row], most: int, end: End) -> Floats:
     return work
 
 
-def _further(base: Base, rows: list[_Row], size: int, end: End) -> _Row:
+def _further(base: Base, rows: list[Row], size: int, end: End) -> Row:
     """A row at a size beyond the last."""
     last = rows[-1]
-    return _Row({**last.at, SIZE: size}, float(_grown(base, rows, SIZE, np.array([float(size)]), end)[0]), last.ratios)
+    return Row({**last.at, SIZE: size}, float(_grown(base, rows, SIZE, np.array([float(size)]), end)[0]), last.ratios)
 
 
-def _grown(base: Base, rows: list[_Row], axis: AxisName, values: Floats, end: End) -> Floats:
+def _grown(base: Base, rows: list[Row], axis: AxisName, values: Floats, end: End) -> Floats:
     """The base beyond the last of some rows along an axis: it goes on from there as its law does.
 
     Without a law of that axis it goes on as the line through the last two rows, and from a single one in proportion.
@@ -252,11 +253,11 @@ def _grown(base: Base, rows: list[_Row], axis: AxisName, values: Floats, end: En
     return np.maximum(found, last.base) if end else found
 
 
-def _fixed(row: _Row) -> dict[str, Floats]:
+def _fixed(row: Row) -> dict[str, Floats]:
     return {name: np.array([float(value)]) for name, value in row.at.items()}
 
 
-def through(base: Base, rows: list[_Row]) -> Callable[[Floats], Floats]:
+def through(base: Base, rows: list[Row]) -> Callable[[Floats], Floats]:
     """The base between the cells: it goes through them and bends as its form does."""
     x, times = np.array([float(row.at["batch"]) for row in rows]), np.array([row.base for row in rows])
     if base.form == "log_table" and len(x) > 1:
