@@ -167,6 +167,8 @@ class Case:
             begins = max((ends[before] for before in stage.after), default=0.0)
             speed = self.pools[stage.pool].sharing.speed(self.seats(stage.pool))
             ends[number] = begins + stage.way + demand.work([demand.items()])[0] / speed
+            if stage.sends is not None:
+                ends[number] += stage.sends.time(sum(demand.tokens()[:3])) + stage.sends.latency
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:

@@ -71,8 +71,14 @@ class Demand:
     def tokens(self) -> tuple[float, float, float, float]:
         """Mean tokens of a request at an engine: shared with others, said before, the rest of the prompt, the answer.
 
-        What is shared and what was said is found in the cache at best.
+        What is shared and what was said is found in the cache at best; what was computed elsewhere counts as said.
         """
+        stage, (shared, said, new, output) = self.case.stages[self.stage], self._asked()
+        received, computed, answered = stage.computes(shared + said + new, output)
+        return (shared, said, new, answered) if stage.receives is None else (0.0, received, computed, answered)
+
+    def _asked(self) -> tuple[float, float, float, float]:
+        """The same as if the engine computed all of it."""
         prompt, output = self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         if all(item.prompts is None for item in self.workloads):

@@ -45,6 +45,31 @@ class Transfer(Record):
         return ceil(self.payload * SECOND / self.bandwidth)
 
 
+class KvTransfer(Record):
+    """Keys and values of prompts on their way from the engines that computed them to those that answer."""
+
+    per_token: Memory
+    """Of a token: 2 x layers x heads of keys x their size x bytes of a number; 128KiB for Llama 3 8B in 16 bits."""
+    bandwidth: Bandwidth
+    """Of what leaves a replica: 400Gbit/s over InfiniBand, 450GB/s over NVLink."""
+    latency: Duration = 0
+    """Of each transfer beside that: the hand-over from engine to engine."""
+    serial: bool = True
+    """Whether those of a replica are sent one after the other; else side by side, each with all of the bandwidth."""
+    first_token: Literal["decode", "prefill"] = "decode"
+    """Where the client has its first token from. `decode`: the engine that answers computes the last token of the
+    prompt once more (vLLM). `prefill`: it is there when the prompt is, and handed over (DistServe, SGLang)."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether answers are handed over with their first token."""
+        return self.first_token == "prefill"
+
+    def time(self, tokens: float) -> int:
+        """Nanoseconds for the keys and values of so many tokens, rounded up."""
+        return ceil(self.per_token * tokens * SECOND / self.bandwidth)
+
+
 class Stage(Record):
     """One step of a model, on one pool."""
 
@@ -62,6 +87,9 @@ class Stage(Record):
     """How that varies from request to request: `uniform` from 0 to twice the average."""
     transfer: Transfer | None = None
     """What must pass the network on that way."""
+    kv_transfer: KvTransfer | None = None
+    """For an LLM whose prompts are computed apart: the stage before computes them, and this one answers from the keys
+    and values that it is sent."""
     overhead: Duration = 0
     """Of handling each request before it joins a queue, as in a front end that does not wait."""
 
@@ -99,7 +127,27 @@ class Model(Record):
                 if wanted not in earlier:
                     wrong = f"stages.{number}.after: {wanted!r} is not an earlier stage"
                     raise ValueError(f"{wrong}; {suggestion(wanted, earlier)}")
+        for number, stage in enumerate(self.stages):
+            if stage.kv_transfer is not None and (wrong := self._apart(number)):
+                raise ValueError(f"stages.{number}.kv_transfer: {wrong}")
         return self
+
+    def _apart(self, number: int) -> str:
+        """What is wrong with a stage that gets keys and values; nothing if it is in order."""
+        before = self.before(number)
+        if len(before) != 1:
+            return "keys and values come from one stage; name it in after, and no other"
+        if self.stages[before[0]].kv_transfer is not None:
+            return f"{self.stages[before[0]].called!r} computes no prompts itself; name the stage in after that does"
+        others = [other for other in range(len(self.stages)) if before[0] in self.before(other) and other != number]
+        if others:
+            return f"{self.stages[others[0]].called!r} follows the same stage, which has no answer yet; let it follow this one"
+        return ""
+
+    def sends(self, number: int) -> KvTransfer | None:
+        """How the keys and values of a stage get to the one that answers, if another does."""
+        found = (one.kv_transfer for later, one in enumerate(self.stages) if number in self.before(later))
+        return next((one for one in found if one is not None), None)
 
     def before(self, number: int) -> list[int]:
         """The stages that must have ended before a stage begins."""

@@ -13,7 +13,7 @@ from simulator.dispatch import Balancer
 from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
 from simulator.limits import Limits
-from simulator.model import Spread, spread_out
+from simulator.model import KvTransfer, Spread, spread_out
 from simulator.prompts import Prompts
 from simulator.scenario import InstanceType, Placement, Victims
 from simulator.service import Law
@@ -45,6 +45,22 @@ class CaseStage:
     model: str = ""
     network_spread: Spread = "constant"
     """How the time on the network varies: `uniform` from 0 to twice the mean."""
+
+    sends: KvTransfer | None = None
+    """How keys and values get to the stage that follows: this one computes prompts only."""
+    receives: KvTransfer | None = None
+    """How they came here: this one answers prompts that were computed before."""
+
+    def computes(self, prompt: float, output: float) -> tuple[float, float, float]:
+        """What its engines do of a request: tokens whose keys and values are sent to them, those of the prompt that
+        they compute, and those of the answer.
+        """
+        if self.sends is not None:
+            return 0, prompt, 1
+        if self.receives is None:
+            return 0, prompt, output
+        begun = int(self.receives.begun)
+        return prompt - 1 + begun, 1, output - begun
 
     @property
     def label(self) -> str:

@@ -34,8 +34,8 @@ class Holding:
         for prefix, depth in found:
             self.blocks.hold(prefix, depth)
             hits += depth
-        job.shared, job.computed, job.copies = found, hits * self.size, False
-        job.hits += job.computed
+        job.shared, job.computed, job.copies = found, max(hits * self.size, job.received), False
+        job.hits += hits * self.size
         job.blocks = self.needed(job.computed + count)
         self.blocks.take(job.blocks - hits)
 

@@ -47,10 +47,23 @@ class Planner:
         else:
             self.waiting.append(job)
 
+    @property
+    def waits(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self.waiting or self.urgent)
+
     def finish(self, job: Job) -> None:
         """The last token of a request is there: its place and its blocks are free."""
         if job in self.running:  # it may have lost them while its last token was computed
             del self.running[job]
+            if not job.stays:
+                self.holding.release(job, found=job.keeps)
+        else:
+            job.stays = False
+
+    def release(self, job: Job) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        if job.stays:
             self.holding.release(job, found=job.keeps)
 
     def plan(self) -> Plan:
@@ -178,7 +191,11 @@ class Planner:
 
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """The plan computes so many tokens of a prompt, whose blocks are there."""
-        plan.chunks.append((count, job.computed))
+        if job.received:
+            plan.decodes, plan.context = plan.decodes + 1, plan.context + job.computed + 1
+            plan.longest = max(plan.longest, job.computed + 1)
+        else:
+            plan.chunks.append((count, job.computed))
         job.computed += count
         if job.pieces:
             self.holding.share(job)
@@ -217,7 +234,8 @@ class Planner:
         job.preempted += 1
         if not ended:
             job.lost += job.computed
-            job.computed, job.last = 0, -1
+            job.computed = job.received = 0
+            job.last = -1
             if self.settings.priority:
                 self.add(job)
             else:
@@ -242,7 +260,7 @@ class Planner:
         if len(self.running) >= settings.max_num_seqs:
             return None
         known, found = job.prompt + job.issued, holding.found(job)
-        hit = sum(depth for _, depth in found) * settings.block_size
+        hit = max(sum(depth for _, depth in found) * settings.block_size, job.received)
         rest = known - hit
         if not settings.chunked_prefill and rest > budget:
             return None

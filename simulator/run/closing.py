@@ -21,6 +21,7 @@ from simulator.run.recording import (
     REJECTED,
     RUNNING,
     TIMED_OUT,
+    TRANSFER,
     Log,
     PoolRecord,
     Replication,
@@ -63,7 +64,7 @@ def over(case: Case, tape: Tape, stamps: Stamps, first: int, end: int) -> int | 
     firsts = np.flatnonzero(tape.begins(workload, stage))
     unserved = (stamps.refused[first:end] | stamps.dropped[first:end]) > 0
     lost, known = stamps.lost[first:end] > 0, (stamps.end[first:end] > 0) | unserved
-    ended = np.where(lost | unserved, 0, stamps.end[first:end])
+    ended = ~lost & ~unserved
     latest = int(stamps.lost[first:end].max(initial=0))
     for stages in dict.fromkeys(item.stages for item in case.workloads):
         own = [item.stages == stages for item in case.workloads]
@@ -71,9 +72,8 @@ def over(case: Case, tape: Tape, stamps: Stamps, first: int, end: int) -> int | 
         ends: dict[int, Integers] = {}
         for place, number in enumerate(stages):
             comes = reduce(np.logical_and, (ends[before] > 0 for before in case.stages[number].after), starts >= 0)
-            ends[number] = np.where(comes, ended[starts + place], 0)
-            if (front_end := case.front_end(number)) is not None:
-                ends[number] = front_end.answered(ends[number], stamps.first[first:end][starts + place])
+            left = stamps.left(case, number, first + starts + place)
+            ends[number] = np.where(comes & ended[starts + place], left, 0)
             if (comes & ~known[starts + place]).any():
                 return None
             latest = max(latest, int(ends[number].max(initial=0)))
@@ -138,6 +138,9 @@ class _Closing:
             attempts = np.flatnonzero(self.workload == number)
             rows = self.first[attempts] + places[-1]
             first, end = self.stamps.first[self.rows][rows], self._ends(item.stages[places[-1]], rows)
+            last = self.case.stages[item.stages[places[-1]]]
+            if last.receives is not None and last.receives.begun:
+                first = self.stamps.first[self.rows][self.first[attempts] + item.stages.index(last.after[0])]
             after = np.maximum(outputs[rows] - 1, 1)
             self.tokens[PROMPT][attempts], self.tokens[OUTPUT][attempts] = prompts[rows], outputs[rows]
             found[0, attempts] = np.where(first > 0, first + item.reply - self.arrived[attempts], 0)
@@ -194,14 +197,11 @@ class _Closing:
 
     def _ends(self, number: int, rows: Integers) -> Integers:
         """When visits to a stage have ended; zero where they have not."""
-        ends, front_end = self.stamps.end[self.rows][rows], self.case.front_end(number)
-        return ends if front_end is None else front_end.answered(ends, self.stamps.first[self.rows][rows])
+        return self.stamps.left(self.case, number, self.rows.start + rows)
 
     def _ended(self, number: int, rows: Integers) -> Integers:
         """The same; never where they have not."""
-        ends = self._ends(number, rows)
-        found: Integers = np.where(ends > 0, ends, NEVER)
-        return found
+        return _or_never(self._ends(number, rows))
 
     def _served(self, stamps: Integers, rows: Integers) -> Integers:
         """A stamp of the batches of rows; never where they got into none."""
@@ -211,7 +211,7 @@ class _Closing:
     def _visits(self, number: int, attempts: Integers, rows: Integers, came: Integers) -> Visits:
         """Eight stamps of each visit, and what lies between: set out, passed the network, was transferred, joined a
         queue, was sent to a line, its turn, started, left. Where an engine has a front end two more: was read by it,
-        once it was sent to a line, and was answered.
+        once it was sent to a line, and was answered; and one more where its keys and values were sent on after that.
 
         A visit's turn has come when a replica was free to take it: from then on it waits only for its batch to fill.
         """
@@ -224,7 +224,10 @@ class _Closing:
         turn = np.clip(free, read, start)
         steps = list(enumerate((passed, passed + stage.transfer, joined, sent, turn, start, end)))
         if self.case.front_end(number) is not None:
-            steps = [*steps[:4], (OVERHEAD, read), *steps[4:], (OVERHEAD, self._ended(number, rows))]
+            answered = _or_never(stamps.answered(self.case, number, self.rows.start + rows))
+            steps = [*steps[:4], (OVERHEAD, read), *steps[4:], (OVERHEAD, answered)]
+        if stage.sends is not None:
+            steps.append((TRANSFER, self._ended(number, rows)))
         spent: dict[int, Integers] = {}
         limit = self.limit[attempts]
         before = np.minimum(came, limit)
@@ -279,6 +282,12 @@ def _critical(case: Case, stages: tuple[int, ...], ends: dict[int, Integers], la
             ]
             where = np.flatnonzero(found[place])
             found[slowest[where], where] = True
+    return found
+
+
+def _or_never(times: Integers) -> Integers:
+    """Times; never where they are zero."""
+    found: Integers = np.where(times > 0, times, NEVER)
     return found
 
 

@@ -2,7 +2,8 @@
 
 The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
 front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
-token, and when its first token came. Who is answered has left only once the front end has sent it.
+token, and when its first token came. Who is answered has left only once the front end has sent it. Where prompts are
+computed apart, the visit to the engine that computes one ends when its keys and values are with the engine that answers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from simulator.run.device import Use
 from simulator.run.line import Instance, Line
 from simulator.run.prompts import GROUP, TALK
 from simulator.run.recording import BATCH_ROW
+from simulator.run.sending import Sending
 
 if TYPE_CHECKING:
     from simulator.run.pool import PoolRun
@@ -49,6 +51,8 @@ class StepLine(Line):
         "outputs",
         "prompts",
         "reading",
+        "sending",
+        "stage",
         "talks",
         "tape",
         "times",
@@ -58,15 +62,18 @@ class StepLine(Line):
     def __init__(self, pool: PoolRun, slot: int) -> None:
         super().__init__(pool, slot)
         self.tape = tape = pool.tape
-        batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
+        self.stage = stage = tape.case.stages[pool.stages[0]]
+        batching = pool.case.batching
         assert isinstance(batching, Continuous)
-        self.batching, self.times = batching, batching.times(law)
+        self.batching, self.times = batching, batching.times(stage.service)
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
         self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
         self.front_end = batching.front_end.start()
+        self.sending: Sending | None = None
+        """The way of keys and values out of the replica, where others answer."""
         self.reading: deque[tuple[int, Job]] = deque()
         """Visits that its front end reads, by when it has."""
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
@@ -102,11 +109,17 @@ class StepLine(Line):
         scheduling = self.batching.async_scheduling
         self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone)
         self.front_end = self.batching.front_end.start()
+        self.sending = None if self.stage.sends is None else Sending(self, self.stage.sends)
 
     def consider(self, now: int) -> None:
         """A visit has come."""
         visit = self.waiting.popleft()
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
+        if self.stage.sends is not None:
+            output = 1
+        elif output == 1 and self.stage.receives is not None and self.stage.receives.begun:
+            self.engine.pass_on(visit, now)
+            return
         if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
@@ -130,7 +143,7 @@ class StepLine(Line):
     def _arrive(self, job: Job, now: int) -> None:
         assert self.loop is not None
         self.loop.arrive(job, now)
-        self._set()
+        self.set_alarm()
 
     def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
         """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
@@ -144,7 +157,12 @@ class StepLine(Line):
             if (session := self.talks[visit]) >= 0:
                 own = (number, "session", session)
         # Without a priority comes after all that have one.
-        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
+        job = Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
+        job.stays = self.stage.sends is not None
+        if (receives := self.stage.receives) is not None:
+            job.issued = int(receives.begun)
+            job.received = prompt - 1 + job.issued
+        return job
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
@@ -160,14 +178,15 @@ class StepLine(Line):
         assert self.loop is not None
         self.engine.now = now
         self.loop.advance(now)
-        self._set()
+        self.set_alarm()
         if self.loop.idle:
             self.engine.use.rest(now)
             self.pool.replicas[self.slot].leave(now)
         else:
             self.engine.use.work(now)
 
-    def _set(self) -> None:
+    def set_alarm(self) -> None:
+        """Hears of the next that there is to do."""
         assert self.loop is not None
         if self.loop.due is not None:
             self.alarm.set(self.loop.due)
@@ -208,7 +227,8 @@ class Engine(Instance):
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
-        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
+        prompt = job.prompt if self.steps.stage.receives is None else 0
+        self.pool.log.engines.append((now, 1, prompt, job.hits if prompt else 0, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -224,17 +244,29 @@ class Engine(Instance):
             self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
         self._note(job.request, now)
         del self.jobs[job.request]
-        sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request))
+        sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request, 0))
+        if self.steps.sending is not None:
+            sent = self.steps.sending.send(job, sent, now)
         if sent > now:
             heappush(self.leaving, (sent, job.request))
             self.post.set(self.leaving[0][0])
         elif self.pool.told:
             self.pool.done([job.request], self.slot, self.hands_on, now)
 
+    def pass_on(self, visit: int, now: int) -> None:
+        """A visit comes with all that was asked for."""
+        self.jobs[visit] = now
+        self._note(visit, now)
+        del self.jobs[visit]
+        if self.pool.told:
+            self.pool.done([visit], self.slot, self.hands_on, now)
+
     def _answer(self, now: int) -> None:
         """Whoever asked has the last token."""
         while self.leaving and self.leaving[0][0] <= now:
             _, visit = heappop(self.leaving)
+            if self.steps.sending is not None:
+                self.steps.sending.ended(visit, now)
             if self.pool.told:
                 self.pool.done([visit], self.slot, self.hands_on, now)
         if self.leaving:
