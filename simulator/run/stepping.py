@@ -255,6 +255,7 @@ class Engine(Instance):
 
     def pass_on(self, visit: int, now: int) -> None:
         """A visit comes with all that was asked for."""
+        self.pool.log.engines.append((now, 1, 0, 0, 0))
         self.jobs[visit] = now
         self._note(visit, now)
         del self.jobs[visit]
