@@ -183,6 +183,7 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: 
                 overhead=stage.overhead,
                 sends=model.sends(number),
                 receives=stage.kv_transfer,
+                only=model.conditions(number),
                 model=name,
             )
         )

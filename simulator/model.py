@@ -9,7 +9,9 @@ import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
 from simulator.component import Record
+from simulator.condition import Condition, missed
 from simulator.errors import suggestion
+from simulator.llm.service import OUTPUT
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory
 from simulator.service import Service
 from simulator.streams import Floats, Integers
@@ -32,6 +34,10 @@ def spread_out(mean: int, spread: Spread, uniform: Floats) -> Integers:
 def late_time(mean: int, spread: Spread) -> int:
     """Nanoseconds that 95 % of the times are within."""
     return int(spread_out(mean, spread, np.array([0.95]))[0])
+
+
+LEFT = Condition(OUTPUT, ">", 1)
+"""Of requests whose first token is there: there is something left to answer."""
 
 
 class Transfer(Record):
@@ -81,6 +87,8 @@ class Stage(Record):
     after: Annotated[tuple[Name, ...], Field(strict=False, max_length=16)] | None = None
     """Earlier stages that must have ended before: several join, none begins with the request. The one before
     unless given."""
+    only: Condition | None = None
+    """Which requests come here, by a size of theirs, such as `input_tokens < 2048`; the others pass it by."""
     network: Duration = 0
     """On the way here, from the client or from the stage before; on average."""
     network_spread: Spread = "constant"
@@ -130,24 +138,38 @@ class Model(Record):
         for number, stage in enumerate(self.stages):
             if stage.kv_transfer is not None and (wrong := self._apart(number)):
                 raise ValueError(f"stages.{number}.kv_transfer: {wrong}")
+        conditions = [stage.only for stage in self.stages if stage.only is not None]
+        by_all = any(stage.only is None for number, stage in enumerate(self.stages) if stage.kv_transfer is None)
+        if not by_all and (sizes := missed(conditions)) is not None:
+            told = " and ".join(f"{name} {size}" for name, size in sizes.items())
+            raise ValueError(f"stages: requests with {told} pass by every stage; widen an only, or remove it from one")
         return self
 
     def _apart(self, number: int) -> str:
         """What is wrong with a stage that gets keys and values; nothing if it is in order."""
         before = self.before(number)
+        if self.stages[number].only is not None:
+            return "whoever is computed is answered; write only at the stage that computes the prompts"
         if len(before) != 1:
             return "keys and values come from one stage; name it in after, and no other"
         if self.stages[before[0]].kv_transfer is not None:
             return f"{self.stages[before[0]].called!r} computes no prompts itself; name the stage in after that does"
         others = [other for other in range(len(self.stages)) if before[0] in self.before(other) and other != number]
         if others:
-            return f"{self.stages[others[0]].called!r} follows the same stage, which has no answer yet; let it follow this one"
+            return f"{self.stages[others[0]].called!r} follows the same stage, which has no answer; let it follow this"
         return ""
 
     def sends(self, number: int) -> KvTransfer | None:
         """How the keys and values of a stage get to the one that answers, if another does."""
         found = (one.kv_transfer for later, one in enumerate(self.stages) if number in self.before(later))
         return next((one for one in found if one is not None), None)
+
+    def conditions(self, number: int) -> tuple[Condition, ...]:
+        """What must hold of requests that a stage serves; where prompts come computed, there is something to answer."""
+        stage = self.stages[number]
+        computes = stage if stage.kv_transfer is None else self.stages[self.before(number)[0]]
+        left = (LEFT,) if stage.kv_transfer is not None and stage.kv_transfer.begun else ()
+        return (*left, *([] if computes.only is None else [computes.only]))
 
     def before(self, number: int) -> list[int]:
         """The stages that must have ended before a stage begins."""

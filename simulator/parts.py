@@ -8,6 +8,7 @@ from typing import NamedTuple
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
 from simulator.batching import Batching, Continuous
+from simulator.condition import Condition
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
@@ -50,6 +51,8 @@ class CaseStage:
     """How keys and values get to the stage that follows: this one computes prompts only."""
     receives: KvTransfer | None = None
     """How they came here: this one answers prompts that were computed before."""
+    only: tuple[Condition, ...] = ()
+    """Who comes here: those for whom all of these hold. The others pass it by, in no time."""
 
     def computes(self, prompt: float, output: float) -> tuple[float, float, float]:
         """What its engines do of a request: tokens whose keys and values are sent to them, those of the prompt that

@@ -92,7 +92,13 @@ def conserves_requests(case: Case, run: Replication) -> None:
     for stage, visits in enumerate(run.visits):
         assert (np.diff(visits.attempt) > 0).all()
         passing = [number for number, item in enumerate(case.workloads) if stage in item.stages]
-        answered = np.flatnonzero((run.outcome == COMPLETED) & np.isin(run.workload, passing))
+        answered = (run.outcome == COMPLETED) & np.isin(run.workload, passing)
+        for condition in case.stages[stage].only:
+            known = condition.size in run.tokens
+            comes = condition.holds(run.tokens[condition.size]) if known else np.zeros(len(answered), bool)
+            assert not known or comes[run.request(visits.attempt)].all()
+            answered &= comes
+        answered = np.flatnonzero(answered)
         assert np.isin(answered, run.request(visits.attempt[visits.batch_of >= 0])).all()
 
 
@@ -231,7 +237,6 @@ def serves_in_order(case: Case, run: Replication) -> None:
 def uses_devices_while_anything_runs(case: Case, run: Replication) -> None:
     for pool, record in zip(case.pools, run.pools, strict=True):
         rows = record.batches if pool.common else record.batches[:0]
-        rows = rows[rows[:, START] < rows[:, END]]  # who comes to an engine with the whole answer takes no time there
         spans = [merged(rows[rows[:, SLOT] == slot][:, [START, END]].tolist()) for slot in np.unique(rows[:, SLOT])]
         assert sum(end - start for part in spans for start, end in part) == int(np.diff(record.used).sum())
         assert {tuple(span) for span in merged(record.used.tolist())} == {

@@ -10,18 +10,16 @@ import pytest
 from cases import Serving, case, poisson, pool, replay
 from laws_of import lawful
 
-from scenarios.load import load, validate
 from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.dispatch import LeastTokens, RoundRobin
-from simulator.errors import InputError
 from simulator.faults import ReplicaLoss
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
 from simulator.figures.results import Result
 from simulator.habits import Retries
 from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
-from simulator.model import KvTransfer
+from simulator.model import LEFT, KvTransfer
 from simulator.run.engine import simulate
 from simulator.run.recording import CAUSES, COMPLETED, END, FAILED, REJECTED, START, TIMED_OUT
 from simulator.sizes import Constant, Empirical
@@ -51,7 +49,8 @@ def apart(*seconds: float, prompt: Any = 100, output: Any = 3, **fields: Any) ->
     sizes = tuple(zip((PROMPT, OUTPUT), laws, strict=True))
     made = case(arrivals, *served, seconds=fields.pop("lasts", 10.0), sizes=sizes, **fields)
     first, second = made.stages
-    return replace(made, stages=(replace(first, sends=kv), replace(second, receives=kv)))
+    second = replace(second, receives=kv, only=(LEFT,) if kv.begun else ())
+    return replace(made, stages=(replace(first, sends=kv), second))
 
 
 def test_a_request_alone_is_computed_sent_and_answered() -> None:
@@ -63,7 +62,10 @@ def test_a_request_alone_is_computed_sent_and_answered() -> None:
     assert run.latency.tolist() == [52 * MS]
     causes = run.causes()[:, 0]
     assert (causes[TRANSFER], causes[COMPUTE], causes.sum()) == (12 * MS, 40 * MS, 52 * MS)
-    assert [records.batches[:, [START, END]].tolist() for records in run.pools] == [[[0, 10 * MS]], [[22 * MS, 52 * MS]]]
+    assert [records.batches[:, [START, END]].tolist() for records in run.pools] == [
+        [[0, 10 * MS]],
+        [[22 * MS, 52 * MS]],
+    ]
     assert (run.tokens[PROMPT].tolist(), run.tokens[OUTPUT].tolist()) == ([100], [3])
 
 
@@ -101,7 +103,9 @@ def test_transfers_of_a_replica_wait_for_each_other_or_not(serial: bool, arrive:
     # The first prompt is done at 10 ms, the two that came during its step at 20 ms.
     run = simulate(apart(0.0, 0.0, 0.0, kv=way(serial=serial)), 0)
     assert run.visits[1].came.tolist() == [time * MS for time in arrive]
-    assert run.causes()[TRANSFER].tolist() == [(there - done) * MS for there, done in zip(arrive, (10, 20, 20), strict=True)]
+    assert run.causes()[TRANSFER].tolist() == [
+        (there - done) * MS for there, done in zip(arrive, (10, 20, 20), strict=True)
+    ]
 
 
 def test_each_replica_has_a_link_of_its_own() -> None:

@@ -56,7 +56,7 @@ class Entries(NamedTuple):
     firsts: Integers
     """Rows of (visit, when), of those whose first token came: to the client, where a front end sends it."""
     handed: Integers
-    """Rows of (visit, when), of prompts whose keys and values were sent to the engine that answers: when it had them."""
+    """Rows of (visit, when), of prompts whose keys and values were sent to those who answer: when these had them."""
     read: Integers
     """Rows of (visit, when), of those that a front end had to read before they were at their engine."""
     used: Integers

@@ -3,7 +3,7 @@
 The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
 front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
 token, and when its first token came. Who is answered has left only once the front end has sent it. Where prompts are
-computed apart, the visit to the engine that computes one ends when its keys and values are with the engine that answers.
+computed apart, the visit to the engine that computes one ends when its keys and values are with the one that answers.
 """
 
 from __future__ import annotations
@@ -117,9 +117,6 @@ class StepLine(Line):
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
         if self.stage.sends is not None:
             output = 1
-        elif output == 1 and self.stage.receives is not None and self.stage.receives.begun:
-            self.engine.pass_on(visit, now)
-            return
         if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
@@ -252,15 +249,6 @@ class Engine(Instance):
             self.post.set(self.leaving[0][0])
         elif self.pool.told:
             self.pool.done([job.request], self.slot, self.hands_on, now)
-
-    def pass_on(self, visit: int, now: int) -> None:
-        """A visit comes with all that was asked for."""
-        self.pool.log.engines.append((now, 1, 0, 0, 0))
-        self.jobs[visit] = now
-        self._note(visit, now)
-        del self.jobs[visit]
-        if self.pool.told:
-            self.pool.done([visit], self.slot, self.hands_on, now)
 
     def _answer(self, now: int) -> None:
         """Whoever asked has the last token."""
