@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.batching import Continuous, Policy
+from simulator.batching import LlmEngine, Policy
 from simulator.llm.service import OUTPUT, PROMPT, together
 
 if TYPE_CHECKING:
@@ -99,14 +99,9 @@ class Demand:
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         if all(item.prompts is None for item in self.workloads):
             return 0.0, 0.0, prompt, output
-        parts = [
-            (0.0, 0.0, item.size(PROMPT).average())
-            if item.prompts is None
-            else item.prompts.mean(item.size(PROMPT), item.size(OUTPUT), item.arrivals)
-            for item in self.workloads
-        ]
+        parts = [_beginning(item) for item in self.workloads]
         shared, said, new = (float(mean) for mean in self._weights() @ np.array(parts))
-        if isinstance(batching, Continuous) and not batching.prefix_caching:
+        if isinstance(batching, LlmEngine) and not batching.caches:
             return 0.0, 0.0, shared + said + new, output
         return shared, said, new, output
 
@@ -116,7 +111,7 @@ class Demand:
             self.case.stages[self.stage].service,
             self.case.pools[self.case.stages[self.stage].pool].batching,
         )
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             times, (shared, said, new, output) = batching.times(law), self.tokens()
             apart = batching.front_end.apart(shared + said + new)
             return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
@@ -136,10 +131,10 @@ class Demand:
         """How many items a batch may have, from one request to the most."""
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         least = self.items()
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             _, said, new, output = self.tokens()
             room = batching.kv_tokens / (said + new + output / 2 or 1.0)
-            most = max(1, min(batching.max_num_seqs, int(room)))
+            most = max(1, min(batching.largest(), int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]
         total = batching.total() if isinstance(batching, Policy) else None
@@ -147,3 +142,14 @@ class Demand:
             return found
         sizes = self.mixture(total.size)
         return [found[0], *(count for count in found[1:] if sizes.units(count, total.padded) <= total.most)]
+
+
+def _beginning(item: CaseWorkload) -> tuple[float, float, float]:
+    """Mean tokens of a prompt: shared with others, said before, the rest."""
+    prompt = item.size(PROMPT)
+    if item.hashed is not None:
+        said = item.hashed.common()
+        return 0.0, said, prompt.average() - said
+    if item.prompts is None:
+        return 0.0, 0.0, prompt.average()
+    return item.prompts.mean(prompt, item.size(OUTPUT), item.arrivals)

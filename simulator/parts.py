@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Continuous
+from simulator.batching import Batching, LlmEngine
 from simulator.condition import Condition
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
+from simulator.hashed import Hashed
 from simulator.limits import Limits
 from simulator.model import KvTransfer, Spread, spread_out
 from simulator.prompts import Prompts
@@ -111,6 +112,8 @@ class CaseWorkload:
     """What stages and batches may read of each item, by name."""
     prompts: Prompts | None = None
     """How the prompts of an LLM begin, where they have anything in common."""
+    hashed: Hashed | None = None
+    """The same as a trace tells it, prompt by prompt."""
 
     def size(self, name: str) -> SizeLaw:
         """The law of one of its sizes."""
@@ -124,6 +127,7 @@ class CaseWorkload:
             arrivals=arrivals,
             items=None if self.items is None else self.items.beside(arrivals),
             sizes=tuple((name, law.beside(arrivals)) for name, law in self.sizes),
+            hashed=None if self.hashed is None else self.hashed.model_copy(update={"arrivals": arrivals}),
         )
 
     @property
@@ -221,7 +225,7 @@ class CasePool:
     @property
     def common(self) -> bool:
         """Whether all that a replica runs at a time is on one device."""
-        return self.sharing.common or isinstance(self.batching, Continuous)
+        return self.sharing.common or isinstance(self.batching, LlmEngine)
 
     def most(self) -> int:
         """The most replicas that it can have."""

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING
 
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.llm.service import OUTPUT, PROMPT, together
 from simulator.run.line import Line, Server
+from simulator.run.prompts import chains
 
 if TYPE_CHECKING:
     from simulator.case import Case
-    from simulator.dispatch import View
+    from simulator.dispatch import Chain, View
     from simulator.run.replica import Replica
     from simulator.run.tape import Tape
 
@@ -26,7 +27,7 @@ Cost = Callable[[list[int]], int]
 def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     """What batches of a stage cost."""
     law, batching = case.stages[stage].service, case.pools[case.stages[stage].pool].batching
-    if isinstance(batching, Continuous):
+    if isinstance(batching, LlmEngine):
         times, prompts, outputs = batching.times(law), tape.sizes[PROMPT], tape.sizes[OUTPUT]
         computes = case.stages[stage].computes
 
@@ -56,8 +57,9 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
 
 
 def show_tokens(view: View, tape: Tape, pool: int) -> None:
-    """Lets the balancer of a pool know of tokens, where it serves an LLM."""
-    if not isinstance(tape.case.pools[pool].batching, Continuous):
+    """Lets the balancer of a pool know of tokens and prompts, where it serves an LLM."""
+    batching = tape.case.pools[pool].batching
+    if not isinstance(batching, LlmEngine):
         return
     (stage,) = tape.case.stages_of(pool)
     prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(stage)
@@ -69,6 +71,15 @@ def show_tokens(view: View, tape: Tape, pool: int) -> None:
 
     view.tokens = tokens
     view.usual_answer = lambda: round(computes(1.0, demand.mixture(OUTPUT).mean)[2])
+    view.cache_blocks, size, chain = batching.blocks, batching.block_tokens, chains(tape, batching.block_tokens)
+
+    def prompt(visit: int) -> tuple[Chain, int]:
+        blocks = max(prompts[visit], 1) // size
+        known, own = chain(visit, max(prompts[visit], 1))
+        shared = known[-1][1] if known else 0
+        return ((*known, (own, blocks)) if own is not None and blocks > shared else known), blocks
+
+    view.prompt = prompt
 
 
 class Weigher(Server):
