@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ import pytest
 from cases import Serving, case, poisson, pool, replay
 from laws_of import lawful
 
+from scenarios.load import Loaded, validate
+from scenarios.lookup import Files
 from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.dispatch import LeastTokens, RoundRobin
+from simulator.errors import InputError
 from simulator.faults import ReplicaLoss
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
@@ -215,3 +220,123 @@ def test_runs_that_keep_no_records_tell_the_same() -> None:
         assert other.quantile(0.9) == pytest.approx(one.quantile(0.9), rel=2e-3)
     assert counted.accounts == pytest.approx(kept.accounts)
     assert counted.pools[1].preemptions == kept.pools[1].preemptions
+
+
+SPLIT: dict[str, Any] = {
+    "schema_version": 1,
+    "title": "apart",
+    "workloads": {
+        "chat": {
+            "model": "chat",
+            "arrivals": {"kind": "poisson", "rate": "20/s"},
+            "sizes": {"input_tokens": {"kind": "empirical", "values": [50, 150, 300]}, "output_tokens": 20},
+        }
+    },
+    "models": {"chat": {"type": "llm", "memory": "1GiB", "stages": []}},
+    "pools": {},
+    "run": {"duration": "4s"},
+}
+SERVICE = {"c7a.medium": {"kind": "llm_roofline", "weights": "1ms", "per_token": "10us"}}
+ENGINE = {"instance": "c7a.medium", "batching": {"kind": "continuous", "kv_tokens": 10_000}}
+LINK = {"per_token": "1KB", "bandwidth": "1GB/s"}
+SENT = {"kv_transfer": LINK}
+
+
+def written(*stages: dict[str, Any], **changes: Any) -> Case:
+    """A scenario whose model has these stages, each on an engine of its own."""
+    data = deepcopy(SPLIT)
+    data["models"]["chat"]["stages"] = [{"service": SERVICE, "pool": stage["name"], **stage} for stage in stages]
+    data["pools"] = {stage["name"]: ENGINE for stage in stages}
+    return Loaded(validate(data | changes), Files(Path()), "scenario.yaml").case()
+
+
+def test_prompts_are_computed_by_the_stage_before() -> None:
+    computes, answers = written({"name": "p"}, {"name": "d", "kv_transfer": LINK}).stages
+    assert computes.sends == answers.receives == KvTransfer.model_validate(LINK)
+    assert computes.receives is answers.sends is None
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([{"name": "d", **SENT}], "keys and values come from one stage; name it in after"),
+        ([{"name": "p"}, {"name": "q"}, {"name": "d", **SENT, "after": ["p", "q"]}], "come from one stage"),
+        ([{"name": "p"}, {"name": "d", **SENT}, {"name": "e", **SENT}], "'d' computes no prompts"),
+        ([{"name": "p"}, {"name": "q"}, {"name": "d", **SENT, "after": ["p"]}], "'q' follows the same stage"),
+        ([{"name": "p"}, {"name": "d", **SENT, "only": "input_tokens<9"}], "write only at the stage that"),
+        ([{"name": "p"}, {"name": "d", "kv_transfer": {**LINK, "bandwith": "1GB/s"}}], "did you mean 'bandwidth'?"),
+        ([{"name": "p"}, {"name": "d", "kv_transfer": {"per_token": "1KB"}}], "kv_transfer.bandwidth"),
+        ([{"name": "p", "only": "tokens < 9"}, {"name": "q"}], "nothing is said of 'tokens'"),
+        ([{"name": "p", "only": "input_tokens = 9"}, {"name": "q"}], "is no condition; write a size, < or >="),
+        ([{"name": "p", "only": 9}, {"name": "q"}], "9 is no condition"),
+        ([{"name": "p", "only": "input_tokens < 0"}, {"name": "q"}], "never holds"),
+        (
+            [{"name": "p", "only": "input_tokens < 9"}, {"name": "q", "only": "input_tokens > 9"}],
+            "requests with input_tokens 9 pass by every stage",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told(stages: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        written(*stages)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_engines_have_keys_and_values() -> None:
+    batches = {"c7a.medium": {"kind": "deterministic", "per_request": "1ms"}}
+    plain = {"p": ENGINE, "d": {"instance": "c7a.medium"}}
+    with pytest.raises(InputError, match="only LLM engines have keys and values, and chat/d is served in batches"):
+        written({"name": "p"}, {"name": "d", "service": batches, "kv_transfer": LINK}, pools=plain)
+
+
+BY_LENGTH = (
+    {"name": "short", "only": "input_tokens < 150"},
+    {"name": "long", "only": "input_tokens >= 150", "network": "3ms"},
+)
+
+
+def test_requests_go_to_one_of_two_pools_by_the_length_of_their_prompts() -> None:
+    made = written(*BY_LENGTH)
+    run = simulate(made, 0)
+    lawful(made)
+    lengths = [set(run.tokens[PROMPT][visits.attempt].tolist()) for visits in run.visits]
+    assert lengths == [{50}, {150, 300}]
+    assert sum(len(visits.attempt) for visits in run.visits) == len(run.arrived)
+    # Only those who go there spend time on the way; all have their first token where they went.
+    short = run.tokens[PROMPT] == 50
+    network = run.causes()[CAUSES.index("network")]
+    assert (network[short] == 0).all()
+    assert (network[~short] == 3 * MS).all()
+    assert (run.timings["ttft"] > np.where(short, 0, 3 * MS)).all()
+    assert (run.timings["ttft"] < run.latency).all()
+
+
+def test_loads_of_pools_are_those_of_the_requests_that_come_there() -> None:
+    made = written(*BY_LENGTH)
+    # A third of 20/s with prompts of 50, two thirds with 225 on average.
+    assert [made.offered(stage) for stage in (0, 1)] == pytest.approx([20 / 3, 40 / 3], rel=2e-3)
+    assert [made.demand(stage).mixture(PROMPT).mean for stage in (0, 1)] == pytest.approx([50, 225], rel=2e-3)
+
+
+@pytest.mark.parametrize("answers_back", [False, True])
+def test_short_prompts_may_be_answered_where_they_are_computed(answers_back: bool) -> None:
+    stages = (
+        {"name": "whole", "only": "input_tokens < 100"},
+        {"name": "p", "only": "input_tokens >= 100"},
+        {"name": "d", "kv_transfer": {**LINK, "first_token": "prefill"}},
+    )
+    made = written(*stages)
+    if answers_back:
+        workload = replace(made.workloads[0], timeout=100 * MS, retries=Retries.model_validate({"limit": 2}))
+        made = replace(made, workloads=(workload,))
+    run = simulate(made, 0)
+    lawful(made)
+    counted = count(made, 0)
+    result, other = Result(made, [run]), Result(made, [counted])
+    assert other.accounts == pytest.approx(result.accounts)
+    if not answers_back:
+        lengths = [set(run.tokens[PROMPT][visits.attempt].tolist()) for visits in run.visits]
+        assert lengths == [{50}, {150, 300}, {150, 300}]
+        assert (run.timings["ttft"] > 0).all()
+        assert (run.outcome == COMPLETED).all()
