@@ -150,6 +150,12 @@ def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
             path=f"models.{stage.model}.stages",
             fix="give its service as steps, such as kind: llm_roofline",
         )
+    if not steps and (stage.sends is not None or stage.receives is not None):
+        raise InputError(
+            f"only LLM engines have keys and values, and {stage.label} is served in batches",
+            path=f"models.{stage.model}.stages",
+            fix="remove kv_transfer, or give its service as steps, such as kind: llm_roofline",
+        )
     if steps and len(case.stages_of(stage.pool)) > 1:
         raise InputError(
             f"batching {kind} is the engine of one model, and {pool.name} serves several stages",

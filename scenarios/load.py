@@ -190,6 +190,9 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: 
                 network_spread=stage.network_spread,
                 transfer=stage.transfer.time() if stage.transfer else 0,
                 overhead=stage.overhead,
+                sends=model.sends(number),
+                receives=stage.kv_transfer,
+                only=model.conditions(number),
                 model=name,
             )
         )

@@ -118,9 +118,8 @@ def _pools(result: Result) -> Sheet:
 
 def _caching(pool: PoolSummary) -> tuple[str, str]:
     """What an engine finds of its prompts, and how often requests lose their blocks."""
-    if pool.found is None or pool.preemptions is None:
-        return "", ""
-    return spread(pool.found, in_percent), spread(pool.preemptions)
+    found = "" if pool.found is None else spread(pool.found, in_percent)
+    return found, "" if pool.preemptions is None else spread(pool.preemptions)
 
 
 def _readiness(pool: PoolSummary) -> tuple[str, str]:

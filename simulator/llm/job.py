@@ -34,8 +34,10 @@ class Job:
         "preempted",
         "priority",
         "prompt",
+        "received",
         "request",
         "shared",
+        "stays",
     )
 
     def __init__(
@@ -57,6 +59,10 @@ class Job:
         """Those that come before its own blocks: what it shares last may be what it goes on from."""
         self.keeps = own is not None
         """Whether others may look for them when it has ended."""
+        self.received = 0
+        """Tokens whose keys and values were computed elsewhere, and sent: all that is known but for the last."""
+        self.stays = False
+        """Whether it holds its blocks when it has ended, until these are released."""
         self.computed = 0
         self.issued = 0
         """Tokens of the output."""

@@ -37,6 +37,8 @@ class Ranks:
         self._slowest = 0
         """Nanoseconds of the longest step that begins now."""
         self._turn = 0
+        self._holders: dict[Job, Loop] = {}
+        """Of those whose blocks stay when they have ended."""
 
     @property
     def idle(self) -> bool:
@@ -52,15 +54,24 @@ class Ranks:
         count = len(self.loops)
         order = (self.loops[(self._turn + place) % count] for place in range(count))
         self._turn += 1
-        min(order, key=_load).arrive(job, now)
+        chosen = min(order, key=_load)
+        chosen.arrive(job, now)
+        if job.stays:
+            self._holders[job] = chosen
         if self.due is None:
+            self.due = now
+
+    def release(self, job: Job, now: int) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        self._holders.pop(job).release(job, now)
+        if self.due is None and any(loop.idle and loop.due is not None for loop in self.loops):
             self.due = now
 
     def advance(self, now: int) -> None:
         """The step that was due now is made; or there is something to do again."""
         self._slowest = 0
         for loop in self.loops:
-            if loop.inbox or not loop.idle:
+            if loop.inbox or not loop.idle or loop.planner.waits:
                 loop.advance(now)
         running = [loop for loop in self.loops if not loop.idle]
         self.due = None
@@ -81,4 +92,4 @@ class Ranks:
 
 def _load(loop: Loop) -> int:
     planner = loop.planner
-    return 4 * (len(loop.inbox) + planner.waits()) + len(planner.running)
+    return 4 * (len(loop.inbox) + planner.queued()) + len(planner.running)
