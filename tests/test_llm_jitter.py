@@ -19,6 +19,7 @@ from simulator.errors import InputError
 from simulator.llm.jitter import PARTS, StepJitter
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
+from simulator.llm.vllm import Vllm
 from simulator.run.engine import simulate
 from simulator.streams import Draws
 
@@ -32,7 +33,7 @@ def test_a_factor_lasts_until_others_run(asynchronous: bool, jumps: bool) -> Non
     # four at half of it. A third comes when nobody runs.
     heard = Heard()
     factors = iter([TWICE, HALF, SAME])
-    loop = Loop(Engine(), Always(), heard, asynchronous, jumps=jumps, factors=factors)
+    loop = Loop(Vllm(Engine()), Always(), heard, asynchronous, jumps=jumps, factors=factors)
     drive(loop, [Job(0, 100, 4), Job(1, 100, 8), Job(2, 100, 3, arrived=500 * MS)])
     assert heard.lasts == {0: 80 * MS, 1: 100 * MS, 2: 530 * MS}
     assert next(factors, None) is None
@@ -42,7 +43,7 @@ def test_who_joins_changes_the_factor_and_chunks_of_a_prompt_do_not() -> None:
     # A prompt of three chunks, and six tokens: one comes in the midst of its third step and runs in the fourth, which
     # takes 20 ms instead of 10. It has both tokens at 70 ms; then they are 5 ms again.
     heard = Heard()
-    loop = Loop(Engine(max_num_batched_tokens=50), Always(), heard, False, factors=iter([SAME, TWICE, HALF]))
+    loop = Loop(Vllm(Engine(max_num_batched_tokens=50)), Always(), heard, False, factors=iter([SAME, TWICE, HALF]))
     drive(loop, [Job(0, 150, 6), Job(1, 10, 2, arrived=25 * MS)])
     assert heard.lasts == {0: 85 * MS, 1: 70 * MS}
     # first tokens: at 30 ms, and of the other at the end of the fourth step
@@ -60,7 +61,7 @@ def test_noise_is_as_written_token_by_token_and_many_steps_at_once_are_as_one_by
         told = []
         for jumps in (False, True):
             heard = Heard()
-            loop = Loop(settings, Mixed(), heard, asynchronous, jumps=jumps, factors=cycle(several))
+            loop = Loop(Vllm(settings), Mixed(), heard, asynchronous, jumps=jumps, factors=cycle(several))
             drive(loop, jobs_of(asked))
             told.append((heard.firsts, heard.lasts, loop.steps))
         reference = Reference(settings, Mixed.lasts, asynchronous, cycle(several), PARTS)

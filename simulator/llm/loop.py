@@ -13,7 +13,7 @@ from typing import Protocol
 
 from simulator.llm.jitter import PARTS
 from simulator.llm.job import Job
-from simulator.llm.plan import Plan, Settings
+from simulator.llm.plan import Plan
 from simulator.llm.planner import Planner
 
 TICKS = 1 << 20
@@ -50,7 +50,7 @@ class Loop:
 
     def __init__(
         self,
-        settings: Settings,
+        planner: Planner,
         times: StepTime,
         outputs: Outputs,
         asynchronous: bool = True,
@@ -59,8 +59,8 @@ class Loop:
         gone: Callable[[Job], bool] | None = None,
         factors: Iterator[int] | None = None,
     ) -> None:
-        self.planner = Planner(settings)
-        self.planner.gone = gone
+        self.planner = planner
+        planner.gone = gone
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
         self._factors, self._factor = factors, 1

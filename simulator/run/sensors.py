@@ -10,7 +10,7 @@ import numpy as np
 import simpy
 
 from simulator.autoscaling import Metric
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
@@ -65,7 +65,7 @@ class Meter:
             metric.of_replicas or metric.over == "mean" or metric.signal == "latency" for metric in metrics
         )
         self._last: Reading | None = None
-        self._late = isinstance(pool.case.batching, Continuous)
+        self._late = isinstance(pool.case.batching, LlmEngine)
         """Whether visits are written down only when they have been served, and not when they begin to be."""
         self._first = self._count = 0
         """Number of the first batch that must be read again, those before had ended; and of batches read so far."""

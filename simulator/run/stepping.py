@@ -1,4 +1,4 @@
-"""Where requests wait and run when batching is continuous: one LLM engine for each replica.
+"""Where requests wait and run when batching is that of an LLM engine: one for each replica.
 
 The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
 front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
@@ -14,7 +14,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
-from simulator.batching import FREE, Continuous
+from simulator.batching import FREE, LlmEngine
 from simulator.llm.job import Job, Piece
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT, Steps
@@ -61,7 +61,7 @@ class StepLine(Line):
         super().__init__(pool, slot)
         self.tape = tape = pool.tape
         batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
-        assert isinstance(batching, Continuous)
+        assert isinstance(batching, LlmEngine)
         assert isinstance(law, Steps)
         self.batching, self.times = batching, batching.times(law)
         uniform = partial(tape.draws.uniform, "steps", f"{pool.case.name}/{slot}")
@@ -100,13 +100,13 @@ class StepLine(Line):
 
     def serves_at_once(self) -> bool:
         """Whether a place is free and nobody waits for it."""
-        return not self.held and len(self.engine.jobs) < self.batching.max_num_seqs
+        return not self.held and len(self.engine.jobs) < self.batching.largest()
 
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        scheduling, factors = self.batching.async_scheduling, self.factors
-        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=factors)
+        planner, scheduling, factors = self.batching.planner(), self.batching.asynchronous, self.factors
+        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=factors)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
@@ -145,7 +145,7 @@ class StepLine(Line):
         pieces: tuple[Piece, ...] = ()
         own: Hashable = None
         if (prompts := workload.prompts) is not None:
-            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
+            if blocks := min(prompts.shared, prompt) // self.batching.block_tokens:
                 pieces = (((number, "shared", self.groups[visit]), blocks),)
             if (session := self.talks[visit]) >= 0:
                 own = (number, "session", session)

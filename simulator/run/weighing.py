@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING
 
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.llm.service import OUTPUT, PROMPT, together
 from simulator.run.line import Line, Server
 
@@ -26,7 +26,7 @@ Cost = Callable[[list[int]], int]
 def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     """What batches of a stage cost."""
     law, batching = case.stages[stage].service, case.pools[case.stages[stage].pool].batching
-    if isinstance(batching, Continuous):
+    if isinstance(batching, LlmEngine):
         times, prompts, outputs = batching.times(law), tape.sizes[PROMPT], tape.sizes[OUTPUT]
         return lambda members: sum(ceil(together(times, 1, prompts[visit], outputs[visit])) for visit in members)
     padded = batching.cost
@@ -51,7 +51,7 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
 
 def show_tokens(view: View, tape: Tape, pool: int) -> None:
     """Lets the balancer of a pool know of tokens, where it serves an LLM."""
-    if not isinstance(tape.case.pools[pool].batching, Continuous):
+    if not isinstance(tape.case.pools[pool].batching, LlmEngine):
         return
     prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(tape.case.stages_of(pool)[0])
     view.tokens = lambda visit: (max(prompts[visit], 1), max(outputs[visit], 1))
