@@ -97,7 +97,8 @@ class Demand:
         if isinstance(batching, LlmEngine):
             times, (shared, said, new, output) = batching.times(law), self.tokens()
             apart = batching.front_end.apart(shared + said + new)
-            return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
+            parts = new, output, shared + said, batching.drafts, batching.gain
+            return [max(together(times, count, *parts), count * apart) for count in items]
         padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)

@@ -38,6 +38,7 @@ from simulator.habits import Impatience, Retries
 from simulator.limits import Allowance, Limits
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
+from simulator.llm.speculation import Speculation
 from simulator.model import Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.prompts import Prompts
@@ -413,6 +414,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
+    Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows

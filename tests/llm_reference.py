@@ -20,6 +20,9 @@ class Asked:
     """Of the prompt's first blocks: what they hold, as far as others may have the same."""
     own: Hashable = None
     """Whose the blocks after them are, where others may have the same."""
+    gains: tuple[int, ...] = ()
+    """Tokens that it is given by each step in which it decodes, where tokens are drafted for it."""
+    turn: int = 0
     generated: int = 0
     computed: int = 0
     flying: int = 0
@@ -52,7 +55,7 @@ class Entry:
 def measured(plan: list[Entry]) -> tuple[int, int, int, int, int, int]:
     """Tokens, sequences, twice the pairs of prompts, decodes, what these attend to, and the most of one of them."""
     chunks = [(one.count, one.before) for one in plan if not one.decodes]
-    contexts = [one.before + 1 for one in plan if one.decodes]
+    contexts = [one.asked.known() - 1 + one.count for one in plan if one.decodes]
     return (
         sum(one.count for one in plan),
         len(plan),
@@ -136,11 +139,14 @@ class Reference:
             if asked.generated + asked.flying >= asked.output:
                 continue
             count = asked.known() + asked.flying - asked.computed
+            if asked.decodes:
+                count = 1 + settings.drafts
             count = min(count, settings.long_prefill_token_threshold or count, budget)
             if not count:
                 continue
             lost = False
-            while -(-(asked.computed + count) // size) - len(asked.blocks) > len(self.free):
+            slots = asked.computed + count + settings.drafts
+            while -(-slots // size) - len(asked.blocks) > len(self.free):
                 victim = self.running[-1]
                 if settings.priority:
                     victim = max(self.running, key=lambda one: (one.priority, one.arrived))
@@ -156,7 +162,7 @@ class Reference:
                     break
             if lost:
                 break
-            while len(asked.blocks) < -(-(asked.computed + count) // size):
+            while len(asked.blocks) < -(-slots // size):
                 asked.blocks.append(self.take())
             plan.append((asked, count))
             budget -= count
@@ -206,7 +212,7 @@ class Reference:
     def entry(self, asked: Asked, count: int) -> Entry:
         before, decodes = asked.computed, asked.decodes
         asked.computed += count
-        yields = asked.computed == asked.known() + asked.flying
+        yields = decodes or asked.computed == asked.known() + asked.flying
         if yields:
             asked.flying += 1
             asked.decodes = True
@@ -250,18 +256,26 @@ class Reference:
             made += self.lasts(*self.plans[-1]) * factor
             now = began - (-made // self.parts)
             for one in step:
-                if one.yields:
-                    self.give(one.asked, now)
+                if one.yields and one.asked.last is None:
+                    self.give(one, now)
 
-    def give(self, asked: Asked, now: int) -> None:
-        asked.generated += 1
+    def give(self, one: Entry, now: int) -> None:
+        asked, gain = one.asked, 1
+        if one.decodes and self.settings.drafts:
+            gain = min(asked.gains[asked.turn], one.count)
+            asked.turn += 1
+            if asked in self.running:
+                asked.computed -= one.count - gain
+        asked.generated = min(asked.generated + gain, asked.output)
         asked.flying = max(0, asked.flying - 1)
         if asked.first is None:
             asked.first = now
         if asked in self.running:
-            self.register(asked, min(asked.computed, asked.known()))
+            self.register(asked, min(asked.computed, asked.known(), asked.prompt + asked.output - 1))
         if asked.generated == asked.output:
             asked.last = now
             if asked in self.running:
                 self.running.remove(asked)
                 self.give_back(asked)
+            if asked in self.waiting:
+                self.waiting.remove(asked)

@@ -34,6 +34,8 @@ class Engine:
     prefix_caching: bool = True
     priority: bool = False
     static: bool = False
+    drafts: int = 0
+    asynchronous: bool = False
 
 
 class Always:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy as np
+
 from simulator.llm.blocks import Prefix
+from simulator.streams import Integers
 
 Piece = tuple[Hashable, int]
 """A run of a prompt's blocks that others may share, and the block at which it ends."""
+
+ONE_BY_ONE: Integers = np.zeros(0, dtype=np.int64)
+"""The gains of requests for which nothing is drafted."""
 
 
 class Job:
@@ -21,6 +27,7 @@ class Job:
         "blocks",
         "computed",
         "copies",
+        "gains",
         "hits",
         "issued",
         "keeps",
@@ -35,6 +42,7 @@ class Job:
         "prompt",
         "request",
         "shared",
+        "turn",
     )
 
     def __init__(
@@ -46,6 +54,7 @@ class Job:
         priority: int = 0,
         pieces: tuple[Piece, ...] = (),
         own: Hashable = None,
+        gains: Integers = ONE_BY_ONE,
     ) -> None:
         self.request, self.prompt, self.output, self.arrived, self.priority = request, prompt, output, arrived, priority
         self.pieces = pieces
@@ -54,6 +63,8 @@ class Job:
         """The name under which its own blocks can be found."""
         self.keeps = own is not None
         """Whether others may look for them when it has ended."""
+        self.gains, self.turn = gains, 0
+        """Where tokens are drafted: how many each step gives back in which it decodes, and those that have."""
         self.computed = 0
         self.issued = 0
         """Tokens of the output."""

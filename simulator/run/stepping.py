@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, LlmEngine
-from simulator.llm.job import Job, Piece
+from simulator.llm.job import ONE_BY_ONE, Job, Piece
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
@@ -149,8 +149,12 @@ class StepLine(Line):
                 pieces = (((number, "shared", self.groups[visit]), blocks),)
             if (session := self.talks[visit]) >= 0:
                 own = (number, "session", session)
+        gains = ONE_BY_ONE
+        if self.batching.drafts:
+            uniform = partial(self.tape.draws.uniform, "speculation", workload.name)
+            gains = self.batching.gains(uniform, self.tape.index[visit], output)
         # Without a priority comes after all that have one.
-        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
+        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own, gains)
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""

@@ -28,7 +28,8 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     law, batching = case.stages[stage].service, case.pools[case.stages[stage].pool].batching
     if isinstance(batching, LlmEngine):
         times, prompts, outputs = batching.times(law), tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        return lambda members: sum(ceil(together(times, 1, prompts[visit], outputs[visit])) for visit in members)
+        parts = 0.0, batching.drafts, batching.gain
+        return lambda members: sum(ceil(together(times, 1, prompts[one], outputs[one], *parts)) for one in members)
     padded = batching.cost
     work, drawn, pads, items = case.work(stage), tape.service, law.pads, tape.items
     if law.reads is None and items is None:
