@@ -101,6 +101,11 @@ class Continuous(LlmEngine):
         return device if self.speculation is None else Drafted(device, self.speculation)
 
     @property
+    def step_tokens(self) -> int:
+        """`max_num_batched_tokens`."""
+        return self.max_num_batched_tokens
+
+    @property
     def longest(self) -> int:
         """As much as there is room for; with prompts in one piece, what a step computes."""
         # Room is kept for what a step verifies and the next one drafts, and for the step that is planned meanwhile.

@@ -15,7 +15,6 @@ from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
-from simulator.run.stepping import StepLine
 from simulator.streams import Integers
 
 Life = tuple[int, int]
@@ -116,7 +115,7 @@ class Meter:
                 self._finished[life],
                 0 if shared else one.line.present(),
                 one.serving(),
-                one.line.cache(now) if isinstance(one.line, StepLine) else 0.0,
+                one.line.cache(now),
             )
             for life, one in zip(lives, ready, strict=True)
         }

@@ -7,22 +7,20 @@ token, and when its first token came. Who is answered has left only once the fro
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Hashable
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, LlmEngine
-from simulator.llm.job import ONE_BY_ONE, Job, Piece
+from simulator.llm.job import ONE_BY_ONE, Job
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
-from simulator.run.prompts import GROUP, TALK
+from simulator.run.prompts import chains
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
-_NONE = array("q")
 
 
 class StepLine(Line):
@@ -40,18 +37,17 @@ class StepLine(Line):
     __slots__ = (
         "alarm",
         "batching",
+        "chain",
         "desk",
         "engine",
         "factors",
         "front_end",
-        "groups",
         "held",
         "longest",
         "loop",
         "outputs",
         "prompts",
         "reading",
-        "talks",
         "tape",
         "times",
     )
@@ -68,7 +64,7 @@ class StepLine(Line):
         self.factors = None if law.jitter is None else law.jitter.factors(uniform)
         """What its steps are multiplied by, one replica after another."""
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
+        self.chain = chains(tape, batching.block_tokens)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -105,8 +101,8 @@ class StepLine(Line):
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        planner, scheduling, factors = self.batching.planner(), self.batching.asynchronous, self.factors
-        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=factors)
+        planner, scheduling = self.batching.planner(), self.batching.asynchronous
+        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=self.factors)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
@@ -140,15 +136,8 @@ class StepLine(Line):
 
     def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
         """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
-        number = self.tape.workload[visit]
-        workload = self.tape.case.workloads[number]
-        pieces: tuple[Piece, ...] = ()
-        own: Hashable = None
-        if (prompts := workload.prompts) is not None:
-            if blocks := min(prompts.shared, prompt) // self.batching.block_tokens:
-                pieces = (((number, "shared", self.groups[visit]), blocks),)
-            if (session := self.talks[visit]) >= 0:
-                own = (number, "session", session)
+        workload = self.tape.case.workloads[self.tape.workload[visit]]
+        pieces, own = self.chain(visit, prompt)
         gains = ONE_BY_ONE
         if self.batching.drafts:
             uniform = partial(self.tape.draws.uniform, "speculation", workload.name)
