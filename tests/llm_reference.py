@@ -23,6 +23,8 @@ class Asked:
     gains: tuple[int, ...] = ()
     """Tokens that it is given by each step in which it decodes, where tokens are drafted for it."""
     turn: int = 0
+    adapter: str | None = None
+    loads: int = 0
     generated: int = 0
     computed: int = 0
     flying: int = 0
@@ -50,6 +52,8 @@ class Entry:
     before: int
     decodes: bool
     yields: bool
+    loads: bool = False
+    """Whether its adapter is loaded for it."""
 
 
 def measured(plan: list[Entry]) -> tuple[int, int, int, int, int, int]:
@@ -82,6 +86,10 @@ class Reference:
     ) -> None:
         self.settings, self.lasts, self.asynchronous = settings, lasts, asynchronous
         self.factors, self.parts = factors or repeat(1), parts
+        self.held: list[str] = []
+        """Adapters, those that were used last at the end."""
+        self.load = 0
+        """Of loading one, as a step's time."""
         self.members: set[Asked] = set()
         self.changed = False
         self.free: deque[int] = deque(range(settings.blocks))
@@ -170,10 +178,16 @@ class Reference:
         for asked, count in plan:
             self.register(asked, min(asked.computed + count, asked.known()))
         preempted = preempted or (settings.static and bool(self.running))
-        while not preempted and self.waiting and budget > 0 and len(self.running) < settings.max_num_seqs:
-            if settings.priority:
-                self.waiting.sort(key=lambda one: (one.priority, one.arrived, one.request))
-            asked = self.waiting[0]
+        loaded: list[Asked] = []
+        if settings.priority:
+            self.waiting.sort(key=lambda one: (one.priority, one.arrived, one.request))
+        passed = 0
+        while not preempted and passed < len(self.waiting) and budget > 0 and len(self.running) < settings.max_num_seqs:
+            asked = self.waiting[passed]
+            used = {one.adapter for one in self.running if one.adapter}
+            if asked.adapter and asked.adapter not in used and len(used) >= settings.max_loras:
+                passed += 1
+                continue
             found: list[int] = []
             if settings.prefix_caching:
                 for block in range((asked.known() - 1) // size):
@@ -191,7 +205,13 @@ class Reference:
             whole = -(-asked.known() // size) - len(found) + extra + spare
             if chunk > len(self.free) or (settings.whole_prompt_check and whole > len(self.free)):
                 break
-            self.waiting.pop(0)
+            self.waiting.pop(passed)
+            if asked.adapter and asked.adapter not in self.held:
+                if len(self.held) == settings.max_loras:
+                    self.held.remove(next(one for one in self.held if one not in used))
+                self.held.append(asked.adapter)
+                asked.loads += 1
+                loaded.append(asked)
             for block in found:
                 if not self.holders[block]:
                     self.free.remove(block)
@@ -207,19 +227,25 @@ class Reference:
         served = [asked for asked, _ in plan]
         members = {one for one in self.running if one in served or one.generated + one.flying < one.output}
         self.changed, self.members = self.changed or members != self.members, members
-        return [self.entry(asked, count) for asked, count in plan]
+        return [self.entry(asked, count, asked in loaded) for asked, count in plan]
 
-    def entry(self, asked: Asked, count: int) -> Entry:
+    def entry(self, asked: Asked, count: int, loads: bool) -> Entry:
         before, decodes = asked.computed, asked.decodes
         asked.computed += count
         yields = decodes or asked.computed == asked.known() + asked.flying
         if yields:
             asked.flying += 1
             asked.decodes = True
-        return Entry(asked, count, before, decodes, yields)
+        return Entry(asked, count, before, decodes, yields, loads)
+
+    def leave(self, asked: Asked) -> None:
+        self.running.remove(asked)
+        if asked.adapter and all(one.adapter != asked.adapter for one in self.running):
+            self.held.remove(asked.adapter)
+            self.held.append(asked.adapter)
 
     def preempt(self, asked: Asked) -> None:
-        self.running.remove(asked)
+        self.leave(asked)
         self.register(asked, min(asked.computed, asked.known()))
         self.give_back(asked)
         asked.preempted += 1
@@ -253,7 +279,7 @@ class Reference:
             if self.asynchronous:
                 queued = self.plan()
             self.plans.append(measured(step))
-            made += self.lasts(*self.plans[-1]) * factor
+            made += (self.lasts(*self.plans[-1]) + self.load * sum(one.loads for one in step)) * factor
             now = began - (-made // self.parts)
             for one in step:
                 if one.yields and one.asked.last is None:
@@ -275,7 +301,7 @@ class Reference:
         if asked.generated == asked.output:
             asked.last = now
             if asked in self.running:
-                self.running.remove(asked)
+                self.leave(asked)
                 self.give_back(asked)
             if asked in self.waiting:
                 self.waiting.remove(asked)

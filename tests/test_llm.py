@@ -36,6 +36,7 @@ class Engine:
     static: bool = False
     drafts: int = 0
     asynchronous: bool = False
+    max_loras: int = 0
 
 
 class Always:

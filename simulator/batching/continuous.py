@@ -8,6 +8,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from simulator.batching.llm_engine import LlmEngine
+from simulator.llm.adapted import AdaptedVllm
+from simulator.llm.adapters import Adapters, Loading
 from simulator.llm.loop import StepTime
 from simulator.llm.planner import Planner
 from simulator.llm.speculation import Drafted, Speculation
@@ -52,6 +54,10 @@ class Continuous(LlmEngine):
     """Speculative decoding, such as {tokens: 4, acceptance: 70%, draft: 1ms}: so many tokens are drafted in that time
     each, and accepted up to the first that is wrong. Off unless given."""
 
+    adapters: Adapters | None = None
+    """Adapters (LoRA) that workloads may ask for, such as {max_loras: 4, load: 300ms}: so many are held at a time, and
+    whoever needs another one makes the step wait until it is loaded."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_num_batched_tokens < self.max_num_seqs:
@@ -63,7 +69,7 @@ class Continuous(LlmEngine):
 
     def planner(self) -> Planner:
         """vLLM's scheduler."""
-        return Vllm(self)
+        return Vllm(self) if self.adapters is None else AdaptedVllm(self, self.adapters.max_loras)
 
     @property
     def block_tokens(self) -> int:
@@ -86,6 +92,11 @@ class Continuous(LlmEngine):
         return 0 if self.speculation is None else self.speculation.tokens
 
     @property
+    def adapts(self) -> bool:
+        """Where `adapters` are told of."""
+        return self.adapters is not None
+
+    @property
     def gain(self) -> float:
         """By the acceptance."""
         return 1.0 if self.speculation is None else self.speculation.gain
@@ -96,9 +107,11 @@ class Continuous(LlmEngine):
         return super().gains(uniform, request, output) if given is None else given.gains(uniform, request, output)
 
     def device(self, law: Law) -> StepTime:
-        """Drafting included."""
+        """Drafting and loading included."""
         device = super().device(law)
-        return device if self.speculation is None else Drafted(device, self.speculation)
+        if self.speculation is not None:
+            device = Drafted(device, self.speculation)
+        return device if self.adapters is None else Loading(device, self.adapters)
 
     @property
     def step_tokens(self) -> int:

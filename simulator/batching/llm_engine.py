@@ -141,6 +141,11 @@ class LlmEngine(Batching):
         """Tokens that a step gives to a request that decodes, on average."""
         return 1.0
 
+    @property
+    def adapts(self) -> bool:
+        """Whether it loads adapters that requests ask for."""
+        return False
+
     def gains(self, uniform: Callable[[int, int], Floats], request: int, output: int) -> Integers:
         """Tokens that a request is given by each step in which it decodes, where tokens are drafted.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from simulator.autoscaling import PerRequest
-from simulator.batching import LlmEngine
+from simulator.batching import Batching, LlmEngine
 from simulator.case import Case
 from simulator.figures.cost import machine_time, serving_time
 from simulator.figures.grid import BINS
@@ -44,6 +44,8 @@ class PoolSummary:
     """Share of the tokens of prompts that engines found in their caches; None where no engine serves."""
     preemptions: Estimate | None = None
     """How often a request loses its blocks, on average; None where no engine serves."""
+    loads: Estimate | None = None
+    """How often an adapter is loaded for a request, on average; None where no engine loads any."""
 
     @property
     def inflation(self) -> float:
@@ -83,18 +85,21 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         batch=mean_of(batch),
         machines=mean_of(machines),
         ready=_share(mean_of(ready)) if ready else None,
-        **_of_engines([run.pools[number] for run in runs], begin) if isinstance(pool.batching, LlmEngine) else {},
+        **_of_engines(pool.batching, [run.pools[number] for run in runs], begin),
     )
 
 
-def _of_engines(pools: Sequence[PoolTally], begin: int) -> dict[str, Estimate]:
-    """What prompts found, and what was lost."""
+def _of_engines(batching: Batching, pools: Sequence[PoolTally], begin: int) -> dict[str, Estimate]:
+    """What prompts found, what was lost, and what was loaded."""
+    if not isinstance(batching, LlmEngine):
+        return {}
 
     def ratio(parts: str, wholes: str) -> Estimate:
         pairs = [(getattr(one, parts)[begin:].sum(), getattr(one, wholes)[begin:].sum()) for one in pools]
         return mean_of([float(part / whole) if whole else 0.0 for part, whole in pairs])
 
-    return {"found": _share(ratio("found", "prompts")), "preemptions": ratio("preemptions", "begun")}
+    found = {"found": _share(ratio("found", "prompts")), "preemptions": ratio("preemptions", "begun")}
+    return found | ({"loads": ratio("loads", "begun")} if batching.adapts else {})
 
 
 def _share(estimate: Estimate) -> Estimate:

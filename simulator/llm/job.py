@@ -22,6 +22,7 @@ class Job:
     """
 
     __slots__ = (
+        "adapter",
         "arrived",
         "base",
         "blocks",
@@ -32,6 +33,7 @@ class Job:
         "issued",
         "keeps",
         "last",
+        "loads",
         "lost",
         "order",
         "output",
@@ -55,6 +57,7 @@ class Job:
         pieces: tuple[Piece, ...] = (),
         own: Hashable = None,
         gains: Integers = ONE_BY_ONE,
+        adapter: str | None = None,
     ) -> None:
         self.request, self.prompt, self.output, self.arrived, self.priority = request, prompt, output, arrived, priority
         self.pieces = pieces
@@ -63,6 +66,10 @@ class Job:
         """The name under which its own blocks can be found."""
         self.keeps = own is not None
         """Whether others may look for them when it has ended."""
+        self.adapter = adapter
+        """What it needs beside the model; None: nothing."""
+        self.loads = 0
+        """How often that was loaded for it."""
         self.gains, self.turn = gains, 0
         """Where tokens are drafted: how many each step gives back in which it decodes, and those that have."""
         self.computed = 0

@@ -22,6 +22,8 @@ class Plan:
     """Tokens that were drafted for them, and are verified."""
     chunks: list[tuple[int, int]] = field(default_factory=list)
     """Of each prompt: tokens computed, and those before them."""
+    loads: int = 0
+    """Adapters that are loaded for it."""
     first: list[Job] = field(default_factory=list)
     """Whose first token it gives back."""
     begun: list[Job] = field(default_factory=list)

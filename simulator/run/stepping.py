@@ -143,7 +143,7 @@ class StepLine(Line):
             uniform = partial(self.tape.draws.uniform, "speculation", workload.name)
             gains = self.batching.gains(uniform, self.tape.index[visit], output)
         # Without a priority comes after all that have one.
-        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own, gains)
+        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own, gains, workload.adapter)
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
@@ -207,7 +207,7 @@ class Engine(Instance):
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
-        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
+        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -219,8 +219,8 @@ class Engine(Instance):
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
-        if job.preempted:
-            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
+        if job.preempted or job.loads:
+            self.pool.log.engines.append((now, 0, 0, 0, job.preempted, job.loads))
         self._note(job.request, now)
         del self.jobs[job.request]
         sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request))
