@@ -160,11 +160,11 @@ class StepLine(Line):
         self.engine.now = now
         self.loop.advance(now)
         self._set()
-        if self.loop.idle:
+        if self.engine.jobs:
+            self.engine.use.work(now)
+        else:  # at most a step is made that comes too late for whom it was planned
             self.engine.use.rest(now)
             self.pool.replicas[self.slot].leave(now)
-        else:
-            self.engine.use.work(now)
 
     def _set(self) -> None:
         assert self.loop is not None
