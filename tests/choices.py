@@ -428,6 +428,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "items": st.sampled_from([None, None, 1, 2]),
         "sizes": st.deferred(lambda: _sizes()),
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
+        "adapter": st.sampled_from([None, "a", "b"]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
     Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
