@@ -50,6 +50,14 @@ def test_who_joins_changes_the_factor_and_chunks_of_a_prompt_do_not() -> None:
     assert heard.firsts == {0: 30 * MS, 1: 50 * MS}
 
 
+def test_a_slower_pace_and_noise_multiply() -> None:
+    # 10 ms at twice that, on a replica at half speed: 40 ms.
+    heard = Heard()
+    halved = Loop(Vllm(Engine()), Always(), heard, False, pace=lambda now, work: now + 2 * work, factors=iter([TWICE]))
+    drive(halved, [Job(0, 100, 3)])
+    assert heard.lasts == {0: 120 * MS}
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("first", [200, 215])
 def test_noise_is_as_written_token_by_token_and_many_steps_at_once_are_as_one_by_one(
