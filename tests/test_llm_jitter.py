@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from laws_of import fingerprint
 from llm_reference import Reference
 from test_llm import MS, Always, Engine, Heard, Mixed, at_random, drive, jobs_of
 from test_llm_pools import asks, engine
 
 from scenarios.load import load
+from simulator.batching import llm_engine
 from simulator.case import Case
 from simulator.errors import InputError
 from simulator.llm.jitter import PARTS, StepJitter
@@ -102,6 +104,20 @@ def test_each_replica_has_noise_of_its_own_and_a_seed_repeats_it() -> None:
     # A request alone runs at one factor from its first step to its last.
     assert (once.timings["ttft"] * 10 - once.latency).tolist() == pytest.approx([0] * 4, abs=10)
     assert once.latency.tolist() != simulate(case_, 1).latency.tolist()
+
+
+def test_runs_with_noise_are_the_same_bytes_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = noisy(0.3, *[0.05 * number for number in range(40)], output=30, engine=engine(2, async_scheduling=True))
+    jumped, made = simulate(busy, 0), []
+
+    class Single(Loop):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, jumps=False, **more)
+            made.append(self)
+
+    monkeypatch.setattr(llm_engine, "Loop", Single)
+    assert fingerprint(simulate(busy, 0)) == fingerprint(jumped)
+    assert len(made) == 2
 
 
 def test_a_scenario_may_say_how_noisy_steps_are() -> None:
