@@ -108,7 +108,8 @@ def test_each_replica_has_noise_of_its_own_and_a_seed_repeats_it() -> None:
 
 def test_runs_with_noise_are_the_same_bytes_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = noisy(0.3, *[0.05 * number for number in range(40)], output=30, engine=engine(2, async_scheduling=True))
-    jumped, made = simulate(busy, 0), []
+    jumped = simulate(busy, 0)
+    made: list[Loop] = []
 
     class Single(Loop):
         def __init__(self, *given: Any, **more: Any) -> None:
