@@ -41,7 +41,7 @@ class Speculation(Record):
 
     @property
     def gain(self) -> float:
-        """The same on average: (1 - a^(tokens + 1)) / (1 - a)."""
+        """The same on average: (1 - a^(tokens + 1)) / (1 - a) (Leviathan, Kalman and Matias 2023)."""
         return float(1 + np.cumprod(np.full(self.tokens, self.acceptance)).sum())
 
 
