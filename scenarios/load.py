@@ -161,6 +161,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         timeout=workload.timeout,
         cancels=workload.cancels,
         retries=workload.retries,
+        max_concurrency=workload.max_concurrency,
         impatience=workload.impatience,
         reply=model.reply,
         priority=workload.priority,
@@ -170,6 +171,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         sizes=sizes,
         prompts=workload.prompts,
         hashed=hashed,
+        adapter=workload.adapter,
     )
 
 
@@ -189,6 +191,9 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: 
                 network_spread=stage.network_spread,
                 transfer=stage.transfer.time() if stage.transfer else 0,
                 overhead=stage.overhead,
+                sends=model.sends(number),
+                receives=stage.kv_transfer,
+                only=model.conditions(number),
                 model=name,
             )
         )

@@ -98,6 +98,7 @@ def verdict_text(verdict: Verdict) -> str:
 def _pools(result: Result) -> Sheet:
     faulty = any(pool.ready is not None for pool in result.pools)
     cached = any(pool.found is not None for pool in result.pools)
+    adapted = any(pool.loads is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
@@ -107,20 +108,21 @@ def _pools(result: Result) -> Sheet:
             spread(pool.batch),
             pool.level,
             *(_caching(pool) if cached else ()),
+            *((spread(pool.loads) if pool.loads else "",) if adapted else ()),
             *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
     columns: tuple[str, ...] = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
     columns += ("prompts found in cache", "preemptions a request") if cached else ()
+    columns += ("adapters loaded a request",) if adapted else ()
     return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
 
 
 def _caching(pool: PoolSummary) -> tuple[str, str]:
     """What an engine finds of its prompts, and how often requests lose their blocks."""
-    if pool.found is None or pool.preemptions is None:
-        return "", ""
-    return spread(pool.found, in_percent), spread(pool.preemptions)
+    found = "" if pool.found is None else spread(pool.found, in_percent)
+    return found, "" if pool.preemptions is None else spread(pool.preemptions)
 
 
 def _readiness(pool: PoolSummary) -> tuple[str, str]:
