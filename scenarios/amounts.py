@@ -8,12 +8,13 @@ from math import ceil, inf, isfinite
 
 import numpy as np
 
+from calibration.llm.profiles import StepsAsked
 from simulator.arrivals import Process, Replay, Trace
 from simulator.batching import Batching, LlmEngine, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.hashed import Hashed
-from simulator.llm.service import PROMPT, Steps
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
@@ -35,6 +36,8 @@ class Asked:
     """By name the largest size; where there is none, the one that 0.1 % of the requests exceed."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """By name what a batch padded to its largest size never exceeds."""
+    steps: StepsAsked | None = None
+    """Those of an engine, where it is one that serves the stage."""
 
 
 def asked(batching: Batching, comers: Sequence[CaseWorkload]) -> Asked:
@@ -46,7 +49,17 @@ def asked(batching: Batching, comers: Sequence[CaseWorkload]) -> Asked:
         sizes[name] = max(sizes.get(name, 0), law.largest() or ceil(np.quantile(law.spread(), _NEARLY_ALL)))
     total = batching.total() if isinstance(batching, Policy) else None
     totals = {total.size: total.most} if total is not None and total.padded else {}
-    return Asked(max([batching.largest(), *(int(count) for count in most if isfinite(count))]), sizes, totals)
+    steps = _steps(batching, comers, sizes) if isinstance(batching, LlmEngine) else None
+    return Asked(max([batching.largest(), *(int(count) for count in most if isfinite(count))]), sizes, totals, steps)
+
+
+def _steps(engine: LlmEngine, comers: Sequence[CaseWorkload], sizes: Mapping[str, int]) -> StepsAsked:
+    prompt, longest = sizes.get(PROMPT, 1), sizes.get(PROMPT, 1) + sizes.get(OUTPUT, 1)
+    if any(item.prompts is not None and item.prompts.history for item in comers):
+        bounds = [item.prompts.longest for item in comers if item.prompts is not None and item.prompts.longest]
+        longest = max([longest, *bounds]) if bounds else engine.longest
+    context = max(1, min(longest, engine.longest))
+    return StepsAsked(engine.step_tokens, engine.largest(), context, max(1, min(prompt, context)))
 
 
 def amounts(

@@ -381,7 +381,17 @@ def _layer_steps(draw: st.DrawFn) -> Any:
         skew=draw(st.sampled_from([(), ((2, 0.5),)])),
         largest_graph=draw(st.sampled_from([0, 8])),
     )
-    return _choice("service", "layer_table").model_validate({"level": "published", "table": table})
+    jitter = draw(st.sampled_from([None, {"cv": 0.3}]))
+    return _choice("service", "layer_table").model_validate({"level": "published", "table": table, "jitter": jitter})
+
+
+@st.composite
+def _fitted_steps(draw: st.DrawFn) -> Any:
+    """A law of steps that takes milliseconds."""
+    numbers = [draw(st.floats(1e5, 1e7)), *(draw(st.floats(0, most)) for most in (1e6, 1e6, 1e4, 1e4))]
+    form = draw(st.sampled_from(["sum", "roofline"]))
+    content = {"name": "steps", "level": "measured", "form": form, "numbers": tuple(numbers)}
+    return _choice("service", "fitted_steps").model_validate(content)
 
 
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
@@ -389,6 +399,7 @@ SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("service", "table"): _tables,
     _choice("service", "sized_table"): _sized_tables,
     _choice("service", "layer_table"): _layer_steps,
+    _choice("service", "fitted_steps"): _fitted_steps,
     _choice("service", "llm_layers"): st.nothing,
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,

@@ -26,6 +26,8 @@ class Plan:
     """Who is part of a plan for the first time."""
     last: list[Job] = field(default_factory=list)
     """Whose last token it gives back."""
+    joined: bool = False
+    """Whether somebody is let in with it, for the first time or again."""
     preempted: bool = False
     """Whether somebody lost their blocks when it was made: then it admits nobody."""
 

@@ -119,7 +119,7 @@ class Planner(ABC):
     def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]]) -> None:
         """One that waited runs, and so many of its tokens are computed after those that were found."""
         self.holding.admit(job, found, count)
-        job.order = self._admitted
+        plan.joined, job.order = True, self._admitted
         self._admitted += 1
         if not job.preempted:
             plan.begun.append(job)

@@ -8,13 +8,14 @@ token, and when its first token came. Who is answered has left only once the fro
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, LlmEngine
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
-from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
@@ -39,6 +40,7 @@ class StepLine(Line):
         "chain",
         "desk",
         "engine",
+        "factors",
         "front_end",
         "held",
         "longest",
@@ -56,7 +58,11 @@ class StepLine(Line):
         self.tape = tape = pool.tape
         batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
         assert isinstance(batching, LlmEngine)
+        assert isinstance(law, Steps)
         self.batching, self.times = batching, batching.times(law)
+        uniform = partial(tape.draws.uniform, "steps", f"{pool.case.name}/{slot}")
+        self.factors = None if law.jitter is None else law.jitter.factors(uniform)
+        """What its steps are multiplied by, one replica after another."""
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
         self.chain = chains(tape, batching.block_tokens)
         self.held: dict[int, Job] = {}
@@ -96,7 +102,7 @@ class StepLine(Line):
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
         planner, scheduling = self.batching.planner(), self.batching.asynchronous
-        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone)
+        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=self.factors)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
