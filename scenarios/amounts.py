@@ -58,7 +58,7 @@ def _steps(engine: LlmEngine, comers: Sequence[CaseWorkload], sizes: Mapping[str
         bounds = [item.prompts.longest for item in comers if item.prompts is not None and item.prompts.longest]
         longest = max([longest, *bounds]) if bounds else engine.longest
     context = max(1, min(longest, engine.longest))
-    return StepsAsked(engine.step_tokens, engine.largest(), context, max(1, min(prompt, context)))
+    return StepsAsked(engine.step_tokens, engine.places, context, max(1, min(prompt, context)))
 
 
 def amounts(
@@ -86,6 +86,7 @@ def check(case: Case) -> None:
         _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
         _check_prompts(case, workload)
+        _check_adapter(case, workload)
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
             stage = case.stages[number]
@@ -127,6 +128,12 @@ def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
             path=f"models.{stage.model}.stages",
             fix="give its service as steps, such as kind: llm_roofline",
         )
+    if not steps and (stage.sends is not None or stage.receives is not None):
+        raise InputError(
+            f"only LLM engines have keys and values, and {stage.label} is served in batches",
+            path=f"models.{stage.model}.stages",
+            fix="remove kv_transfer, or give its service as steps, such as kind: llm_roofline",
+        )
     if steps and len(case.stages_of(stage.pool)) > 1:
         raise InputError(
             f"batching {kind} is the engine of one model, and {pool.name} serves several stages",
@@ -142,6 +149,18 @@ def _check_prompts(case: Case, workload: CaseWorkload) -> None:
             "no stage of its model is an LLM engine, so nobody reads prompts",
             path=f"workloads.{workload.name}.prompts",
             fix="remove it, or serve the model in steps, such as kind: llm_roofline",
+        )
+
+
+def _check_adapter(case: Case, workload: CaseWorkload) -> None:
+    """Only some engines load adapters. Raises InputError."""
+    pools = [case.pools[case.stages[one].pool] for one in workload.stages]
+    adapts = any(isinstance(pool.batching, LlmEngine) and pool.batching.adapts for pool in pools)
+    if workload.adapter is not None and not adapts:
+        raise InputError(
+            f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
+            path=f"workloads.{workload.name}.adapter",
+            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
         )
 
 

@@ -66,7 +66,7 @@ class Files:
         """The requests of a trace file."""
         key = (file, format, column, only, session)
         if key not in self._traces:
-            self._traces[key] = read_trace(self._find(file), format, column, only, session)
+            self._traces[key] = read_trace(self.path(file), format, column, only, session)
         return self._traces[key]
 
     def profile(self, wanted: service.Profile) -> Law:
@@ -76,7 +76,7 @@ class Files:
     def layers(self, wanted: LlmLayers) -> Law:
         """Steps of an LLM engine whose layers were measured."""
         if wanted not in self._layers:
-            self._layers[wanted] = _layer_steps(self._find(wanted.file), wanted)
+            self._layers[wanted] = _layer_steps(self.path(wanted.file), wanted)
         return self._layers[wanted]
 
     def interference(self, speed: Profiled) -> SpeedLaw:
@@ -97,7 +97,7 @@ class Files:
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""
         if manifest.file not in self._manifests:
-            self._manifests[manifest.file] = read([self._find(manifest.file)])
+            self._manifests[manifest.file] = read([self.path(manifest.file)])
         bound = bind(self._manifests[manifest.file], manifest.bind, manifest.name)
         for remark in bound.remarks:
             self.remarks[f"{bound.source}: {remark}"] = None
@@ -114,7 +114,8 @@ class Files:
             self.profiles[name] = load_profile(beside if beside.is_file() else find_profile(name))
         return self.profiles[name]
 
-    def _find(self, file: str) -> Path:
+    def path(self, file: str) -> Path:
+        """Where a file that the scenario names lies."""
         beside = self.folder / file
         return beside if beside.exists() else Path(file)
 

@@ -38,9 +38,11 @@ from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.hashed import Hashed
 from simulator.limits import Allowance, Limits
+from simulator.llm.adapters import Adapters
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
-from simulator.model import Model, Spread
+from simulator.llm.speculation import Speculation
+from simulator.model import KvTransfer, Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
@@ -54,6 +56,7 @@ from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
 from simulator.talks import Talks
+from simulator.variant import Variant
 from simulator.workload import Workload
 
 MILLISECOND = 10**6
@@ -413,6 +416,7 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
     "size": st.sampled_from([None, TOKENS]),
+    "data_parallel_size": st.sampled_from([1, 1, 1, 2, 3]),
     "kv_tokens_on": st.dictionaries(st.sampled_from(NAMES[:2]), st.integers(1, 12), max_size=2),
 }
 """Fields, by name, of which few values are of use."""
@@ -427,11 +431,15 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
+    Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
+    Adapters: {"max_loras": st.integers(1, 2), "load": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
+    KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    Variant: {"memory": st.one_of(st.none(), st.integers(1, 1023).map(lambda size: f"{size}MiB"))},
     ClusterAutoscaler: {"give_up": st.just("500ms")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {
@@ -816,6 +824,7 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
             weight=draw(st.integers(1, 4)),
             items=draw(st.one_of(st.none(), items(most))),
+            adapter=draw(st.sampled_from([None, "a", "b"])),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

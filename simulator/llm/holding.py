@@ -23,6 +23,10 @@ class Holding:
         known = job.prompt + job.issued
         return self.blocks.found((*job.before, (job.own, known)), (known - 1) // self.size)
 
+    def there(self, job: Job, found: list[tuple[Prefix, int]]) -> int:
+        """Tokens that need not be computed of one that waits: they were found, or sent."""
+        return max(sum(depth for _, depth in found) * self.size, job.received)
+
     def has_room(self, job: Job) -> bool:
         """Whether there are blocks for all that is known of a request, whatever becomes of those that are free."""
         held = sum(min(depth, prefix.held) for prefix, depth in self.found(job))
@@ -34,8 +38,8 @@ class Holding:
         for prefix, depth in found:
             self.blocks.hold(prefix, depth)
             hits += depth
-        job.shared, job.computed, job.copies = found, hits * self.size, False
-        job.hits += job.computed
+        job.shared, job.computed, job.copies = found, self.there(job, found), False
+        job.hits += hits * self.size
         job.blocks = self.needed(job.computed + count)
         self.blocks.take(job.blocks - hits)
 

@@ -48,8 +48,10 @@ class Drawing:
         self.items = not all(self.alone) and any(workload.items is not None for workload in case.workloads)
         """Whether any batch looks at how many items requests bring."""
         batched = [stage for stage, alone in zip(case.stages, self.alone, strict=True) if not alone]
-        self.sizes = sorted(set().union(*map(case.looks_at, batched)))
-        """The sizes that batches look at."""
+        self.sizes = sorted(
+            set().union(*map(case.looks_at, batched), *({one.size for one in stage.only} for stage in case.stages))
+        )
+        """The sizes that batches look at, or that decide who comes to a stage."""
         if PROMPT in self.sizes:
             alike = [item for item in case.workloads if item.prompts is not None]
             self.sizes += [GROUP, TALK] * any(item.hashed is None for item in alike)
