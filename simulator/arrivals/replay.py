@@ -45,7 +45,7 @@ class _Replaying(Arrivals):
 
 
 class Trace(_Replaying):
-    """Replay of a recorded file: the traces of Azure, Mooncake, BurstGPT, access logs, CSV, Parquet, counts."""
+    """Replay of a recorded file: the traces of Azure, Mooncake, BurstGPT, logs of requests, results of benchmarks."""
 
     kind: Literal["trace"] = "trace"
     file: str
