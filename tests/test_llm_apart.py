@@ -12,8 +12,9 @@ import pytest
 from cases import Serving, case, poisson, pool, replay
 from laws_of import lawful
 
-from scenarios.load import Loaded, validate
+from scenarios.load import Loaded, load, validate
 from scenarios.lookup import Files
+from scenarios.strategies import split
 from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.dispatch import LeastTokens, RoundRobin
@@ -340,3 +341,26 @@ def test_short_prompts_may_be_answered_where_they_are_computed(answers_back: boo
         assert lengths == [{50}, {150, 300}, {150, 300}]
         assert (run.timings["ttft"] > 0).all()
         assert (run.outcome == COMPLETED).all()
+
+
+def test_machines_are_split_otherwise_or_not_at_all() -> None:
+    loaded = load("prefill-decode-split")
+    found = split(loaded.scenario, "decode")
+    assert list(found) == [
+        "4 x p5.4xlarge",
+        *(f"prefill: {count} x p5.4xlarge, decode: {4 - count} x p5.4xlarge" for count in (1, 2, 3)),
+    ]
+    assert found["prefill: 2 x p5.4xlarge, decode: 2 x p5.4xlarge"] == loaded.scenario
+    (stage,) = found["4 x p5.4xlarge"].models["qwen3-8b"].stages
+    assert (stage.pool, stage.after, stage.kv_transfer) == ("decode", (), None)
+    for option in found.values():
+        loaded.changed(option).case()
+
+
+def test_only_prompts_computed_apart_on_like_machines_are_split() -> None:
+    assert split(load("chat-on-h100").scenario, "engines") == {}
+    other = load("prefill-decode-split", ["pools.decode.replicas=100", "pools.prefill.replicas=100"])
+    assert len(split(other.scenario, "prefill")) == 12
+    decode = other.scenario.pools["decode"].model_copy(update={"instance": "g5.xlarge"})
+    mixed = other.scenario.model_copy(update={"pools": {**other.scenario.pools, "decode": decode}})
+    assert split(mixed, "prefill") == {}
