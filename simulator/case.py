@@ -160,7 +160,12 @@ class Case:
         arrivals = workload.arrivals
         if isinstance(arrivals, Closed):
             return arrivals.users * SECOND / (arrivals.think + self.fastest(workload))
-        return arrivals.mean_rate(self.duration)
+        rate = arrivals.mean_rate(self.duration)
+        return (
+            rate
+            if workload.max_concurrency is None
+            else min(rate, workload.max_concurrency * SECOND / self.fastest(workload))
+        )
 
     def fastest(self, workload: CaseWorkload) -> float:
         """Mean nanoseconds until the answer where nothing waits: the longest way through the stages."""
@@ -208,10 +213,7 @@ class Case:
         if limits is not None and limits.bounded():
             return False
         return any(
-            pool in self.pools_of(item)
-            and item.timeout is None
-            and item.impatience is None
-            and not item.arrivals.closed
+            pool in self.pools_of(item) and item.timeout is None and item.impatience is None and not item.closed
             for item in self.workloads
         )
 

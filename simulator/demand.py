@@ -114,7 +114,8 @@ class Demand:
         if isinstance(batching, LlmEngine):
             times, (shared, said, new, output) = batching.times(law), self.tokens()
             apart = batching.front_end.apart(shared + said + new)
-            return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
+            ranks = batching.data_parallel_size
+            return [max(together(times, count / ranks, new, output, shared + said), count * apart) for count in items]
         padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
@@ -133,7 +134,7 @@ class Demand:
         least = self.items()
         if isinstance(batching, LlmEngine):
             _, said, new, output = self.tokens()
-            room = batching.kv_tokens / (said + new + output / 2 or 1.0)
+            room = batching.data_parallel_size * batching.room / (said + new + output / 2 or 1.0)
             most = max(1, min(batching.largest(), int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]

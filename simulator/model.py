@@ -15,6 +15,7 @@ from simulator.llm.service import OUTPUT
 from simulator.quantities import SECOND, Bandwidth, Duration, Memory
 from simulator.service import Service
 from simulator.streams import Floats, Integers
+from simulator.variant import Score, Variant
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Letters, digits, dots, dashes and underscores."""
@@ -119,6 +120,14 @@ class Model(Record):
     type: Literal["traditional", "deep", "llm"]
     memory: Memory
     """Device memory that a replica needs."""
+    config: str | None = None
+    """Of an LLM, its config.json as Hugging Face writes it: read where an engine's kv_tokens are not given."""
+    quality: Score | None = None
+    """How good its answers are, by any measure of one's own."""
+    min_quality: Score | None = None
+    """The least that will do: what is below it is no option, and what nothing is known of does not win."""
+    variants: dict[Name, Variant] = Field(default_factory=dict, max_length=64)
+    """By instance type what its machines serve instead, such as quantised weights or a smaller model."""
     deployment: Literal["cloud", "on-premises", "edge"] = "cloud"
     stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=16)]
     """In the order in which a request passes them, or as their `after` says."""
@@ -135,6 +144,11 @@ class Model(Record):
                 if wanted not in earlier:
                     wrong = f"stages.{number}.after: {wanted!r} is not an earlier stage"
                     raise ValueError(f"{wrong}; {suggestion(wanted, earlier)}")
+        served = {kind for stage in self.stages for kind in stage.service}
+        for kind in self.variants:
+            if kind not in served:
+                wrong = f"variants: no service is told of {kind!r}"
+                raise ValueError(f"{wrong}; {suggestion(kind, sorted(served))}")
         for number, stage in enumerate(self.stages):
             if stage.kv_transfer is not None and (wrong := self._apart(number)):
                 raise ValueError(f"stages.{number}.kv_transfer: {wrong}")
@@ -144,6 +158,16 @@ class Model(Record):
             told = " and ".join(f"{name} {size}" for name, size in sizes.items())
             raise ValueError(f"stages: requests with {told} pass by every stage; widen an only, or remove it from one")
         return self
+
+    def memory_on(self, instance: str) -> int:
+        """Device memory that a replica needs on machines of a type."""
+        variant = self.variants.get(instance)
+        return self.memory if variant is None or variant.memory is None else variant.memory
+
+    def config_on(self, instance: str) -> str | None:
+        """The config.json of what machines of a type serve."""
+        variant = self.variants.get(instance)
+        return self.config if variant is None or variant.config is None else variant.config
 
     def _apart(self, number: int) -> str:
         """What is wrong with a stage that gets keys and values; nothing if it is in order."""

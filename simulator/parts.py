@@ -97,6 +97,8 @@ class CaseWorkload:
     cancels: bool = True
     """Whether a pool learns that the client has given up."""
     retries: Retries | None = None
+    max_concurrency: int | None = None
+    """The most requests that its client has under way; None where there is no such bound."""
     impatience: Impatience | None = None
     reply: int = 0
     """Nanoseconds that the answer takes back to the client."""
@@ -133,7 +135,12 @@ class CaseWorkload:
     @property
     def answers_back(self) -> bool:
         """Whether what its clients send depends on the answers."""
-        return self.retries is not None or self.arrivals.answered
+        return self.retries is not None or self.max_concurrency is not None or self.arrivals.answered
+
+    @property
+    def closed(self) -> bool:
+        """Whether requests wait for the answers to others, so that no load is too high."""
+        return self.max_concurrency is not None or self.arrivals.closed
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,20 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     serves_in_order(case, run)
     uses_devices_while_anything_runs(case, run)
     finds_what_prompts_share(case, run)
+    keeps_to_what_may_be_under_way(case, run)
+
+
+def keeps_to_what_may_be_under_way(case: Case, run: Replication) -> None:
+    """Of a workload with such a bound, no more requests are ever under way, and none is sent after the end."""
+    for number, workload in enumerate(case.workloads):
+        if workload.max_concurrency is None:
+            continue
+        own = run.workload == number
+        begins, ends = run.arrived[own], (run.arrived + run.latency)[own]
+        moments = np.concatenate([ends, begins])  # whoever ends makes room for whoever begins at the same time
+        steps = np.concatenate([-np.ones(len(ends)), np.ones(len(begins))])
+        assert np.cumsum(steps[np.argsort(moments, kind="stable")]).max(initial=0) <= workload.max_concurrency
+        assert begins.max(initial=0) < case.duration
 
 
 def loses_only_what_dies(case: Case, run: Replication) -> None:

@@ -25,6 +25,7 @@ from simulator.runs import Run
 from simulator.scenario import InstanceType, Pool, Scenario
 from simulator.service import Service
 from simulator.supply import Supply
+from simulator.variant import Variant
 from simulator.workload import Workload
 
 FILES = Files(Path())
@@ -183,12 +184,18 @@ def stages(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return stage, draw(pools(machine))
 
 
+def _unbounded(workload: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what goes with arrivals that come whatever happens."""
+    return {name: value for name, value in workload.items() if name not in ("max_concurrency", "impatience")}
+
+
 _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Service)
 _STAGE, _POOL, _MODEL = (
     written(Stage, ("name", "pool", "service", "after", "only", "kv_transfer")),
     written(Pool, ("instance", "supply", "fallback")),
-    written(Model, ("stages",)),
+    written(Model, ("stages", "variants")),
 )
+_VARIANT = written(Variant)
 _ENGINES = {kind for kind, choice in Batching.choices.items() if issubclass(choice, LlmEngine)}
 _ENGINE = st.one_of(*(written(Batching.choices[kind]) for kind in sorted(_ENGINES)))
 _STEPS = written(LlmRoofline)
@@ -196,7 +203,11 @@ _TRANSFER, _SELDOM = written(KvTransfer), st.sampled_from((False, False, True))
 _TOKENS = st.one_of(st.integers(1, 300), st.lists(st.integers(1, 300), min_size=1, max_size=4).map(_values))
 _BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
-_WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+_WORKLOAD = (
+    written(Workload, ("model",))
+    .map(lambda found: found if _kind(found["arrivals"]) not in ("agents", "closed", "sessions") else _unbounded(found))
+    .filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+)
 _WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)
 _REST = written(Scenario, ("workloads", "models", "pools", "supplies", "instances", "slos", "run", "seed"))
 _SUPPLY = written(Supply)
@@ -241,6 +252,8 @@ def scenarios(draw: st.DrawFn) -> Written:
             after = draw(st.one_of(st.none(), earlier))
             waits = {} if after is None else {"after": sorted(after)}
             parts["models"][name]["stages"].append({"name": NAMES[number], "pool": chosen, **stage, **waits})
+        served = sorted({kind for stage in parts["models"][name]["stages"] for kind in stage["service"]})
+        parts["models"][name]["variants"] = draw(st.dictionaries(st.sampled_from(served), _VARIANT, max_size=2))
     for name, workload in named(draw(_WORKLOADS)).items():
         parts["workloads"][name] = {"model": draw(st.sampled_from(list(parts["models"]))), **workload}
     for pool in parts["pools"].values():

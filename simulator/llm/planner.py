@@ -168,6 +168,10 @@ class Planner(ABC):
 
     # Those that wait.
 
+    def queued(self) -> int:
+        """How many do."""
+        return len(self.waiting)
+
     def _put_back(self, job: Job) -> None:
         """One that lost its blocks waits before all others."""
         self.waiting.appendleft(job)

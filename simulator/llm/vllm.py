@@ -135,6 +135,10 @@ class Vllm(RunningFirst):
         else:
             super()._put_back(job)
 
+    def queued(self) -> int:
+        """Whichever line they wait in."""
+        return len(self.urgent) + len(self.waiting)
+
     def _head(self) -> Job | None:
         if self.settings.priority:
             return self.urgent[0][-1] if self.urgent else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from simulator.batching import FREE, LlmEngine
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
+from simulator.llm.ranks import Ranks
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
@@ -45,6 +46,7 @@ class StepLine(Line):
         "factors",
         "front_end",
         "held",
+        "law",
         "longest",
         "loop",
         "outputs",
@@ -53,7 +55,6 @@ class StepLine(Line):
         "sending",
         "stage",
         "tape",
-        "times",
     )
     engine: Engine
 
@@ -64,14 +65,14 @@ class StepLine(Line):
         batching, law = pool.case.batching, stage.service
         assert isinstance(batching, LlmEngine)
         assert isinstance(law, Steps)
-        self.batching, self.times = batching, batching.times(law)
+        self.batching, self.law = batching, law
         uniform = partial(tape.draws.uniform, "steps", f"{pool.case.name}/{slot}")
         self.factors = None if law.jitter is None else law.jitter.factors(uniform)
         """What its steps are multiplied by, one replica after another."""
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
         self.chain = chains(tape, batching.block_tokens)
         self.held: dict[int, Job] = {}
-        self.loop: Loop | None = None
+        self.loop: Loop | Ranks | None = None
         """None while no replica that can serve has the slot."""
         self.front_end = batching.front_end.start()
         self.sending: Sending | None = None
@@ -99,7 +100,7 @@ class StepLine(Line):
 
     def cache(self, now: int) -> float:
         """Share of the KV cache that requests hold."""
-        return 0.0 if self.loop is None else self.loop.held(now) / self.batching.blocks
+        return 0.0 if self.loop is None else self.loop.held(now) / self.batching.all_blocks
 
     def serves_at_once(self) -> bool:
         """Whether a place is free and nobody waits for it."""
@@ -108,8 +109,7 @@ class StepLine(Line):
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        planner, scheduling = self.batching.planner(), self.batching.asynchronous
-        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=self.factors)
+        self.loop = self.batching.engine(self.law, self.engine, instance.pace, gone, self.factors)
         self.front_end = self.batching.front_end.start()
         self.sending = None if self.stage.sends is None else Sending(self, self.stage.sends)
 

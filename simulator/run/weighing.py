@@ -71,13 +71,15 @@ def show_tokens(view: View, tape: Tape, pool: int) -> None:
 
     view.tokens = tokens
     view.usual_answer = lambda: round(computes(1.0, demand.mixture(OUTPUT).mean)[2])
-    view.cache_blocks, size, chain = batching.blocks, batching.block_tokens, chains(tape, batching.block_tokens)
+    view.cache_blocks, size, chain = batching.all_blocks, batching.block_tokens, chains(tape, batching.block_tokens)
 
     def prompt(visit: int) -> tuple[Chain, int]:
         blocks = max(prompts[visit], 1) // size
         known, own = chain(visit, max(prompts[visit], 1))
-        shared = known[-1][1] if known else 0
-        return ((*known, (own, blocks)) if own is not None and blocks > shared else known), blocks
+        if own is None or blocks <= (known[-1][1] if known else 0):
+            return known, blocks
+        before = known[:-1] if known and known[-1][0] == own else known
+        return (*before, (own, blocks)), blocks
 
     view.prompt = prompt
 
