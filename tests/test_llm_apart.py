@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,8 +15,10 @@ from laws_of import lawful
 from scenarios.load import Loaded, load, validate
 from scenarios.lookup import Files
 from scenarios.strategies import split
+from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Continuous
 from simulator.case import Case
+from simulator.component import temporary_choices
 from simulator.dispatch import LeastTokens, RoundRobin
 from simulator.errors import InputError
 from simulator.faults import ReplicaLoss
@@ -221,6 +223,29 @@ def test_runs_that_keep_no_records_tell_the_same() -> None:
         assert other.quantile(0.9) == pytest.approx(one.quantile(0.9), rel=2e-3)
     assert counted.accounts == pytest.approx(kept.accounts)
     assert counted.pools[1].preemptions == kept.pools[1].preemptions
+
+
+def test_what_is_being_sent_has_arrived_once() -> None:
+    """One request comes at 1 ms, is computed until 11 ms and sent until 23 ms: a rate of 200/s over 5 ms, once."""
+    seen: list[float | None] = []
+
+    with temporary_choices():
+
+        class Watching(Autoscaler):
+            kind: Literal["watching"] = "watching"
+
+            def period(self) -> int:
+                return 5 * MS
+
+            def reads(self) -> dict[str, Metric]:
+                return {"rate": Metric.model_validate({"signal": "arrival_rate", "scrape": "5ms"})}
+
+            def decide(self, state: object, observation: Observation, now: int) -> Decision:
+                seen.append(observation.signals.get("rate"))
+                return Decision(state, 1, "looks")
+
+        simulate(apart(0.001, lasts=0.04, prefill=engine().changed(autoscaler=Watching())), 0)
+    assert [rate for rate in seen if rate] == [200.0]
 
 
 SPLIT: dict[str, Any] = {
