@@ -24,7 +24,9 @@ from simulator.errors import InputError
 from simulator.faults import ReplicaLoss
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
+from simulator.figures.plans import load_by_minute
 from simulator.figures.results import Result
+from simulator.figures.tally import Tally
 from simulator.habits import Retries
 from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.model import LEFT, KvTransfer
@@ -342,6 +344,9 @@ def test_loads_of_pools_are_those_of_the_requests_that_come_there() -> None:
     made = written(*BY_LENGTH)
     # A third of 20/s with prompts of 50, two thirds with 225 on average.
     assert [made.offered(stage) for stage in (0, 1)] == pytest.approx([20 / 3, 40 / 3], rel=2e-3)
+    run = simulate(made, 0)
+    busy = [float(load_by_minute(made, Tally.of(made, run), pool)[0]) * made.capacity(pool, 1) for pool in (0, 1)]
+    assert busy == pytest.approx([len(run.arrived) / 4 * share for share in (1 / 3, 2 / 3)], rel=2e-3)
     assert [made.demand(stage).mixture(PROMPT).mean for stage in (0, 1)] == pytest.approx([50, 225], rel=2e-3)
 
 
