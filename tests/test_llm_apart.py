@@ -30,8 +30,9 @@ from simulator.figures.tally import Tally
 from simulator.habits import Retries
 from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.model import LEFT, KvTransfer
-from simulator.run.engine import simulate
+from simulator.run.engine import Run, simulate
 from simulator.run.recording import CAUSES, COMPLETED, END, FAILED, REJECTED, START, TIMED_OUT
+from simulator.run.stepping import StepLine
 from simulator.sizes import Constant, Empirical
 
 MS = 1_000_000
@@ -200,16 +201,25 @@ BUSY = {
 }
 
 
-@pytest.mark.parametrize("first_token", ["decode", "prefill"])
-@pytest.mark.parametrize("asynchronous", [False, True])
-def test_the_laws_hold_where_all_is_short(first_token: str, asynchronous: bool) -> None:
+@pytest.mark.parametrize(
+    ("first_token", "asynchronous", "ranks"),
+    [("decode", False, 1), ("decode", True, 2), ("prefill", False, 2), ("prefill", True, 1)],
+)
+def test_the_laws_hold_where_all_is_short(first_token: str, asynchronous: bool, ranks: int) -> None:
     tight = {"kv_tokens": 16 * 50, "max_num_seqs": 8, "async_scheduling": asynchronous, "whole_prompt_check": False}
+    tight["data_parallel_size"] = ranks
     served = {name: engine(name, 2, **tight) for name in ("prefill", "decode")}
     served["decode"] = served["decode"].changed(balancer=LeastTokens())
     asked = apart(arrivals=poisson(25), lasts=4.0, kv=way(first_token=first_token), **served, **BUSY)
     lawful(asked)
+    through = Run(asked, 0)
+    through.through()
+    engines = [replica.line for one in through.pools for replica in one.replicas]
+    loops = [one.loop for one in engines if isinstance(one, StepLine)]
+    assert [loop.held(int(through.clock.now)) for loop in loops if loop is not None] == [0] * 4
     run = simulate(asked, 0)
     assert (run.outcome == COMPLETED).all()
+    assert run.pools[0].engines[:, 2].sum() == run.tokens[PROMPT].sum()
     # Whoever gets several tokens had its keys and values sent, once, for 100 us a token.
     sent = (run.tokens[OUTPUT] > 1) | (first_token == "decode")
     assert (run.causes()[TRANSFER] >= np.where(sent, 100_000 * run.tokens[PROMPT] + 2 * MS, 0)).all()
