@@ -83,7 +83,7 @@ class RunningFirst(Planner):
                 plan.longest = max(plan.longest, context)
             else:
                 self.decoding.delay(job)
-        for job in [job for job in self.prefilling if job in served]:
+        for job in [job for job in self.prefilling if served.get(job)]:
             self._compute(plan, job, served[job])
 
     def _chunk(self, job: Job, budget: int) -> int:
