@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from profiles import MS, profile, saved
 
-from calibration.llm.profiles import StepsAsked, steps_of
+from calibration.llm.profiles import StepsAsked, at_end, beyond_steps, steps_of
 from calibration.profile import find_profile, load_profile
 from scenarios.load import Loaded, load
 from simulator.errors import InputError
@@ -165,6 +166,19 @@ def test_a_little_beyond_the_cells_is_said_and_far_beyond_refused(tmp_path: Path
     assert "lower the sizes of the requests to 256" in complaint(
         tmp_path, "workloads.users.sizes.output_tokens={kind: constant, value: 400}"
     )
+
+
+def test_both_ends_of_the_band_are_known_beyond_the_cells(tmp_path: Path) -> None:
+    """Twelve of eight sequences: 1.5 times at least five per cent, of what each sequence takes and of nothing else."""
+    numbers = law(scenario(tmp_path)).numbers
+    loaded = scenario(tmp_path, f"{ENGINE}.max_num_seqs=12")
+    law(loaded)
+    assert "beyond, its law is taken to go on, give or take 8%" in " ".join(loaded.files.remarks)
+    for end in (-1, 1):
+        found = steps_of(loaded.files.opened("example.json"), None, ASKED)[0]
+        (item,) = beyond_steps(loaded.files.opened("example.json"), dataclasses.replace(ASKED, decode=12))
+        ratio = np.array(at_end(found, item, end).numbers[:4]) / numbers[:4]
+        assert ratio == pytest.approx([1, 1, 1 + 0.075 * end, 1])
 
 
 def test_a_session_may_grow_as_long_as_the_engine_has_room(tmp_path: Path) -> None:

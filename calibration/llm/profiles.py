@@ -8,10 +8,12 @@ from typing import Literal
 import numpy as np
 
 from calibration.axes import AxisName
+from calibration.band import WIDEST
+from calibration.fitting.base import CLOSE
 from calibration.llm.roofline import law_of
 from calibration.profile import Profile
 from calibration.records import Base
-from calibration.tables import Beyond, rows_of
+from calibration.tables import Beyond, End, rows_of
 from calibration.terms import Sum, relative_nnls, rounded
 from simulator.errors import InputError
 from simulator.llm.service import FittedSteps
@@ -73,12 +75,25 @@ def steps_of(profile: Profile, refit: int | None, asked: StepsAsked) -> tuple[Fi
 
 
 def beyond_steps(profile: Profile, asked: StepsAsked) -> list[Beyond]:
-    """The axes along which more is asked than the profile's cells reach; none where all is assumed anyway."""
+    """The axes along which more is asked than the profile's cells reach; none where all is assumed anyway.
+
+    Its band is the error of its fit, at least that of calibration.band, times how many times as far one goes.
+    """
     if profile.level == "assumed":
         return []
     wanted: dict[AxisName, int] = {"prefill": asked.prefill, "decode": asked.decode, "context": asked.context}
-    found = [Beyond(axis, max(max(cell.at[axis] for cell in profile.cells), 1), most) for axis, most in wanted.items()]
+    off, found = max(CLOSE, profile.fit.base.error or 0.0), []
+    for axis, most in wanted.items():
+        last = max(max(cell.at[axis] for cell in profile.cells), 1)
+        found.append(Beyond(axis, last, most, min(WIDEST, off * most / last)))
     return [item for item in found if item.ratio > 1]
+
+
+def at_end(law: FittedSteps, item: Beyond, end: End) -> FittedSteps:
+    """The law where what grows along an axis is at an end of the band that is believed in beyond what was measured."""
+    grows = {"prefill": (1, 4), "decode": (2,), "context": (3,)}[item.axis]
+    numbers = [value * (1 + end * item.band * (place in grows)) for place, value in enumerate(law.numbers)]
+    return law.model_copy(update={"numbers": tuple(numbers)})
 
 
 def predicted(profile: Profile) -> Floats:
