@@ -15,9 +15,11 @@ class SgLang(LlmEngine):
     """Prompts first, as SGLang does: those that decode wait meanwhile. Less certain: held against no log."""
 
     kind: Literal["sglang"] = "sglang"
+    remark: ClassVar[str] = "that of SGLang by its documentation and source; held against no log"
     levers: ClassVar[dict[str, str]] = {
         "max_running_requests": "requests at a time",
-        "max_prefill_tokens": "tokens of prompts a step",
+        "chunked_prefill_size": "tokens of prompts a step",
+        "max_prefill_tokens": "tokens of whole prompts a step",
         "kv_tokens": "room for tokens",
     }
     max_running_requests: int = Field(2048, ge=1, le=16384)

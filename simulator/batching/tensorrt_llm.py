@@ -15,6 +15,7 @@ class TensorRtLlm(LlmEngine):
     """In-flight batching, as TensorRT-LLM does: by default nobody ever gives way. Less certain: held against no log."""
 
     kind: Literal["tensorrt_llm"] = "tensorrt_llm"
+    remark: ClassVar[str] = "that of TensorRT-LLM by its documentation and source; held against no log"
     levers: ClassVar[dict[str, str]] = {
         "max_batch_size": "requests at a time",
         "max_num_tokens": "tokens a step",
