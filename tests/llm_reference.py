@@ -20,6 +20,8 @@ class Asked:
     """Of the prompt's first blocks: what they hold, as far as others may have the same."""
     own: Hashable = None
     """Whose the blocks after them are, where others may have the same."""
+    received: int = 0
+    """Tokens whose keys and values come with it: all that is known but for the last."""
     generated: int = 0
     computed: int = 0
     flying: int = 0
@@ -175,13 +177,14 @@ class Reference:
                     if hit is None:
                         break
                     found.append(hit)
-            rest = asked.known() - len(found) * size
+            there = max(len(found) * size, asked.received)
+            rest = asked.known() - there
             count = min(rest, settings.long_prefill_token_threshold or rest, budget)
             if not settings.chunked_prefill and rest > budget:
                 break
             extra = sum(not self.holders[block] for block in found)
             spare = settings.watermark if plan else 0
-            chunk = -(-(len(found) * size + count) // size) - len(found) + extra + spare
+            chunk = -(-(there + count) // size) - len(found) + extra + spare
             whole = -(-asked.known() // size) - len(found) + extra + spare
             if chunk > len(self.free) or (settings.whole_prompt_check and whole > len(self.free)):
                 break
@@ -190,8 +193,8 @@ class Reference:
                 if not self.holders[block]:
                     self.free.remove(block)
                 self.holders[block] += 1
-            asked.blocks, asked.computed, asked.copies = found, len(found) * size, False
-            asked.hits += asked.computed
+            asked.blocks, asked.computed, asked.copies = found, there, False
+            asked.hits += len(found) * size
             while len(asked.blocks) < -(-(asked.computed + count) // size):
                 asked.blocks.append(self.take())
             self.running.append(asked)
@@ -204,7 +207,7 @@ class Reference:
         return [self.entry(asked, count) for asked, count in plan]
 
     def entry(self, asked: Asked, count: int) -> Entry:
-        before, decodes = asked.computed, asked.decodes
+        before, decodes = asked.computed, asked.decodes or asked.received > 0
         asked.computed += count
         yields = asked.computed == asked.known() + asked.flying
         if yields:
@@ -218,7 +221,8 @@ class Reference:
         self.give_back(asked)
         asked.preempted += 1
         self.preemptions += 1
-        asked.computed, asked.decodes = 0, False
+        asked.computed = asked.received = 0
+        asked.decodes = False
         if asked.generated + asked.flying < asked.output:
             self.waiting.insert(0, asked)
 

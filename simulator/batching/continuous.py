@@ -86,6 +86,7 @@ class Continuous(LlmEngine):
         """Whether the priorities of workloads count."""
         return self.policy == "priority"
 
-    def largest(self) -> int:
+    @property
+    def places(self) -> int:
         """`max_num_seqs`."""
         return self.max_num_seqs

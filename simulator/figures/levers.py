@@ -97,6 +97,11 @@ def _stage(case: Case, position: int) -> Iterator[Lever]:
         if before := getattr(stage, field):
             after = _less(before)
             yield Lever(pool, f"{field}{whose}", before / SECOND, after / SECOND, "s", relieved(**{field: after}))
+    if (way := stage.sends) is not None:
+        faster_way = way.model_copy(update={"bandwidth": way.bandwidth * RELIEF, "latency": _less(way.latency)})
+        prompt = sum(demand.tokens()[:3])
+        took, takes = ((one.time(prompt) + one.latency) / SECOND for one in (way, faster_way))
+        yield Lever(pool, "transfer of keys and values", took, takes, "s", relieved(sends=faster_way))
 
 
 _Change = tuple[str, float | str, float | str, Unit, CasePool]

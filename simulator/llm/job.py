@@ -18,6 +18,7 @@ class Job:
     __slots__ = (
         "arrived",
         "base",
+        "before",
         "blocks",
         "computed",
         "copies",
@@ -33,8 +34,10 @@ class Job:
         "preempted",
         "priority",
         "prompt",
+        "received",
         "request",
         "shared",
+        "stays",
     )
 
     def __init__(
@@ -52,8 +55,14 @@ class Job:
         """What its prompt shares with others, from its beginning on."""
         self.own: Hashable = (request,) if own is None else own
         """The name under which its own blocks can be found."""
+        self.before = pieces[:-1] if own is not None and pieces and pieces[-1][0] == own else pieces
+        """Those that come before its own blocks: what it shares last may be what it goes on from."""
         self.keeps = own is not None
         """Whether others may look for them when it has ended."""
+        self.received = 0
+        """Tokens whose keys and values were computed elsewhere, and sent: all that is known but for the last."""
+        self.stays = False
+        """Whether it holds its blocks when it has ended, until these are released."""
         self.computed = 0
         self.issued = 0
         """Tokens of the output."""

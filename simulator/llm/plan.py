@@ -47,5 +47,5 @@ class Plan:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one token for each that decodes, and nobody begins or ends with it."""
-        return not (self.chunks or self.last)
+        """Whether it is one token for each that decodes, none of them the first or the last of an answer."""
+        return not (self.chunks or self.first or self.last)

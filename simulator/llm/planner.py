@@ -54,10 +54,23 @@ class Planner(ABC):
         """A request waits."""
         self.waiting.append(job)
 
+    @property
+    def waits(self) -> bool:
+        """Whether anybody waits."""
+        return self._head() is not None
+
     def finish(self, job: Job) -> None:
         """The last token of a request is there: its place and its blocks are free."""
         if job in self.running:  # it may have lost them while its last token was computed
             del self.running[job]
+            if not job.stays:
+                self.holding.release(job, found=job.keeps)
+        else:
+            job.stays = False
+
+    def release(self, job: Job) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        if job.stays:
             self.holding.release(job, found=job.keeps)
 
     def plan(self) -> Plan:
@@ -99,7 +112,11 @@ class Planner(ABC):
 
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """So many tokens of a prompt, whose blocks are taken."""
-        plan.chunks.append((count, job.computed))
+        if job.received:
+            plan.decodes, plan.context = plan.decodes + 1, plan.context + job.computed + 1
+            plan.longest = max(plan.longest, job.computed + 1)
+        else:
+            plan.chunks.append((count, job.computed))
         job.computed += count
         if job.pieces:
             self._share(job)
@@ -152,10 +169,15 @@ class Planner(ABC):
         job.preempted += 1
         if not ended:
             job.lost += job.computed
-            job.computed, job.last = 0, -1
+            job.computed = job.received = 0
+            job.last = -1
             self._put_back(job)
 
     # Those that wait.
+
+    def queued(self) -> int:
+        """How many do."""
+        return len(self.waiting)
 
     def _put_back(self, job: Job) -> None:
         """One that lost its blocks waits before all others."""

@@ -112,7 +112,7 @@ class Vllm(RunningFirst):
         if len(self.running) >= settings.max_num_seqs:
             return None
         known, found = job.prompt + job.issued, holding.found(job)
-        hit = sum(depth for _, depth in found) * settings.block_size
+        hit = holding.there(job, found)
         rest = known - hit
         if not settings.chunked_prefill and rest > budget:
             return None
@@ -134,6 +134,10 @@ class Vllm(RunningFirst):
             self.add(job)
         else:
             super()._put_back(job)
+
+    def queued(self) -> int:
+        """Whichever line they wait in."""
+        return len(self.urgent) + len(self.waiting)
 
     def _head(self) -> Job | None:
         if self.settings.priority:
