@@ -52,7 +52,7 @@ class SgLang(LlmEngine):
             wrong = f"chunked_prefill_size {self.chunked_prefill_size} is below page_size {self.page_size}"
             raise ValueError(f"{wrong}; prompts are cut into whole pages")
         for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
-            if tokens // self.page_size * self.page_size < 4:
+            if tokens is not None and tokens // self.page_size * self.page_size < 4:
                 raise ValueError(f"kv_tokens {tokens} has no room for a request; write what the engine prints")
         return self
 
@@ -86,6 +86,7 @@ class SgLang(LlmEngine):
         """Two tokens less than there is room for."""
         return self.blocks * self.page_size - 2
 
-    def largest(self) -> int:
+    @property
+    def places(self) -> int:
         """`max_running_requests`."""
         return self.max_running_requests

@@ -84,6 +84,7 @@ class TensorRtLlm(LlmEngine):
         room = self.blocks * self.tokens_per_block
         return room if self.enable_chunked_prefill else min(room, self.max_num_tokens)
 
-    def largest(self) -> int:
+    @property
+    def places(self) -> int:
         """`max_batch_size`."""
         return self.max_batch_size
