@@ -308,3 +308,39 @@ def test_what_tensorrt_llm_shares_counts_once() -> None:
     # Of 12 blocks both may have all; once they hold 4 of them twice there is room for the 3 of another.
     heard, _ = run(TensorRtLlm(TensorRtEngine(block_size=16, blocks=12)), jobs)
     assert heard.firsts == {0: 10 * MS, 1: 20 * MS, 2: 20 * MS}
+
+
+def small(order: str, **fields: Any) -> Planner:
+    """Of 110 tokens."""
+    settings: Any = SgLangEngine if order == "sglang" else TensorRtEngine
+    return ORDERS[order][1](settings(blocks=110, **fields))
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+@pytest.mark.parametrize(
+    ("order", "fields"), [("sglang", {}), ("sglang", {"enable_mixed_chunk": True}), ("tensorrt_llm", {})]
+)
+def test_who_comes_with_keys_and_values_decodes_at_once(order: str, fields: dict[str, Any], jumps: bool) -> None:
+    # Both have their first token from elsewhere, and four are left: from 0 to 40 ms, and from 20 to 60.
+    planner, jobs = small(order, **fields), [Job(0, 50, 5), Job(1, 40, 5, arrived=15 * MS)]
+    for job in jobs:
+        job.issued, job.received = 1, job.prompt
+    heard, always = run(planner, jobs, jumps)
+    assert heard.lasts == {0: 40 * MS, 1: 60 * MS}
+    assert {plan.decodes for plan in always.plans} == {1, 2}
+    assert not any(plan.chunks for plan in always.plans)
+    assert planner.blocks.free == planner.blocks.total
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_who_leaves_blocks_to_be_fetched_keeps_others_waiting(order: str) -> None:
+    planner, jobs = small(order), [Job(0, 100, 1), Job(1, 50, 1)]
+    jobs[0].stays = True
+    heard = Heard()
+    loop = Loop(planner, Always(), heard, asynchronous=False)
+    drive(loop, jobs)
+    assert heard.firsts == {0: 10 * MS}
+    loop.release(jobs[0], 35 * MS)
+    drive(loop, [])
+    assert heard.firsts[1] == 45 * MS
+    assert planner.blocks.free == 110

@@ -108,6 +108,11 @@ class SgLang(Planner):
         self._ended += job in self.running
         super().finish(job)
 
+    def release(self, job: Job) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        self._let_find()
+        super().release(job)
+
     def skip(self, count: int) -> list[Job]:
         """Makes so many plans at once of those that decode."""
         if count:
@@ -128,7 +133,9 @@ class SgLang(Planner):
             self._notice()
         self._rode = False
         prompts = bool(self.prefilling or (self.waiting and not self.full))
-        if prompts and self.settings.enable_mixed_chunk and self.decoding.count:
+        head = self._head()
+        sent = head is not None and head.received > 0
+        if prompts and (sent or (self.settings.enable_mixed_chunk and self.decoding.count)):
             if self._ride(plan):
                 return
         elif prompts:
@@ -143,7 +150,10 @@ class SgLang(Planner):
     # Prompts.
 
     def _ride(self, plan: Plan) -> bool:
-        """Those that decode beside prompts; gives back whether that was possible."""
+        """Those that decode beside prompts, or beside those whose prompts were computed elsewhere.
+
+        Gives back whether that was possible.
+        """
         left, crossing = self.decoding.left(self.number, self.running), self.decoding.crossing(self.number)
         if crossing <= self.blocks.free:
             self.blocks.take(crossing)
@@ -155,7 +165,7 @@ class SgLang(Planner):
         self._take_prompts(plan, left)
         if plan.chunks:
             self._rode = True
-        else:
+        elif plan.decodes:
             self._decays += 1
             self._notice()
         return True
@@ -164,8 +174,9 @@ class SgLang(Planner):
         """The rest of a prompt that was cut, and those who wait; `left` is what those that decode still ask for."""
         settings, size = self.settings, self.holding.size
         kept = self.ratio * left
-        chunk = settings.chunked_prefill_size - plan.decodes if settings.chunked_prefill_size > 0 else _UNBOUNDED
-        budget = settings.max_prefill_tokens - plan.decodes
+        beside = plan.decodes if settings.enable_mixed_chunk else 0
+        chunk = settings.chunked_prefill_size - beside if settings.chunked_prefill_size > 0 else _UNBOUNDED
+        budget = settings.max_prefill_tokens - beside
         for cut in tuple(self.prefilling):  # one at most
             future, rest = self._future(cut), cut.prompt + cut.issued - cut.computed
             count = min(rest, max(0, chunk))
@@ -178,10 +189,11 @@ class SgLang(Planner):
         while chunk > 0 and budget > 0 and (job := self._next()) is not None:
             found, future = self.holding.found(job), self._future(job)
             hits = sum(depth for _, depth in found)
-            rest = job.prompt + job.issued - hits * size
+            known = job.prompt + job.issued
+            rest = known - self.holding.there(job, found)
             free = self.blocks.free - hits + sum(min(depth, prefix.held) for prefix, depth in found)
             taken = len(self.running) + self._ended
-            if taken >= settings.max_running_requests or rest + future >= free * size - kept:
+            if taken >= settings.max_running_requests or known - hits * size + future >= free * size - kept:
                 self.full = True
                 return
             pages = self.holding.needed(rest) * size
@@ -264,7 +276,8 @@ class SgLang(Planner):
         job.lost += job.computed
         job.computed = min(job.computed, job.prompt)
         self.holding.release(job, found=True)
-        job.computed, job.last = 0, -1
+        job.computed = job.received = 0
+        job.last = -1
         self.preemptions += 1
         job.preempted += 1
         self.waiting.append(job)

@@ -64,9 +64,15 @@ class TensorRtLlm(RunningFirst):
 
     def finish(self, job: Job) -> None:
         """The last token of a request is there: its place and its blocks are free."""
-        if job in self.running:
+        if job in self.running and not job.stays:
             self._promised -= self._to_end(job)
         super().finish(job)
+
+    def release(self, job: Job) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        if job.stays:
+            self._promised -= self._to_end(job)
+        super().release(job)
 
     def _fill(self, plan: Plan) -> None:
         budget = self._serve_running(plan)
@@ -74,7 +80,7 @@ class TensorRtLlm(RunningFirst):
             if len(self.running) >= self.settings.max_batch_size:
                 break
             found = self.holding.found(job)
-            rest = job.prompt + job.issued - sum(depth for _, depth in found) * self.holding.size
+            rest = job.prompt + job.issued - self.holding.there(job, found)
             count = self._part(rest, budget)
             if not count or not self._has_room(job, found):
                 break
