@@ -109,6 +109,7 @@ def check(case: Case) -> None:
         _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
         _check_prompts(case, workload)
+        _check_adapter(case, workload)
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
             stage = case.stages[number]
@@ -171,6 +172,18 @@ def _check_prompts(case: Case, workload: CaseWorkload) -> None:
             "no stage of its model is an LLM engine, so nobody reads prompts",
             path=f"workloads.{workload.name}.prompts",
             fix="remove it, or serve the model in steps, such as kind: llm_roofline",
+        )
+
+
+def _check_adapter(case: Case, workload: CaseWorkload) -> None:
+    """Only some engines load adapters. Raises InputError."""
+    pools = [case.pools[case.stages[one].pool] for one in workload.stages]
+    adapts = any(isinstance(pool.batching, LlmEngine) and pool.batching.adapts for pool in pools)
+    if workload.adapter is not None and not adapts:
+        raise InputError(
+            f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
+            path=f"workloads.{workload.name}.adapter",
+            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
         )
 
 

@@ -171,6 +171,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         sizes=sizes,
         prompts=workload.prompts,
         hashed=hashed,
+        adapter=workload.adapter,
     )
 
 

@@ -106,6 +106,7 @@ def verdict_text(verdict: Verdict) -> str:
 def _pools(result: Result) -> Sheet:
     faulty = any(pool.ready is not None for pool in result.pools)
     cached = any(pool.found is not None for pool in result.pools)
+    adapted = any(pool.loads is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
@@ -115,12 +116,14 @@ def _pools(result: Result) -> Sheet:
             spread(pool.batch),
             pool.level,
             *(_caching(pool) if cached else ()),
+            *((spread(pool.loads) if pool.loads else "",) if adapted else ()),
             *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
     columns: tuple[str, ...] = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
     columns += ("prompts found in cache", "preemptions a request") if cached else ()
+    columns += ("adapters loaded a request",) if adapted else ()
     return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
 
 

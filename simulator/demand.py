@@ -114,8 +114,8 @@ class Demand:
         if isinstance(batching, LlmEngine):
             times, (shared, said, new, output) = batching.times(law), self.tokens()
             apart = batching.front_end.apart(shared + said + new)
-            ranks = batching.data_parallel_size
-            return [max(together(times, count / ranks, new, output, shared + said), count * apart) for count in items]
+            ranks, parts = batching.data_parallel_size, (new, output, shared + said, batching.drafts, batching.gain)
+            return [max(together(times, count / ranks, *parts), count * apart) for count in items]
         padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)

@@ -114,6 +114,8 @@ class CaseWorkload:
     """What stages and batches may read of each item, by name."""
     prompts: Prompts | None = None
     """How the prompts of an LLM begin, where they have anything in common."""
+    adapter: str | None = None
+    """That of an LLM which its requests ask for."""
     hashed: Hashed | None = None
     """The same as a trace tells it, prompt by prompt."""
 

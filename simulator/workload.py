@@ -42,6 +42,9 @@ class Workload(Record):
     prompts: Prompts | None = None
     """For LLMs: what prompts share from their beginning on, and whether turns repeat what was said before."""
 
+    adapter: Name | None = None
+    """For LLMs: the adapter (LoRA) of the model that its requests ask for, by a name of one's own."""
+
     @model_validator(mode="after")
     def _check(self) -> Workload:
         if self.impatience is not None and (self._waits_for_answers()):

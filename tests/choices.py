@@ -38,8 +38,10 @@ from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.hashed import Hashed
 from simulator.limits import Allowance, Limits
+from simulator.llm.adapters import Adapters
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
+from simulator.llm.speculation import Speculation
 from simulator.model import KvTransfer, Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.prompts import Prompts
@@ -428,6 +430,8 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
+    Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
+    Adapters: {"max_loras": st.integers(1, 2), "load": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
     KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
@@ -828,6 +832,7 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
             weight=draw(st.integers(1, 4)),
             items=draw(st.one_of(st.none(), items(most))),
+            adapter=draw(st.sampled_from([None, "a", "b"])),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

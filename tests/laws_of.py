@@ -280,6 +280,8 @@ def finds_what_prompts_share(case: Case, run: Replication) -> None:
         assert ((found >= 0) & (found < prompts)).all()
         assert not isinstance(pool.batching, LlmEngine) or not (found % pool.batching.block_tokens).any()
         assert not found.any() or any(item.prompts is not None for item in case.workloads)
+        adapts = isinstance(pool.batching, LlmEngine) and pool.batching.adapts
+        assert adapts or not record.engines[:, 5].any()
 
 
 def merged(spans: list[list[int]]) -> list[list[int]]:

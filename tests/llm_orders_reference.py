@@ -18,6 +18,7 @@ class Pages:
     block_size: int = 1
     blocks: int = 10_000
     prefix_caching: bool = True
+    drafts: int = 0
 
 
 @dataclass
@@ -120,10 +121,10 @@ class SgLangReference(Order):
             self.register(asked, min(asked.computed, asked.prompt))
         self.fresh = []
 
-    def give(self, asked: Asked, now: int) -> None:
+    def give(self, one: Entry, now: int) -> None:
         self.let_find()
-        self.ended += asked in self.running and asked.generated + 1 == asked.output
-        super().give(asked, now)
+        self.ended += one.asked in self.running and one.asked.generated + 1 == one.asked.output
+        super().give(one, now)
         self.since = now
 
     def plan(self) -> list[Entry]:

@@ -138,6 +138,8 @@ def match(draw: st.DrawFn, parts: dict[str, Any]) -> None:
         pools = [parts["pools"][stage["pool"]] for stage in parts["models"][workload["model"]]["stages"]]
         if not any(_is_engine(pool) for pool in pools):
             workload.pop("prompts", None)
+        if not any(_is_engine(pool) and pool["batching"].get("adapters") for pool in pools):
+            workload.pop("adapter", None)
 
 
 def choose(draw: st.DrawFn, parts: dict[str, Any]) -> None:

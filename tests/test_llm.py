@@ -34,6 +34,9 @@ class Engine:
     prefix_caching: bool = True
     priority: bool = False
     static: bool = False
+    drafts: int = 0
+    asynchronous: bool = False
+    max_loras: int = 0
 
 
 class Always:
@@ -237,7 +240,9 @@ def at_random(seed: int, apart: float = 0.0) -> tuple[Engine, list[Asked]]:
         if whole and random.random() < 0.5:
             group = random.randint(0, 1)
             names = tuple((group, block) for block in range(min((6, 3)[group], prompt // size)))
-        asked.append(Asked(number, prompt, output, now, random.choice([0, 0, 1]), names, None, received, begun))
+        asked.append(
+            Asked(number, prompt, output, now, random.choice([0, 0, 1]), names, received=received, generated=begun)
+        )
     return engine, asked
 
 

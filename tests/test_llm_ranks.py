@@ -91,7 +91,7 @@ def lockstep(settings: Engine, count: int, asked: list[Asked], asynchronous: boo
         for number, rank in enumerate(ranks):
             for entry in steps[number]:
                 if entry.yields:
-                    rank.give(entry.asked, now)
+                    rank.give(entry, now)
         for number, rank in enumerate(ranks):
             rank.waiting += inboxes[number]
             inboxes[number] = []

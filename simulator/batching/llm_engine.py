@@ -13,14 +13,14 @@ from simulator.batching.base import Batching
 from simulator.component import Record
 from simulator.llm.front_end import FrontEnd
 from simulator.llm.host import Hosted
-from simulator.llm.job import Job
+from simulator.llm.job import ONE_BY_ONE, Job
 from simulator.llm.loop import Loop, Outputs, StepTime
 from simulator.llm.planner import Planner
 from simulator.llm.ranks import Ranks
 from simulator.llm.service import Steps
 from simulator.quantities import Duration
 from simulator.service import Law
-from simulator.streams import Integers
+from simulator.streams import Floats, Integers
 
 
 class EngineHost(Record):
@@ -173,10 +173,36 @@ class LlmEngine(Batching):
             update={"kv_tokens": self.kv_tokens_on.get(instance, self.kv_tokens), "kv_tokens_on": {}}
         )
 
+    @property
+    def drafts(self) -> int:
+        """Tokens that are drafted for each request that decodes, and verified beside its own."""
+        return 0
+
+    @property
+    def gain(self) -> float:
+        """Tokens that a step gives to a request that decodes, on average."""
+        return 1.0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it loads adapters that requests ask for."""
+        return False
+
+    def gains(self, uniform: Callable[[int, int], Floats], request: int, output: int) -> Integers:
+        """Tokens that a request is given by each step in which it decodes, where tokens are drafted.
+
+        `uniform` gives so many numbers of its workload from one of them on.
+        """
+        return ONE_BY_ONE
+
+    def device(self, law: Law) -> StepTime:
+        """How long steps take without the host's part."""
+        assert isinstance(law, Steps)
+        return law.times()
+
     def times(self, law: Law) -> StepTime:
         """How long steps take, the host's part included."""
-        assert isinstance(law, Steps)
-        host, device = self.host, law.times()
+        host, device = self.host, self.device(law)
         if host == EngineHost():
             return device
         return Hosted(device, host.fixed, host.per_request, self.asynchronous)

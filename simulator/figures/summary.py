@@ -43,6 +43,8 @@ class PoolSummary:
     """Share of the tokens of prompts that engines found in their caches; None where no engine computes any."""
     preemptions: Estimate | None = None
     """How often a request loses its blocks, on average; None where no engine serves."""
+    loads: Estimate | None = None
+    """How often an adapter is loaded for a request, on average; None where no engine loads any."""
 
     @property
     def inflation(self) -> float:
@@ -82,12 +84,15 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         batch=mean_of(batch),
         machines=mean_of(machines),
         ready=_share(mean_of(ready)) if ready else None,
-        **_of_engines(case, number, runs, begin) if isinstance(pool.batching, LlmEngine) else {},
+        **_of_engines(case, number, runs, begin),
     )
 
 
 def _of_engines(case: Case, number: int, runs: Sequence[Tally], begin: int) -> dict[str, Estimate | None]:
-    """What prompts found, where any are computed, and what was lost."""
+    """What prompts found, where any are computed, what was lost, and what was loaded."""
+    batching = case.pools[number].batching
+    if not isinstance(batching, LlmEngine):
+        return {}
     pools = [run.pools[number] for run in runs]
     computes = all(case.stages[stage].receives is None for stage in case.stages_of(number))
 
@@ -96,7 +101,8 @@ def _of_engines(case: Case, number: int, runs: Sequence[Tally], begin: int) -> d
         return mean_of([float(part / whole) if whole else 0.0 for part, whole in pairs])
 
     found = _share(ratio("found", "prompts")) if computes else None
-    return {"found": found, "preemptions": ratio("preemptions", "begun")}
+    loads = ratio("loads", "begun") if batching.adapts else None
+    return {"found": found, "preemptions": ratio("preemptions", "begun"), "loads": loads}
 
 
 def _share(estimate: Estimate) -> Estimate:

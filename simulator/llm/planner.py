@@ -14,6 +14,7 @@ from simulator.llm.decoding import Decoding
 from simulator.llm.holding import Holding
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan
+from simulator.llm.verifying import Verifying
 
 
 class Planner(ABC):
@@ -26,7 +27,9 @@ class Planner(ABC):
     def __init__(self, blocks: int, block_size: int, caching: bool) -> None:
         self.holding = Holding(blocks, block_size, caching)
         self.blocks = self.holding.blocks
-        self.decoding = Decoding(block_size)
+        self.decoding: Decoding | Verifying = Decoding(block_size)
+        self.drafts = 0
+        """Tokens that are drafted for each that decodes, and verified beside its own; as many more have room kept."""
         self.running: dict[Job, None] = {}
         """In the order of their admission."""
         self.prefilling: list[Job] = []
@@ -103,12 +106,16 @@ class Planner(ABC):
 
     # What plans are made of.
 
+    def _draft(self, tokens: int, ahead: bool) -> None:
+        """So many tokens are drafted for each that decodes; `ahead` if steps are planned while others run."""
+        self.drafts, self.decoding = tokens, Verifying(self.holding.size, tokens, ahead)
+
     def _decode(self, plan: Plan) -> None:
         """A token for each that decodes; their blocks are taken."""
         decoding = self.decoding
         if decoding.count:
             plan.decodes, plan.context = decoding.count, decoding.context(self.number)
-            plan.longest = decoding.longest(self.number)
+            plan.longest, plan.drafts = decoding.longest(self.number), decoding.count * self.drafts
 
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """So many tokens of a prompt, whose blocks are taken."""
@@ -162,6 +169,7 @@ class Planner(ABC):
             self.decoding.settle(job, self.number)
             job.blocks = max(job.blocks, blocks)
             self.decoding.leave(job)
+            ended = job.issued == job.output
         elif not ended:
             self.prefilling.remove(job)
         self.holding.release(job, found=True)

@@ -251,7 +251,7 @@ class SgLang(Planner):
     def _wait(self) -> None:
         """Those that decode do so a plan later."""
         for job in [job for job in self.running if job.last >= self.number]:
-            self.decoding.delay(job)
+            self.decoding.delay(job, self.number)
 
     def _retract(self, plan: Plan) -> None:
         """Those with the fewest tokens give way, the longest prompts first, until the others have room for a while."""

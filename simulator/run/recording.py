@@ -62,11 +62,11 @@ class Entries(NamedTuple):
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
     engines: Integers
-    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions): what engines began
-    with, and how often what they ended had lost its blocks."""
+    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions, adapters loaded):
+    what engines began with; of what they ended how often it had lost its blocks, and its adapter had been loaded."""
 
 
-_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "handed": 2, "read": 2, "used": 2, "engines": 5}
+_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "handed": 2, "read": 2, "used": 2, "engines": 6}
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Log:
     handed: list[tuple[int, int]] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
-    engines: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    engines: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.batching import FREE, LlmEngine
-from simulator.llm.job import Job
+from simulator.llm.job import ONE_BY_ONE, Job
 from simulator.llm.loop import Loop
 from simulator.llm.ranks import Ranks
 from simulator.llm.service import OUTPUT, PROMPT, Steps
@@ -148,8 +148,12 @@ class StepLine(Line):
         """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
         workload = self.tape.case.workloads[self.tape.workload[visit]]
         pieces, own = self.chain(visit, prompt)
+        gains = ONE_BY_ONE
+        if self.batching.drafts:
+            uniform = partial(self.tape.draws.uniform, "speculation", workload.name)
+            gains = self.batching.gains(uniform, self.tape.index[visit], output)
         # Without a priority comes after all that have one.
-        job = Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
+        job = Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own, gains, workload.adapter)
         job.stays = self.stage.sends is not None
         if (receives := self.stage.receives) is not None:
             job.issued = int(receives.begun)
@@ -171,11 +175,11 @@ class StepLine(Line):
         self.engine.now = now
         self.loop.advance(now)
         self.set_alarm()
-        if self.loop.idle:
+        if self.engine.jobs:
+            self.engine.use.work(now)
+        else:  # at most a step is made that comes too late for whom it was planned
             self.engine.use.rest(now)
             self.pool.replicas[self.slot].leave(now)
-        else:
-            self.engine.use.work(now)
 
     def set_alarm(self) -> None:
         """Hears of the next that there is to do."""
@@ -220,7 +224,7 @@ class Engine(Instance):
         del self.steps.held[job.request]
         self.jobs[job.request] = now
         prompt = job.prompt if self.steps.stage.receives is None else 0
-        self.pool.log.engines.append((now, 1, prompt, job.hits if prompt else 0, 0))
+        self.pool.log.engines.append((now, 1, prompt, job.hits if prompt else 0, 0, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -232,8 +236,8 @@ class Engine(Instance):
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
-        if job.preempted:
-            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
+        if job.preempted or job.loads:
+            self.pool.log.engines.append((now, 0, 0, 0, job.preempted, job.loads))
         self._note(job.request, now)
         del self.jobs[job.request]
         sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request, 0))

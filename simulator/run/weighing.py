@@ -33,7 +33,7 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
 
         def alone(visit: int) -> int:
             found, prompt, output = computes(prompts[visit], outputs[visit])
-            return ceil(together(times, 1, prompt, output, max(found, 0.0)))
+            return ceil(together(times, 1, prompt, output, max(found, 0.0), batching.drafts, batching.gain))
 
         return lambda members: sum(map(alone, members))
     padded = batching.cost
