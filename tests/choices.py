@@ -508,6 +508,19 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "max_num_batched_tokens": st.integers(6, 40),
         "watermark": st.integers(0, 1),
     },
+    _choice("batching", "sglang"): {
+        "kv_tokens": st.integers(24, 200),
+        "page_size": st.integers(1, 4),
+        "max_running_requests": st.integers(1, 6),
+        "chunked_prefill_size": st.sampled_from([-1, 6, 20]),
+        "max_prefill_tokens": st.integers(1, 30),
+    },
+    _choice("batching", "tensorrt_llm"): {
+        "kv_tokens": st.integers(24, 200),
+        "tokens_per_block": st.integers(1, 6),
+        "max_batch_size": st.integers(1, 6),
+        "max_num_tokens": st.integers(12, 40),
+    },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {

@@ -1,4 +1,4 @@
-"""Turns with several requests at engines that are short of everything: their blocks balance, and steps may be jumped."""
+"""Turns with several requests at engines that are short of everything: blocks balance, and steps may be jumped."""
 
 from __future__ import annotations
 

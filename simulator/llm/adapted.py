@@ -68,10 +68,10 @@ class AdaptedVllm(Vllm):
         if not line:
             del self.lines[self._line]
 
-    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]]) -> None:
+    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]], room: int = 0) -> None:
         if job.adapter is not None:
             self._use(plan, job, job.adapter)
-        super()._admit(plan, job, count, found)
+        super()._admit(plan, job, count, found, room)
 
     def _use(self, plan: Plan, job: Job, adapter: str) -> None:
         """A request that is let in needs its adapter."""
