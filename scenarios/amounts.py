@@ -9,7 +9,7 @@ from math import ceil, inf, isfinite
 import numpy as np
 
 from simulator.arrivals import Process, Trace
-from simulator.batching import Batching, Continuous, Policy
+from simulator.batching import Batching, LlmEngine, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.llm.service import Steps
@@ -102,21 +102,21 @@ def check(case: Case) -> None:
 def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
     """Steps are for engines, and engines make steps. Raises InputError."""
     steps, kind = isinstance(stage.service, Steps), pool.batching.model_dump()["kind"]
-    if steps and not isinstance(pool.batching, Continuous):
+    if steps and not isinstance(pool.batching, LlmEngine):
         raise InputError(
             f"{stage.label} is served in steps of an LLM engine, which batching {kind} does not make",
             path=f"pools.{pool.name}.batching",
             fix="write kind: continuous, with kv_tokens",
         )
-    if isinstance(pool.batching, Continuous) and not steps:
+    if isinstance(pool.batching, LlmEngine) and not steps:
         raise InputError(
-            f"batching continuous makes steps, and {stage.label} is served in batches",
+            f"batching {kind} makes steps, and {stage.label} is served in batches",
             path=f"models.{stage.model}.stages",
             fix="give its service as steps, such as kind: llm_roofline",
         )
     if steps and len(case.stages_of(stage.pool)) > 1:
         raise InputError(
-            f"batching continuous is the engine of one model, and {pool.name} serves several stages",
+            f"batching {kind} is the engine of one model, and {pool.name} serves several stages",
             path=f"pools.{pool.name}",
             fix="give each a pool of its own",
         )

@@ -180,4 +180,4 @@ def _layer_steps(meta: Path, wanted: LlmLayers) -> LayerSteps:
         parts = wanted.layers, wanted.tensor_parallel, tells.token, tells.latency, tells.bandwidth
         told["exchange_ns"], told["exchange_ns_per_token"] = all_reduces(*parts)
         level = "published, all-reduces assumed"
-    return LayerSteps(level=level, table=table.model_copy(update=told))
+    return LayerSteps(level=level, jitter=wanted.jitter, table=table.model_copy(update=told))

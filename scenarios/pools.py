@@ -8,7 +8,7 @@ from pathlib import Path
 from scenarios.lookup import Files
 from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Continuous
+from simulator.batching import Batching, LlmEngine
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.parts import CaseFallback, CasePool, CaseSupply, Kind
@@ -84,10 +84,12 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
         wrong = f"{pool.replicas} is outside the autoscaler's bounds"
         raise InputError(wrong, path=f"{path}.replicas", fix=f"begin with {low} to {high}")
     told = [name for name, metric in found.reads().items() if metric.signal == "kv_cache"]
-    if told and not isinstance(pool.batching, Continuous):
+    if told and not isinstance(pool.batching, LlmEngine):
         wrong = f"{told[0]!r} is the signal kv_cache, which only LLM engines tell"
         raise InputError(
-            wrong, path=f"{path}.autoscaler", fix="choose batching continuous, or bind it to another signal"
+            wrong,
+            path=f"{path}.autoscaler",
+            fix="choose batching by an engine, such as continuous, or bind it to another signal",
         )
     try:
         pool.model_copy(update={"autoscaler": found}).check_control()
@@ -99,7 +101,7 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
 def _batching(scenario: Scenario, name: str) -> Batching:
     """That of a pool on its machines. Raises InputError."""
     pool = scenario.pools[name]
-    if not isinstance(pool.batching, Continuous):
+    if not isinstance(pool.batching, LlmEngine):
         return pool.batching
     for kind in pool.batching.kv_tokens_on:
         instance_type(scenario, kind, f"pools.{name}.batching.kv_tokens_on.{kind}")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.arrivals import Closed
-from simulator.batching import Continuous, NoBatching, Policy, Scheduler
-from simulator.batching.continuous import EngineFrontEnd
+from simulator.batching import LlmEngine, NoBatching, Policy, Scheduler
+from simulator.batching.llm_engine import EngineFrontEnd
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
@@ -89,7 +89,7 @@ class Case:
     def looks_at(self, stage: CaseStage) -> set[str]:
         """The sizes that the law of a stage or its pool's batches look at."""
         batching, reads = self.pools[stage.pool].batching, stage.service.reads
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             return {PROMPT, OUTPUT}
         total = batching.total() if isinstance(batching, Policy) else None
         return {name for name in (reads, total and total.size) if name}
@@ -97,7 +97,7 @@ class Case:
     def front_end(self, stage: int) -> EngineFrontEnd | None:
         """The process that reads requests to a stage's engines and sends their answers; None where there is none."""
         batching = self.pools[self.stages[stage].pool].batching
-        if isinstance(batching, Continuous) and batching.front_end != EngineFrontEnd():
+        if isinstance(batching, LlmEngine) and batching.front_end != EngineFrontEnd():
             return batching.front_end
         return None
 
@@ -141,7 +141,7 @@ class Case:
 
         That of an engine is told as if prompts and answers never shared a step: where they do, it is up to twice.
         """
-        return 2.0 if isinstance(self.pools[pool].batching, Continuous) else 1.0
+        return 2.0 if isinstance(self.pools[pool].batching, LlmEngine) else 1.0
 
     def apart(self, pool: int) -> bool:
         """Whether each stage of a pool has instances of its own, as under the rule of a server, on no common device."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.batching import Continuous, Policy
+from simulator.batching import LlmEngine, Policy
 from simulator.llm.service import OUTPUT, PROMPT, together
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Demand:
             for item in self.workloads
         ]
         shared, said, new = (float(mean) for mean in self._weights() @ np.array(parts))
-        if isinstance(batching, Continuous) and not batching.prefix_caching:
+        if isinstance(batching, LlmEngine) and not batching.caches:
             return 0.0, 0.0, shared + said + new, output
         return shared, said, new, output
 
@@ -94,7 +94,7 @@ class Demand:
             self.case.stages[self.stage].service,
             self.case.pools[self.case.stages[self.stage].pool].batching,
         )
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             times, (shared, said, new, output) = batching.times(law), self.tokens()
             apart = batching.front_end.apart(shared + said + new)
             return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
@@ -114,10 +114,10 @@ class Demand:
         """How many items a batch may have, from one request to the most."""
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         least = self.items()
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             _, said, new, output = self.tokens()
             room = batching.kv_tokens / (said + new + output / 2 or 1.0)
-            most = max(1, min(batching.max_num_seqs, int(room)))
+            most = max(1, min(batching.largest(), int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]
         total = batching.total() if isinstance(batching, Policy) else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Continuous
+from simulator.batching import Batching, LlmEngine
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
@@ -202,7 +202,7 @@ class CasePool:
     @property
     def common(self) -> bool:
         """Whether all that a replica runs at a time is on one device."""
-        return self.sharing.common or isinstance(self.batching, Continuous)
+        return self.sharing.common or isinstance(self.batching, LlmEngine)
 
     def most(self) -> int:
         """The most replicas that it can have."""

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from simulator.arrivals import Answered, Arrivals, Diurnal, Sessions
 from simulator.autoscaling import Autoscaler, Fixed, Manifest, PerRequest
-from simulator.batching import Batching, Continuous, NoBatching
+from simulator.batching import Batching, LlmEngine, NoBatching
 from simulator.component import Record
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer, Locality, RoundRobin
@@ -218,8 +218,9 @@ class Pool(Record):
             if self.discipline != FirstCome():
                 wrong = f"{named} of its own, in its own order"
                 raise ValueError(f"{wrong}; remove discipline, or choose another batching, such as dynamic")
-        if isinstance(self.batching, Continuous) and (self.instances > 1 or self.sharing != Separate()):
-            raise ValueError("batching continuous is one engine on all of a replica; remove instances and sharing")
+        if isinstance(self.batching, LlmEngine) and (self.instances > 1 or self.sharing != Separate()):
+            kind = self.batching.model_dump()["kind"]
+            raise ValueError(f"batching {kind} is one engine on all of a replica; remove instances and sharing")
         return self
 
 

@@ -94,6 +94,13 @@ class Law(Service):
         return None
 
 
+def lognormal(uniform: Floats, cv: float) -> Floats:
+    """Inverse distribution function of the lognormal with mean one; `cv` is its standard deviation over its mean."""
+    variance = np.log1p(cv**2)
+    factors: Floats = np.exp(np.sqrt(variance) * ndtri(uniform) - variance / 2)
+    return factors
+
+
 class _Linear(Law):
     """Work that grows by the same amount with each request of the batch, times a jitter of mean one."""
 
@@ -171,10 +178,8 @@ class Lognormal(_Linear):
     """Standard deviation over mean."""
 
     def draw(self, uniform: Floats) -> Floats:
-        """Inverse distribution function of the lognormal with mean one."""
-        variance = np.log1p(self.cv**2)
-        factors: Floats = np.exp(np.sqrt(variance) * ndtri(uniform) - variance / 2)
-        return factors
+        """Factors of mean one."""
+        return lognormal(uniform, self.cv)
 
 
 class Profile(Service):

@@ -26,8 +26,8 @@ from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
 from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
-from simulator.batching import Batching, Continuous, NoBatching
-from simulator.batching.continuous import EngineFrontEnd, EngineHost
+from simulator.batching import Batching, LlmEngine, NoBatching
+from simulator.batching.llm_engine import EngineFrontEnd, EngineHost
 from simulator.case import Case
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
@@ -378,7 +378,8 @@ def _layer_steps(draw: st.DrawFn) -> Any:
         skew=draw(st.sampled_from([(), ((2, 0.5),)])),
         largest_graph=draw(st.sampled_from([0, 8])),
     )
-    return _choice("service", "layer_table").model_validate({"level": "published", "table": table})
+    jitter = draw(st.sampled_from([None, {"cv": 0.3}]))
+    return _choice("service", "layer_table").model_validate({"level": "published", "table": table, "jitter": jitter})
 
 
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
@@ -665,11 +666,11 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         fixed = {**fixed, "batching": NoBatching(), "balancer": RoundRobin()}
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
-    if isinstance(batching, Continuous) != isinstance(law, Steps):
+    if isinstance(batching, LlmEngine) != isinstance(law, Steps):
         if "service" in fixed and not ("batching" in fixed or isinstance(autoscaler, PerRequest)):
-            batching = draw(matching(Batching, Continuous, isinstance(law, Steps)))
+            batching = draw(matching(Batching, LlmEngine, isinstance(law, Steps)))
         else:
-            law = draw(matching(Component.families["service"], Steps, isinstance(batching, Continuous)))
+            law = draw(matching(Component.families["service"], Steps, isinstance(batching, LlmEngine)))
     discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
     if isinstance(autoscaler, PerRequest):
         discipline = FirstCome()
@@ -701,10 +702,10 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=1
-        if isinstance(autoscaler, PerRequest) or isinstance(batching, Continuous)
+        if isinstance(autoscaler, PerRequest) or isinstance(batching, LlmEngine)
         else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
-        sharing=Separate() if isinstance(batching, Continuous) else fixed.get("sharing") or draw(any_of(Sharing)),
+        sharing=Separate() if isinstance(batching, LlmEngine) else fixed.get("sharing") or draw(any_of(Sharing)),
         grace=None if fixed.get("plain") else draw(st.one_of(st.none(), st.integers(0, 60).map(MILLISECOND.__mul__))),
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),

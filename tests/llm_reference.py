@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 
@@ -63,10 +64,23 @@ def measured(plan: list[Entry]) -> tuple[int, int, int, int, int, int]:
 
 
 class Reference:
-    """One engine; steps take what `lasts` says of (tokens, sequences, pairs, decodes, context, longest)."""
+    """One engine; steps take what `lasts` says of (tokens, sequences, pairs, decodes, context, longest).
 
-    def __init__(self, settings: Any, lasts: Callable[..., int], asynchronous: bool) -> None:
+    `factors` are what they are multiplied by, in parts: the next whenever others run than in the plan before.
+    """
+
+    def __init__(
+        self,
+        settings: Any,
+        lasts: Callable[..., int],
+        asynchronous: bool,
+        factors: Iterator[int] | None = None,
+        parts: int = 1,
+    ) -> None:
         self.settings, self.lasts, self.asynchronous = settings, lasts, asynchronous
+        self.factors, self.parts = factors or repeat(1), parts
+        self.members: set[Asked] = set()
+        self.changed = False
         self.free: deque[int] = deque(range(settings.blocks))
         self.names: dict[int, Hashable] = {}
         self.copies: set[int] = set()
@@ -184,6 +198,9 @@ class Reference:
             self.register(asked, asked.computed + count)
             plan.append((asked, count))
             budget -= count
+        served = [asked for asked, _ in plan]
+        members = {one for one in self.running if one in served or one.generated + one.flying < one.output}
+        self.changed, self.members = self.changed or members != self.members, members
         return [self.entry(asked, count) for asked, count in plan]
 
     def entry(self, asked: Asked, count: int) -> Entry:
@@ -210,22 +227,28 @@ class Reference:
     def run(self, all_asked: list[Asked]) -> None:
         """All of them, in order of arrival, until the last token."""
         coming, now = deque(all_asked), 0
+        began, made, factor = 0, 0, 1
         queued: list[Entry] = []
         while coming or self.running or self.waiting or queued:
-            if not queued and not self.running and not self.waiting:
-                now = max(now, coming[0].arrived)
+            if not queued and not self.running and not self.waiting and coming[0].arrived >= now:
+                began, made = coming[0].arrived, 0
+                now = began
             step, queued = queued, []
             while coming and coming[0].arrived <= now:
                 self.waiting.append(coming.popleft())
             step = step or self.plan()
             if not step:
                 if not self.running:
-                    now = coming[0].arrived
+                    began, made = coming[0].arrived, 0
+                    now = began
                 continue
+            if self.changed:
+                factor, self.changed = next(self.factors), False
             if self.asynchronous:
                 queued = self.plan()
             self.plans.append(measured(step))
-            now += self.lasts(*self.plans[-1])
+            made += self.lasts(*self.plans[-1]) * factor
+            now = began - (-made // self.parts)
             for one in step:
                 if one.yields:
                     self.give(one.asked, now)

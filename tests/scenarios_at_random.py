@@ -17,7 +17,7 @@ from scenarios.load import Loaded, validate
 from scenarios.lookup import Files
 from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Continuous
+from simulator.batching import Batching, LlmEngine
 from simulator.errors import InputError
 from simulator.llm.service import LlmRoofline, Steps
 from simulator.model import Model, Stage
@@ -90,7 +90,7 @@ def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
         low, high = _AUTOSCALER.validate_python(pool["autoscaler"]).bounds(replicas)
         if not low <= replicas <= high:
             pool["replicas"] = min(max(low, replicas), high)
-    if _kind(pool.get("batching")) == "continuous":
+    if _is_engine(pool):
         _simplify(pool)
     if _kind(pool.get("balancer")) == "locality":
         pool["zones"] = list(NAMES[:2])
@@ -110,22 +110,27 @@ def _simplify(pool: dict[str, Any]) -> None:
         del pool["autoscaler"]
 
 
+def _is_engine(pool: dict[str, Any]) -> bool:
+    """Whether a pool is of LLM engines."""
+    return _kind(pool.get("batching")) in _ENGINES
+
+
 def match(draw: st.DrawFn, parts: dict[str, Any]) -> None:
     """Engines are served in steps, and only they are."""
     kinds = {kind for kind, choice in Service.choices.items() if not choice.by_value}
     steps = {kind for kind in kinds if issubclass(Service.choices[kind], Steps)}
     for name, pool in parts["pools"].items():
-        if kinds == steps and _kind(pool.get("batching")) != "continuous":
+        if kinds == steps and not _is_engine(pool):
             pool["batching"] = draw(_ENGINE)
             _simplify(pool)
-        engine = _kind(pool.get("batching")) == "continuous"
+        engine = _is_engine(pool)
         for stage in (one for model in parts["models"].values() for one in model["stages"] if one["pool"] == name):
             for machine, service in stage["service"].items():
                 if (_kind(service) in steps) != engine:
                     stage["service"][machine] = draw(_STEPS if engine else _BATCHES)
     for workload in parts["workloads"].values():
         pools = [parts["pools"][stage["pool"]] for stage in parts["models"][workload["model"]]["stages"]]
-        if not any(_kind(pool.get("batching")) == "continuous" for pool in pools):
+        if not any(_is_engine(pool) for pool in pools):
             workload.pop("prompts", None)
 
 
@@ -146,7 +151,9 @@ _STAGE, _POOL, _MODEL = (
     written(Pool, ("instance", "supply", "fallback")),
     written(Model, ("stages",)),
 )
-_ENGINE, _STEPS = written(Continuous), written(LlmRoofline)
+_ENGINES = {kind for kind, choice in Batching.choices.items() if issubclass(choice, LlmEngine)}
+_ENGINE = st.one_of(*(written(Batching.choices[kind]) for kind in sorted(_ENGINES)))
+_STEPS = written(LlmRoofline)
 _BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
 _WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
@@ -186,7 +193,7 @@ def scenarios(draw: st.DrawFn) -> Written:
             shared = [
                 known
                 for known, other in parts["pools"].items()
-                if other["instance"] in stage["service"] and _kind(other.get("batching")) != "continuous"
+                if other["instance"] in stage["service"] and not _is_engine(other)
             ]
             chosen = draw(st.sampled_from([NAMES[len(parts["pools"])], *shared]))
             parts["pools"].setdefault(chosen, pool)

@@ -14,6 +14,7 @@ from simulator.llm.job import Job, Piece
 from simulator.llm.loop import TICKS, Loop
 from simulator.llm.plan import Plan
 from simulator.llm.roofline import Roofline
+from simulator.llm.vllm import Vllm
 
 MS = 1_000_000
 
@@ -83,7 +84,7 @@ def drive(loop: Loop, jobs: list[Job]) -> list[Job]:
 
 def run(engine: Engine, jobs: list[Job], asynchronous: bool = False, jumps: bool = False) -> tuple[Heard, Always, Loop]:
     heard, always = Heard(), Always()
-    loop = Loop(engine, always, heard, asynchronous, jumps=jumps)
+    loop = Loop(Vllm(engine), always, heard, asynchronous, jumps=jumps)
     drive(loop, jobs)
     assert loop.planner.blocks.free == engine.blocks, "blocks are lost"
     return heard, always, loop
@@ -164,7 +165,7 @@ def test_case_8_two_that_give_way_in_one_step_come_back_in_their_order() -> None
     # Ten blocks: four for the first chunk of A, two each for X and Y. A's next chunk needs four: Y gives its two.
     # Then X needs a third for its 33rd token, and as nobody came after it, gives way itself.
     engine = Engine(blocks=10, long_prefill_token_threshold=64, whole_prompt_check=False)
-    loop = Loop(engine, Always(), Heard(), asynchronous=False)
+    loop = Loop(Vllm(engine), Always(), Heard(), asynchronous=False)
     for number, prompt in enumerate((160, 32, 32)):
         loop.arrive(Job(number, prompt, 40), 0)
     loop.advance(0)
@@ -258,7 +259,7 @@ def test_all_is_as_written_token_by_token_and_many_steps_at_once_are_as_one_by_o
         told = []
         for jumps in (False, True):
             heard, jobs = Heard(), jobs_of(asked)
-            loop = Loop(engine, Mixed(), heard, asynchronous, jumps=jumps)
+            loop = Loop(Vllm(engine), Mixed(), heard, asynchronous, jumps=jumps)
             drive(loop, jobs)
             assert loop.planner.blocks.free == engine.blocks
             told.append((heard.firsts, heard.lasts, loop.steps, [(job.preempted, job.hits) for job in jobs]))
@@ -280,13 +281,13 @@ def test_case_7_each_token_is_computed_once_but_for_what_was_lost_or_found(seed:
     engine, asked = at_random(seed)
     jobs = jobs_of(asked)
     always = Always()
-    drive(Loop(engine, always, Heard(), jumps=False), jobs)
+    drive(Loop(Vllm(engine), always, Heard(), jumps=False), jobs)
     computed = sum(job.prompt + job.output - 1 + job.lost - job.hits for job in jobs)
     assert sum(plan.tokens() for plan in always.plans) == computed
 
 
 def test_many_steps_at_once_take_few_events() -> None:
-    loop = Loop(Engine(), Mixed(), Heard())
+    loop = Loop(Vllm(Engine()), Mixed(), Heard())
     loop.arrive(Job(0, 100, 1000), 0)
     count = 0
     while loop.due is not None:
@@ -299,7 +300,7 @@ def test_many_steps_at_once_take_few_events() -> None:
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_what_is_held_is_known_in_the_midst_of_many_steps(asynchronous: bool) -> None:
     jobs = [(100, 300, 0), (40, 60, 15 * MS), (77, 200, 400 * MS)]
-    loops = [Loop(Engine(), Mixed(), Heard(), asynchronous, jumps=jumps) for jumps in (False, True)]
+    loops = [Loop(Vllm(Engine()), Mixed(), Heard(), asynchronous, jumps=jumps) for jumps in (False, True)]
     coming = [Job(number, *one) for number, one in enumerate(jobs)]
     found: list[list[int]] = [[], []]
     for loop, seen in zip(loops, found, strict=True):
@@ -323,7 +324,7 @@ def replace_job(job: Job) -> Job:
 
 def test_a_slower_pace_slows_every_step() -> None:
     heard = Heard()
-    loop = Loop(Engine(), Always(), heard, asynchronous=False, pace=lambda start, work: start + 2 * work)
+    loop = Loop(Vllm(Engine()), Always(), heard, asynchronous=False, pace=lambda start, work: start + 2 * work)
     drive(loop, [Job(0, 100, 3, arrived=5)])
     assert heard.lasts == {0: 5 + 60 * MS}
 

@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Literal
 
 from simulator.autoscaling import Fixed, PerRequest
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.component import Record
 from simulator.dispatch import CentralQueue
@@ -35,14 +35,6 @@ _AUTOSCALER = {
 """Fields of autoscalers, and of their policies, that are levers of their own, and how they are called."""
 _LARGER = ("max_replicas", "idle_expiry")
 """Those that are relieved when they get larger; the others when they get smaller."""
-
-
-_ENGINE = {
-    "max_num_seqs": "requests at a time",
-    "max_num_batched_tokens": "tokens a step",
-    "kv_tokens": "room for tokens",
-}
-"""Fields of continuous batching, and how they are called."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +189,8 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)
-    if isinstance(pool.batching, Continuous):
-        for field, what in _ENGINE.items():
+    if isinstance(pool.batching, LlmEngine):
+        for field, what in pool.batching.levers.items():
             before = getattr(pool.batching, field)
             batching = pool.batching.model_copy(update={field: _more(before)})
             yield what, before, _more(before), "", replace(pool, batching=batching)
@@ -214,7 +206,7 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         yield _told("batching delay", delay, after, True, replace(pool, batching=batching))
 
 
-def _around(pool: CasePool, batching: Continuous) -> Iterator[_Change]:
+def _around(pool: CasePool, batching: LlmEngine) -> Iterator[_Change]:
     """The levers of what is around an engine: its host and its front end."""
     for part in ("host", "front_end"):
         terms: Record = getattr(batching, part)

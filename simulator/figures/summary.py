@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from simulator.autoscaling import PerRequest
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.figures.cost import machine_time, serving_time
 from simulator.figures.grid import BINS
@@ -67,7 +67,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         busy.append(float(used.busy[begin:].sum()) / serving if serving else 0.0)
         batches = float(used.batches[begin:].sum())
         batch.append(float(used.visits[begin * BINS :].sum()) / batches if batches else 0.0)
-        if isinstance(pool.batching, Continuous):
+        if isinstance(pool.batching, LlmEngine):
             batch[-1] = float(used.inside[begin:].sum()) / float(used.busy[begin:].sum() or 1.0)
         machines.append(machine_time(lives.machines, since, until) / (until - since))
     wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
@@ -83,7 +83,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         batch=mean_of(batch),
         machines=mean_of(machines),
         ready=_share(mean_of(ready)) if ready else None,
-        **_of_engines([run.pools[number] for run in runs], begin) if isinstance(pool.batching, Continuous) else {},
+        **_of_engines([run.pools[number] for run in runs], begin) if isinstance(pool.batching, LlmEngine) else {},
     )
 
 

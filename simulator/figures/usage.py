@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from simulator.batching import FULL, Continuous
+from simulator.batching import FULL, LlmEngine
 from simulator.case import Case
 from simulator.figures.grid import Grid
 from simulator.run.recording import END, REASON, SIZE, STAGE_CAUSES, START, WAY, Visits
@@ -23,7 +23,7 @@ class StageTally:
         each = demand.items()
         most = max(batching.most(each), 1.0)  # many requests in one batch bring few items each
         # Where batching is continuous every request has a row of its own.
-        largest = 1 if isinstance(batching, Continuous) else batching.largest()
+        largest = 1 if isinstance(batching, LlmEngine) else batching.largest()
         expected = demand.work([min(each * size, most) for size in range(1, largest + 1)])
         self.expected = np.array([1.0, *(max(time, 1.0) for time in expected)])
         """By size: how long a batch takes on average."""

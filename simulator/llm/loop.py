@@ -2,16 +2,18 @@
 
 Scheduling is synchronous (a step is planned when the one before has ended) or asynchronous (a step is planned when the
 one before it begins, so whoever comes waits for one step more). Where all that run decode and nothing can change for a
-while, many steps are made at once: their times are sums of whole numbers, so it is as if each had been made.
+while, many steps are made at once: their times are sums of whole numbers, so it is as if each had been made. Noise is
+drawn anew only where others run than in the step before (`simulator.llm.jitter`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from simulator.llm.jitter import PARTS
 from simulator.llm.job import Job
-from simulator.llm.plan import Plan, Settings
+from simulator.llm.plan import Plan
 from simulator.llm.planner import Planner
 
 TICKS = 1 << 20
@@ -48,18 +50,24 @@ class Loop:
 
     def __init__(
         self,
-        settings: Settings,
+        planner: Planner,
         times: StepTime,
         outputs: Outputs,
         asynchronous: bool = True,
         pace: Callable[[int, int], int] | None = None,
         jumps: bool = True,
         gone: Callable[[Job], bool] | None = None,
+        factors: Iterator[int] | None = None,
     ) -> None:
-        self.planner = Planner(settings)
-        self.planner.gone = gone
+        self.planner = planner
+        planner.gone = gone
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
+        self._factors, self._factor = factors, 1
+        self._unit = TICKS if factors is None else TICKS * PARTS
+        """Ticks to a nanosecond, once they are multiplied by the factor."""
+        self._changed = False
+        """Whether others run since the present step began, as far as the next does not tell."""
         self.inbox: list[Job] = []
         """Those that came since the last step began."""
         self.due: int | None = None
@@ -103,6 +111,7 @@ class Loop:
         self.steps += count
         last = ran.last if count == 1 else self._catch_up(count)
         self._running = None
+        self._changed = self._changed or bool(last)
         for job in ran.first:
             self.outputs.first(job, now)
         for job in last:
@@ -130,7 +139,10 @@ class Loop:
     def _following(self) -> Plan | None:
         """The next plan, if there is anything to do."""
         plan = self.planner.plan()
-        return None if plan.empty else plan
+        if plan.empty:
+            self._changed = self._changed or plan.preempted
+            return None
+        return plan
 
     def _begin(self, now: int) -> None:
         """The next step begins, if there is anything to do."""
@@ -139,11 +151,15 @@ class Loop:
         self.inbox.clear()
         plan = self._next or self.planner.plan()
         while plan.empty and plan.preempted:
+            self._changed = True
             plan = self.planner.plan()
         self._next, self.due = None, None
         if plan.empty:
             return
         self._running = plan
+        if self._factors is not None and (self._changed or plan.joined or plan.preempted):
+            self._factor = next(self._factors)
+        self._changed = False
         for job in plan.begun:
             self.outputs.begin(job, now)
         if self.asynchronous:
@@ -155,7 +171,8 @@ class Loop:
                 self._count = min(alike, self._alike(plan))
         else:
             self._first = self.times.of(plan)
-        self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // TICKS))
+        self._first, self._growth = self._first * self._factor, self._growth * self._factor
+        self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // self._unit))
 
     def _alike(self, plan: Plan) -> int:
         """How many steps like this one follow each other, itself included."""
@@ -193,4 +210,4 @@ class Loop:
 
     def _end(self, count: int) -> int:
         """When they have ended."""
-        return self._origin - (-(self._ticks + self._span(count)) // TICKS)
+        return self._origin - (-(self._ticks + self._span(count)) // self._unit)

@@ -1,59 +1,10 @@
-"""What a step of an LLM engine computes, and what can be set of who plans it."""
+"""What a step of an LLM engine computes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from simulator.llm.job import Job
-
-
-class Settings(Protocol):
-    """What can be set of it."""
-
-    @property
-    def max_num_seqs(self) -> int:
-        """Requests that run at a time."""
-
-    @property
-    def max_num_batched_tokens(self) -> int:
-        """Tokens that a step computes."""
-
-    @property
-    def block_size(self) -> int:
-        """Tokens of a block."""
-
-    @property
-    def blocks(self) -> int:
-        """Those of the KV cache."""
-
-    @property
-    def chunked_prefill(self) -> bool:
-        """Whether a prompt may be computed over several steps."""
-
-    @property
-    def long_prefill_token_threshold(self) -> int:
-        """The most tokens of one prompt in a step; 0: no such bound."""
-
-    @property
-    def whole_prompt_check(self) -> bool:
-        """Whether a prompt is let in only if there is room for all of it."""
-
-    @property
-    def watermark(self) -> int:
-        """Blocks that stay free when a prompt is let in beside others."""
-
-    @property
-    def prefix_caching(self) -> bool:
-        """Whether blocks that are free but still there are used again."""
-
-    @property
-    def static(self) -> bool:
-        """Whether nobody is let in before all that run have ended."""
-
-    @property
-    def priority(self) -> bool:
-        """Whether the most urgent is let in first, and the least urgent gives way."""
 
 
 @dataclass(slots=True)
@@ -75,6 +26,8 @@ class Plan:
     """Who is part of a plan for the first time."""
     last: list[Job] = field(default_factory=list)
     """Whose last token it gives back."""
+    joined: bool = False
+    """Whether somebody is let in with it, for the first time or again."""
     preempted: bool = False
     """Whether somebody lost their blocks when it was made: then it admits nobody."""
 

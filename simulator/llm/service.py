@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from simulator.component import Record
+from simulator.llm.jitter import StepJitter
 from simulator.llm.layers import Layers, LayerTable
 from simulator.llm.loop import TICKS, StepTime
 from simulator.llm.plan import Plan
@@ -27,13 +28,16 @@ class Steps(Law):
     """How long the steps of an LLM engine take, by value; only pools with continuous batching have steps."""
 
     scale_free: ClassVar[bool] = False
+    jitter: StepJitter | None = None
+    """Noise of steps, such as {cv: 0.05}: a lognormal factor of mean one, drawn anew whenever other requests run than
+    in the step before."""
 
     @abstractmethod
     def times(self) -> StepTime:
         """The same as a function of what a step computes."""
 
     def draw(self, uniform: Floats) -> Floats:
-        """Nothing is random about a step but what it computes."""
+        """Nothing is random about a request but what it brings: noise is that of the engine."""
         return np.ones(len(uniform))
 
     def work(self) -> WorkFunction:
@@ -120,6 +124,9 @@ class LlmLayers(Service):
     """What these tell each other, which is not in the tables; needed where there are several."""
     experts: MixtureOfExperts | None = None
     """Needed for a mixture of experts."""
+    jitter: StepJitter | None = None
+    """Noise of steps, such as {cv: 0.05}: a lognormal factor of mean one, drawn anew whenever other requests run than
+    in the step before."""
     largest_graph: Annotated[int, Field(ge=0, le=10**6)] = 0
     """Steps of at most so many tokens are padded to a size for which a graph was captured (vLLM: twice max_num_seqs,
     at most 512); 0 for none."""

@@ -5,14 +5,21 @@ All of it follows from the number of a request, for a turn comes only when all b
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from simulator.arrivals.closed import TURN
+from simulator.dispatch import Chain
 from simulator.llm.service import PROMPT
 from simulator.parts import CaseWorkload
 from simulator.prompts import Prompts
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
+
+if TYPE_CHECKING:
+    from simulator.run.tape import Tape
 
 GROUP, TALK = "/group", "/talk"
 """Beside the sizes, by names that nobody can give to one: the number of the beginning; the session whose blocks a
@@ -79,3 +86,18 @@ class Drawn:
                 del self._latest[next(iter(self._latest))]
         found: Integers = said + np.maximum(self.new(first, count), 1)
         return found
+
+
+def chains(tape: Tape, block_size: int) -> Callable[[int, int], tuple[Chain, Hashable]]:
+    """What prompts of so many tokens consist of, by visit: what others begin with too, and the name of its session."""
+    workloads, groups, talks = tape.case.workloads, tape.sizes.get(GROUP), tape.sizes.get(TALK)
+
+    def chain(visit: int, prompt: int) -> tuple[Chain, Hashable]:
+        number = tape.workload[visit]
+        if groups is None or talks is None or (prompts := workloads[number].prompts) is None:
+            return (), None
+        blocks, session = min(prompts.shared, prompt) // block_size, talks[visit]
+        shared = (((number, "shared", groups[visit]), blocks),) if blocks else ()
+        return shared, (number, "session", session) if session >= 0 else None
+
+    return chain

@@ -1,4 +1,4 @@
-"""Where requests wait and run when batching is continuous: one LLM engine for each replica.
+"""Where requests wait and run when batching is that of an LLM engine: one for each replica.
 
 The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
 front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
@@ -7,21 +7,20 @@ token, and when its first token came. Who is answered has left only once the fro
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Hashable
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
-from simulator.batching import FREE, Continuous
-from simulator.llm.job import Job, Piece
+from simulator.batching import FREE, LlmEngine
+from simulator.llm.job import Job
 from simulator.llm.loop import Loop
-from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
 from simulator.run.line import Instance, Line
-from simulator.run.prompts import GROUP, TALK
+from simulator.run.prompts import chains
 from simulator.run.recording import BATCH_ROW
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
-_NONE = array("q")
 
 
 class StepLine(Line):
@@ -39,17 +37,17 @@ class StepLine(Line):
     __slots__ = (
         "alarm",
         "batching",
+        "chain",
         "desk",
         "engine",
+        "factors",
         "front_end",
-        "groups",
         "held",
         "longest",
         "loop",
         "outputs",
         "prompts",
         "reading",
-        "talks",
         "tape",
         "times",
     )
@@ -59,10 +57,14 @@ class StepLine(Line):
         super().__init__(pool, slot)
         self.tape = tape = pool.tape
         batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
-        assert isinstance(batching, Continuous)
+        assert isinstance(batching, LlmEngine)
+        assert isinstance(law, Steps)
         self.batching, self.times = batching, batching.times(law)
+        uniform = partial(tape.draws.uniform, "steps", f"{pool.case.name}/{slot}")
+        self.factors = None if law.jitter is None else law.jitter.factors(uniform)
+        """What its steps are multiplied by, one replica after another."""
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
+        self.chain = chains(tape, batching.block_tokens)
         self.held: dict[int, Job] = {}
         self.loop: Loop | None = None
         """None while no replica that can serve has the slot."""
@@ -94,13 +96,13 @@ class StepLine(Line):
 
     def serves_at_once(self) -> bool:
         """Whether a place is free and nobody waits for it."""
-        return not self.held and len(self.engine.jobs) < self.batching.max_num_seqs
+        return not self.held and len(self.engine.jobs) < self.batching.largest()
 
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        scheduling = self.batching.async_scheduling
-        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone)
+        planner, scheduling = self.batching.planner(), self.batching.asynchronous
+        self.loop = Loop(planner, self.times, self.engine, scheduling, instance.pace, gone=gone, factors=self.factors)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
@@ -134,15 +136,8 @@ class StepLine(Line):
 
     def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
         """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
-        number = self.tape.workload[visit]
-        workload = self.tape.case.workloads[number]
-        pieces: tuple[Piece, ...] = ()
-        own: Hashable = None
-        if (prompts := workload.prompts) is not None:
-            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
-                pieces = (((number, "shared", self.groups[visit]), blocks),)
-            if (session := self.talks[visit]) >= 0:
-                own = (number, "session", session)
+        workload = self.tape.case.workloads[self.tape.workload[visit]]
+        pieces, own = self.chain(visit, prompt)
         # Without a priority comes after all that have one.
         return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
 
