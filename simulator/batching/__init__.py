@@ -29,6 +29,7 @@ from simulator.batching.ray import Ray
 from simulator.batching.simple import Dynamic, Greedy, NoBatching, Static
 from simulator.batching.tfserving import TfServing
 from simulator.batching.torchserve import TorchServe
+from simulator.batching.transformers import Transformers
 from simulator.batching.triton import Triton
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     "Timer",
     "TorchServe",
     "Total",
+    "Transformers",
     "Triton",
 ]

@@ -128,8 +128,11 @@ class Planner(ABC):
             self.prefilling.append(job)
         self._compute(plan, job, count)
 
-    def _preempt(self, plan: Plan, job: Job) -> None:
-        """One that runs loses its blocks, and waits again unless its last token is coming."""
+    def _preempt(self, plan: Plan, job: Job, found: bool = True) -> None:
+        """One that runs loses its blocks, and waits again unless its last token is coming.
+
+        `found`: whether it looks for them when it comes back.
+        """
         plan.preempted = True
         del self.running[job]
         ended = 0 <= job.last < self.number
@@ -140,7 +143,7 @@ class Planner(ABC):
             self.decoding.leave(job)
         elif not ended:
             self.prefilling.remove(job)
-        self.holding.release(job, found=True)
+        self.holding.release(job, found=found)
         self.preemptions += 1
         job.preempted += 1
         if not ended:

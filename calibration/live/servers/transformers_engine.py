@@ -22,7 +22,7 @@ from typing import Any
 SHAPE = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 32}
 """Of the model, whose weights are random: what is timed does not depend on them."""
 VOCABULARY = 2048
-SETTINGS = ("num_blocks", "page_size", "max_batch_tokens")
+SETTINGS = ("num_blocks", "page_size", "max_batch_tokens", "max_requests_per_batch", "scheduler_type", "safety_margin", "allow_block_sharing")
 """Of the engine's own configuration."""
 EMULATED = (8e-3, 4e-5, 1e-4)
 """Seconds that an emulated device sleeps: for a step, for each of its tokens, for each of its requests."""
@@ -31,7 +31,7 @@ EMULATED = (8e-3, 4e-5, 1e-4)
 class Engine:
     """The engine, and what its steps computed."""
 
-    def __init__(self, asked: dict[str, Any]) -> None:
+    def __init__(self, asked: dict[str, Any], started: bool = True) -> None:
         torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
         torch.set_num_threads(1)
         torch.manual_seed(0)
@@ -49,11 +49,12 @@ class Engine:
         if asked["emulated"]:
             module.ModelRunner.compute_batch = _sleep
         model = transformers.LlamaForCausalLM(config).eval()
-        batching = transformers.ContinuousBatchingConfig(**{name: asked[name] for name in SETTINGS})
+        batching = transformers.ContinuousBatchingConfig(**{name: asked[name] for name in SETTINGS if name in asked})
         generation = transformers.GenerationConfig(do_sample=False, eos_token_id=-1)
         with torch.inference_mode():
             self.manager = model.init_continuous_batching(generation, continuous_batching_config=batching)
-            self.manager.start()
+            if started:
+                self.manager.start()
 
     def _watch(self, processor: Any) -> None:
         """Every step writes down what it computed: from when it is planned until its tokens are known."""
@@ -89,11 +90,15 @@ class Engine:
 
         processor.prepare_next_batch, processor.update_batch = prepare_next_batch, update_batch
 
+    def tokens(self, prompt: int) -> list[int]:
+        """A prompt of so many tokens; no two begin alike."""
+        self.count += 1
+        return [self.count // VOCABULARY % VOCABULARY, self.count % VOCABULARY, *self.prompt[2:prompt]][:prompt]
+
     async def serve(self, number: int, prompt: int, output: int) -> str:
         """One request, to its last token; no two prompts begin alike. Gives back what went wrong."""
-        came, name = time.monotonic_ns(), str(self.count)
-        tokens = [self.count // VOCABULARY % VOCABULARY, self.count % VOCABULARY, *self.prompt[2:prompt]][:prompt]
-        self.count += 1
+        came, tokens = time.monotonic_ns(), self.tokens(prompt)
+        name = str(self.count)
         self.under_way += 1
         done = asyncio.get_running_loop().create_future()
         self.manager.register_result_handler(name, done.set_result)
