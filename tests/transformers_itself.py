@@ -26,8 +26,8 @@ def steps(module: Any, case: dict[str, Any]) -> dict[str, Any]:
     log, busy = engine.log["steps"], False
     while waiting or busy:
         if not busy:
-            now = waiting[-1][1][0]
-        while waiting and (waiting[-1][1][0] < now or (not busy and waiting[-1][1][0] == now)):
+            now = max(now, waiting[-1][1][0])
+        while waiting and (waiting[-1][1][0] < now or (not busy and waiting[-1][1][0] <= now)):
             number, (_, prompt, output) = waiting.pop()
             manager.add_request(engine.tokens(prompt), request_id=str(number), max_new_tokens=output)
         assert processor.prepare_next_batch()

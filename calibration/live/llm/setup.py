@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from simulator.batching import Continuous
+from simulator.batching import Transformers
 from simulator.component import Record
 
 
@@ -25,14 +25,10 @@ class EngineSetup(Record):
         """Such as `transformers, 64 blocks of 256, steps of 256`."""
         return f"transformers, {self.num_blocks} blocks of {self.page_size}, steps of {self.max_batch_tokens}"
 
-    def batching(self) -> Continuous:
-        """The engine as the simulator has it."""
-        return Continuous(
-            kv_tokens=(self.num_blocks + 1) * self.page_size,
-            block_size=self.page_size,
-            max_num_seqs=self.max_batch_tokens,
-            max_num_batched_tokens=self.max_batch_tokens,
-            whole_prompt_check=False,
-            prefix_caching=False,
-            async_scheduling=False,
+    def batching(self) -> Transformers:
+        """The engine as the simulator has it: on a CPU it plans a step when the one before has ended."""
+        return Transformers(
+            kv_tokens=self.num_blocks * self.page_size,
+            page_size=self.page_size,
+            max_batch_tokens=self.max_batch_tokens,
         )
