@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from scenarios.certainty import DRAWS, held_text, latency_of
+from scenarios.certainty import Counts, counted, counts_text, held_text, lasting, latency_of
 from scenarios.compare import Comparison, Option
 from scenarios.wording import in_dollars, in_seconds, say, spread
 from simulator.figures.results import Result
@@ -14,8 +14,6 @@ from simulator.figures.uncertainty import SOURCES, Row, Source
 
 DECIDING = ("measured", "published")
 """Levels of service times on which a winner is named; on anything weaker, or extrapolated far, it is undecided."""
-NEARLY_ALL = 0.95
-"""Share of the draws of the inputs in which the winner must be the same."""
 
 
 def sentence(comparison: Comparison) -> str:
@@ -39,12 +37,12 @@ def sentence(comparison: Comparison) -> str:
         )
     found = wins(comparison)
     if not _lasting(comparison, found):
-        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {_told(found)}."
+        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {counts_text(found)}."
     text = (
         f"{best.label} ({best.strategy}) is the cheapest that meets {objectives}: {_price(best)}, "
         f"{_reaches(best.result, comparison.quantile)}."
     )
-    held = [f"On other inputs: {_told(found)}."] if found else []
+    held = [f"On other inputs: {counts_text(found)}."] if found else []
     return " ".join([text, *held, *_others(best, comparison), *_cheaper(best, unsettled)])
 
 
@@ -56,12 +54,12 @@ def winner(comparison: Comparison) -> Option | None:
     return best if _lasting(comparison, wins(comparison)) else None
 
 
-def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
+def wins(comparison: Comparison) -> dict[Source, Counts]:
     """By what is drawn: how often each option, or `none`, is the cheapest that meets the objectives."""
     options = _candidates(comparison)
     if not options or comparison.current.case is None or not comparison.current.case.slos:
         return {}
-    found: dict[Source, dict[str, int]] = {}
+    found: dict[Source, Counts] = {}
     for source in SOURCES:
         rows = {option.label: _rows(option, source) for option in options}
         counts = [len(draws) for draws in rows.values() if len(draws) > 1]
@@ -70,7 +68,7 @@ def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
             for draw in range(min(counts, default=0))
         ]
         if names:
-            found[source] = {name: names.count(name) for name in sorted(set(names), key=lambda n: (-names.count(n), n))}
+            found[source] = counted(names)
     return found
 
 
@@ -95,21 +93,10 @@ def _cheapest(rows: Mapping[str, Row], q: float) -> str:
     return min((label for label, row in rows.items() if all(row.met)), key=rank, default="none")
 
 
-def _lasting(comparison: Comparison, found: Mapping[Source, Mapping[str, int]]) -> bool:
+def _lasting(comparison: Comparison, found: Mapping[Source, Counts]) -> bool:
     """Whether the winner on the inputs as they are is that of nearly all others that the data allow."""
     rows = {o.label: o.result.uncertainty.fit for o in _candidates(comparison) if o.result and o.result.uncertainty}
-    best = _cheapest(rows, comparison.quantile)
-    return all(counts.get(best, 0) >= NEARLY_ALL * sum(counts.values()) for counts in found.values())
-
-
-def _told(found: Mapping[Source, Mapping[str, int]]) -> str:
-    """Such as `2 x box in 19 of 20 refits of the profiles, 3 x box in 1`."""
-    said = []
-    for source, counts in found.items():
-        (first, count), *others = counts.items()
-        rest = "".join(f", {name} in {times}" for name, times in others)
-        said.append(f"{first} in {count} of {sum(counts.values())} {DRAWS[source]}{rest}")
-    return "; ".join(said)
+    return lasting(_cheapest(rows, comparison.quantile), found)
 
 
 def _without_objectives(options: Sequence[Option], q: float) -> str:

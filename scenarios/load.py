@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.amounts import amounts, asked, check
+from scenarios.amounts import amounts, asked, check, hashes
 from scenarios.blanks import check_filled
 from scenarios.lookup import Files
 from scenarios.pools import check_supplies, resolve_autoscaler, resolve_pool
@@ -144,6 +144,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         raise error.at(path=f"workloads.{name}.arrivals") from None
     try:
         items, sizes = amounts(workload, arrivals, files)
+        hashed = hashes(workload, arrivals, dict(sizes), files)
     except InputError as error:
         raise error.at(path=f"workloads.{name}") from None
     start = first[workload.model]
@@ -162,6 +163,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         items=items,
         sizes=sizes,
         prompts=workload.prompts,
+        hashed=hashed,
     )
 
 

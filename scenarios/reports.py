@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scenarios.certainty import certainty_data, certainty_record, certainty_sheets, held_text, latency_of
+from scenarios.certainty import certainty_data, certainty_record, certainty_sheets, held_text, latency_of, total
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner, wins
 from scenarios.plain import estimate_data, flat
@@ -47,15 +47,15 @@ def result_sheets(result: Result) -> list[Sheet]:
 
 
 def _figures(result: Result) -> Sheet:
-    rows = [(f"latency p{q * 100:g}", told(result.percentile(q), in_seconds)) for q in PERCENTILES]
+    rows = [(f"latency p{q * 100:g}", told(latency_of(result, q), in_seconds)) for q in PERCENTILES]
     rows += [
-        ("latency mean", told(result.mean(), in_seconds)),
+        ("latency mean", told(total(result, "latency_mean_s", result.mean()), in_seconds)),
         *token_rows(result),
-        ("throughput", told(result.throughput, per_second)),
-        ("missed (errors and time-outs)", told(result.errors, in_percent)),
+        ("throughput", told(total(result, "throughput_per_s", result.throughput), per_second)),
+        ("missed (errors and time-outs)", told(total(result, "missed_share", result.errors), in_percent)),
         *([("missed, by outcome", missed)] if (missed := _missed(result)) else []),
-        ("cost per hour", told(result.hourly_cost, in_dollars)),
-        ("cost per 1,000 requests", told(result.cost_per_thousand, in_dollars)),
+        ("cost per hour", told(total(result, "usd_per_hour", result.hourly_cost), in_dollars)),
+        ("cost per 1,000 requests", told(total(result, "usd_per_1000_requests", result.cost_per_thousand), in_dollars)),
         ("load", load_text(result)),
         ("service times", result.level),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
@@ -128,9 +128,9 @@ def _readiness(pool: PoolSummary) -> tuple[str, str]:
 
 
 def _accounts(result: Result) -> Sheet:
-    total = sum(result.accounts.values())
+    whole = sum(result.accounts.values())
     rows = tuple(
-        (cause, say(value, in_seconds), say(value / total, in_percent) if total else "0%")
+        (cause, say(value, in_seconds), say(value / whole, in_percent) if whole else "0%")
         for cause, value in result.accounts.items()
         if value
     )

@@ -77,12 +77,7 @@ class Demand:
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         if all(item.prompts is None for item in self.workloads):
             return 0.0, 0.0, prompt, output
-        parts = [
-            (0.0, 0.0, item.size(PROMPT).average())
-            if item.prompts is None
-            else item.prompts.mean(item.size(PROMPT), item.size(OUTPUT), item.arrivals)
-            for item in self.workloads
-        ]
+        parts = [_beginning(item) for item in self.workloads]
         shared, said, new = (float(mean) for mean in self._weights() @ np.array(parts))
         if isinstance(batching, LlmEngine) and not batching.caches:
             return 0.0, 0.0, shared + said + new, output
@@ -125,3 +120,14 @@ class Demand:
             return found
         sizes = self.mixture(total.size)
         return [found[0], *(count for count in found[1:] if sizes.units(count, total.padded) <= total.most)]
+
+
+def _beginning(item: CaseWorkload) -> tuple[float, float, float]:
+    """Mean tokens of a prompt: shared with others, said before, the rest."""
+    prompt = item.size(PROMPT)
+    if item.hashed is not None:
+        said = item.hashed.common()
+        return 0.0, said, prompt.average() - said
+    if item.prompts is None:
+        return 0.0, 0.0, prompt.average()
+    return item.prompts.mean(prompt, item.size(OUTPUT), item.arrivals)

@@ -12,6 +12,7 @@ from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
+from simulator.hashed import Hashed
 from simulator.limits import Limits
 from simulator.model import Spread, spread_out
 from simulator.prompts import Prompts
@@ -92,6 +93,8 @@ class CaseWorkload:
     """What stages and batches may read of each item, by name."""
     prompts: Prompts | None = None
     """How the prompts of an LLM begin, where they have anything in common."""
+    hashed: Hashed | None = None
+    """The same as a trace tells it, prompt by prompt."""
 
     def size(self, name: str) -> SizeLaw:
         """The law of one of its sizes."""
@@ -105,6 +108,7 @@ class CaseWorkload:
             arrivals=arrivals,
             items=None if self.items is None else self.items.beside(arrivals),
             sizes=tuple((name, law.beside(arrivals)) for name, law in self.sizes),
+            hashed=None if self.hashed is None else self.hashed.model_copy(update={"arrivals": arrivals}),
         )
 
     @property

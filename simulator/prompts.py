@@ -23,10 +23,15 @@ class Prompts(Record):
     """Whether a turn of a session repeats all that was said before it; `input_tokens` are then what it adds."""
     longest: int | None = Field(None, ge=1, le=10**9)
     """With history: tokens of the longest prompt; the oldest of what was said after the beginning is left out."""
+    hashes: int | None = Field(None, ge=1, le=10**6)
+    """For a trace with `hash_ids`: tokens of the block that each of them stands for, such as 512 in those of Mooncake.
+    Prompts begin alike as far as they have the same."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.shared and not self.history:
+        if self.hashes is not None and (self.shared or self.history):
+            raise ValueError("hashes say all that prompts have in common; remove them, or shared and history")
+        if not self.shared and not self.history and self.hashes is None:
             raise ValueError("prompts have nothing in common; write such as shared: 800, or history: true")
         if not self.shared and self.groups > 1:
             raise ValueError(f"{self.groups} groups share nothing; write such as shared: 800, or remove groups")

@@ -202,6 +202,12 @@ class Profile(Service):
         return sources.profile(self)
 
 
+def mean_of_levels(levels: Floats, row: Floats) -> float:
+    """Exact mean of the quantile function that is linear between a row of values at these levels, then constant."""
+    inside = np.sum(np.diff(levels) * (row[1:] + row[:-1]) / 2)
+    return float(inside + (1 - levels[-1]) * row[-1])
+
+
 class Tabled(Law):
     """Work at levels of probability, by value."""
 
@@ -229,8 +235,7 @@ class Tabled(Law):
 
     def expected(self, row: Floats) -> float:
         """Exact mean of the interpolated quantile function that goes through a row."""
-        inside = np.sum(np.diff(self.levels) * (row[1:] + row[:-1]) / 2)
-        return float(inside + (1 - self.levels[-1]) * row[-1])
+        return mean_of_levels(self.levels, row)
 
     def largest_batch(self) -> int:
         """The largest batch in the table."""

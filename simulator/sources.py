@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from simulator.arrays import Chains
 from simulator.streams import Integers
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Recorded:
     """What the trace says of each request's size: `input_tokens`, `output_tokens`, `bytes`."""
     interval: int = 0
     """Nanoseconds within which the trace does not say when a request came: of counts, their interval."""
+    hashes: Chains | None = None
+    """Of each request's prompt, the hashes of its blocks."""
     first: int | None = None
     """Nanoseconds since 1970, UTC, of the first stamp; None where the trace has no dates."""
 

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
+from simulator.arrays import Chains
 from simulator.arrivals import Process, Replay, Sessions, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
@@ -35,6 +36,7 @@ from simulator.dispatch import Balancer, RoundRobin
 from simulator.faults import ControllerRestart, Fault, MetricsOutage
 from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
+from simulator.hashed import Hashed
 from simulator.limits import Allowance, Limits
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
@@ -43,7 +45,7 @@ from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseW
 from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
 from simulator.runs import Run
-from simulator.scenario import InstanceType, Pool, Workload
+from simulator.scenario import InstanceType, Pool
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
@@ -51,6 +53,7 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
+from simulator.workload import Workload
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
@@ -382,11 +385,21 @@ def _layer_steps(draw: st.DrawFn) -> Any:
     return _choice("service", "layer_table").model_validate({"level": "published", "table": table, "jitter": jitter})
 
 
+@st.composite
+def _fitted_steps(draw: st.DrawFn) -> Any:
+    """A law of steps that takes milliseconds."""
+    numbers = [draw(st.floats(1e5, 1e7)), *(draw(st.floats(0, most)) for most in (1e6, 1e6, 1e4, 1e4))]
+    form = draw(st.sampled_from(["sum", "roofline"]))
+    content = {"name": "steps", "level": "measured", "form": form, "numbers": tuple(numbers)}
+    return _choice("service", "fitted_steps").model_validate(content)
+
+
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("arrivals", "replay"): _replays,
     _choice("service", "table"): _tables,
     _choice("service", "sized_table"): _sized_tables,
     _choice("service", "layer_table"): _layer_steps,
+    _choice("service", "fitted_steps"): _fitted_steps,
     _choice("service", "llm_layers"): st.nothing,
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,
@@ -727,9 +740,19 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
         lambda drawn: {
             "arrivals": arrivals,
             "sizes": tuple((name, drawn[0]) for name in (TOKENS, PROMPT, OUTPUT)),
-            "prompts": drawn[1],
+            **_begins(drawn[0], drawn[1]),
         }
     )
+
+
+def _begins(law: SizeLaw, prompts: Prompts | None) -> dict[str, Any]:
+    """What prompts begin with: hashes, where a trace tells their sizes and they have anything in common."""
+    if prompts is None or not isinstance(law, ReplayedSizes):
+        return {"prompts": prompts}
+    rows = [[number % 2] * (number % 4) for number in range(len(law.values))]
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    chains = Chains(np.array([one for row in rows for one in row], dtype=np.int64), ends)
+    return {"prompts": Prompts(hashes=2), "hashed": Hashed.of(chains, law.values, 2, law.arrivals)}
 
 
 def items(most: int) -> st.SearchStrategy[Any]:

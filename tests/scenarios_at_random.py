@@ -22,9 +22,10 @@ from simulator.errors import InputError
 from simulator.llm.service import LlmRoofline, Steps
 from simulator.model import Model, Stage
 from simulator.runs import Run
-from simulator.scenario import InstanceType, Pool, Scenario, Workload
+from simulator.scenario import InstanceType, Pool, Scenario
 from simulator.service import Service
 from simulator.supply import Supply
+from simulator.workload import Workload
 
 FILES = Files(Path())
 MACHINES = NAMES[:2]

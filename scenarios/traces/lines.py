@@ -17,16 +17,31 @@ _LOG = re.compile(
 )
 # Not strptime's %b, which goes by the locale of the machine.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MOONCAKE = {"input_tokens": "input_length", "output_tokens": "output_length"}
 
 
 def read_mooncake(lines: Iterable[str], path: Path) -> Rows:
-    """JSON objects with `timestamp` in milliseconds, and perhaps `input_length` and `output_length` in tokens."""
-    return _each(lines, path, _mooncake, 'a JSON object with "timestamp" in milliseconds')
+    """JSON objects with `timestamp` in milliseconds, and perhaps `input_length`, `output_length` and `hash_ids`."""
+    rows = Rows()
+
+    def read(line: str) -> tuple[int, dict[str, int]]:
+        entry = json.loads(line, parse_float=str, parse_int=str)
+        sizes = {name: parse_size(entry[key]) for name, key in _MOONCAKE.items() if key in entry}
+        stamp = parse_number(entry["timestamp"], 10**6)
+        if "hash_ids" in entry:
+            hashes = [int(number) for number in entry["hash_ids"]]
+            rows.hashes.extend(hashes)
+            rows.hashed.append(len(hashes))
+        return stamp, sizes
+
+    return _each(rows, lines, path, read, 'a JSON object with "timestamp" in milliseconds')
 
 
 def read_access_log(lines: Iterable[str], path: Path) -> Rows:
     """The common and the combined log format. Their stamps are whole seconds."""
-    rows = _each(lines, path, _log_entry, 'such as: host - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 2326')
+    rows = _each(
+        Rows(), lines, path, _log_entry, 'such as: host - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 2326'
+    )
     rows.interval = SECOND
     return rows
 
@@ -36,8 +51,9 @@ def looks_like_a_log(line: str) -> bool:
     return _LOG.fullmatch(line.strip()) is not None
 
 
-def _each(lines: Iterable[str], path: Path, read: Callable[[str], tuple[int, dict[str, int]]], expected: str) -> Rows:
-    rows = Rows()
+def _each(
+    rows: Rows, lines: Iterable[str], path: Path, read: Callable[[str], tuple[int, dict[str, int]]], expected: str
+) -> Rows:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -51,13 +67,6 @@ def _each(lines: Iterable[str], path: Path, read: Callable[[str], tuple[int, dic
     # A size that only some lines tell cannot be used.
     rows.sizes = {name: column for name, column in rows.sizes.items() if len(column) == len(rows.stamps)}
     return rows
-
-
-def _mooncake(line: str) -> tuple[int, dict[str, int]]:
-    entry = json.loads(line, parse_float=str, parse_int=str)
-    fields = {"input_tokens": "input_length", "output_tokens": "output_length"}
-    sizes = {name: parse_size(entry[key]) for name, key in fields.items() if key in entry}
-    return parse_number(entry["timestamp"], 10**6), sizes
 
 
 def _log_entry(line: str) -> tuple[int, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 azure-llm        CSV with TIMESTAMP (wall clock), ContextTokens, GeneratedTokens (Azure LLM inference trace 2023)
 azure-functions  CSV with end_timestamp and duration in seconds: a request starts at their difference (2021)
-mooncake         JSON lines with timestamp in milliseconds, input_length, output_length
+mooncake         JSON lines with timestamp in milliseconds, input_length, output_length, hash_ids
 burstgpt         CSV with Timestamp in seconds, Request tokens, Response tokens
 access-log       common or combined log format, with its offset from UTC; whole seconds
 csv, parquet     a column of stamps: timestamp (seconds or ISO 8601), timestamp_s, _ms, _us, _ns, or the one named;
@@ -25,6 +25,7 @@ from scenarios.traces.lines import looks_like_a_log, read_access_log, read_moonc
 from scenarios.traces.parquet import read_parquet
 from scenarios.traces.stamps import Rows
 from scenarios.traces.tables import header_of, read_counts, read_table, tell_table
+from simulator.arrays import Chains
 from simulator.errors import InputError, suggestion
 from simulator.quantities import SECOND
 from simulator.sources import Recorded
@@ -96,4 +97,13 @@ def _ordered(rows: Rows, path: Path) -> Recorded:
     if times[-1] == 0 and not rows.interval:
         raise InputError("all requests have the same stamp", file=path, fix="a trace needs time to pass")
     sizes = {name: np.array(column, dtype=np.int64)[order] for name, column in rows.sizes.items()}
-    return Recorded(times, sizes, rows.interval, first if first >= _DATED else None)
+    # Hashes that only some lines tell cannot be used, like sizes.
+    hashes = _hashes(rows, order) if len(rows.hashed) == len(times) else None
+    return Recorded(times, sizes, rows.interval, hashes, first if first >= _DATED else None)
+
+
+def _hashes(rows: Rows, order: Integers) -> Chains:
+    """The hashes of prompts in the order of their stamps."""
+    lengths = np.array(rows.hashed, dtype=np.int64)
+    chains = Chains(np.frombuffer(rows.hashes, dtype=np.int64), np.concatenate([[0], np.cumsum(lengths)]))
+    return chains.rows(order, lengths[order])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -75,6 +75,16 @@ class Trace(_Replaying):
         return replay
 
 
+class Replayed(NamedTuple):
+    """The requests of a replay, in the order in which they are sent."""
+
+    times: Integers
+    places: Integers
+    """In the trace, of the request that each one replays."""
+    copies: Integers
+    """How often that was sent before."""
+
+
 class Replay(_Replaying, Process):
     """A trace by value: the stamps themselves, in nanoseconds from the first."""
 
@@ -97,21 +107,23 @@ class Replay(_Replaying, Process):
 
     def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
         """The recorded stamps, repeated or thinned, moved by the jitter, divided by the speed-up, in order."""
-        times, _ = self.replayed(draws, entity)
+        times = self.replayed(draws, entity).times
         yield times[: np.searchsorted(times, until)]
 
-    def replayed(self, draws: Draws, entity: str) -> tuple[Integers, Integers]:
-        """All stamps in order, and the place in `times` of the request that each one replays."""
+    def replayed(self, draws: Draws, entity: str) -> Replayed:
+        """All stamps in order, and what each one replays."""
         times, place = self.window(), np.arange(len(self.times))[self.places()]
+        copy = np.zeros(len(times), dtype=np.int64)
         if self.jitter or self.load != 1:
             moved, kept = zip(*(self._copy(number, times, draws, entity) for number in self._copies()), strict=True)
             place = np.concatenate([place[which] for which in kept])
+            copy = np.repeat(self._copies(), [len(which) for which in kept])
             times = np.concatenate(moved)
             order = np.argsort(times, kind="stable")
-            times, place = times[order], place[order]
+            times, place, copy = times[order], place[order], copy[order]
         if self.speedup != 1:
             times = np.floor(times / self.speedup).astype(np.int64)
-        return times, place
+        return Replayed(times, place, copy)
 
     def _copies(self) -> range:
         return range(int(np.ceil(self.load)))

@@ -71,6 +71,11 @@ class Continuous(LlmEngine):
         return self.async_scheduling
 
     @property
+    def step_tokens(self) -> int:
+        """`max_num_batched_tokens`."""
+        return self.max_num_batched_tokens
+
+    @property
     def longest(self) -> int:
         """As much as there is room for; with prompts in one piece, what a step computes."""
         room = self.blocks * self.block_size

@@ -110,6 +110,11 @@ class LlmEngine(Batching):
 
     @property
     @abstractmethod
+    def step_tokens(self) -> int:
+        """Tokens that a step computes, at most."""
+
+    @property
+    @abstractmethod
     def longest(self) -> int:
         """Tokens of the longest request that can be served: longer ones are refused."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from simulator.component import Record
+from simulator.llm.additive import Additive
 from simulator.llm.jitter import StepJitter
 from simulator.llm.layers import Layers, LayerTable
 from simulator.llm.loop import TICKS, StepTime
@@ -159,3 +160,29 @@ class LayerSteps(Steps):
     @cached_property
     def _times(self) -> Layers:
         return Layers(self.table)
+
+
+Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+
+
+class FittedSteps(Steps):
+    """Steps of an LLM by the law that was fitted to a profile, by value."""
+
+    kind: Literal["fitted_steps"] = "fitted_steps"
+    by_value: ClassVar[bool] = True
+    name: str
+    level: str
+    form: Literal["sum", "roofline"]
+    """The numbers are those of `Additive` or of `Roofline`, in their order."""
+    numbers: tuple[Amount, Amount, Amount, Amount, Amount]
+    """Nanoseconds."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.numbers[0]:
+            raise ValueError("numbers: a step must take time, whatever it computes; the first is above zero")
+        return self
+
+    def times(self) -> StepTime:
+        """The same as a function of what a step computes."""
+        return Additive(*self.numbers) if self.form == "sum" else Roofline(*self.numbers)

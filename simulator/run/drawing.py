@@ -14,7 +14,7 @@ import numpy as np
 from simulator.case import Case
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.parts import CaseWorkload
-from simulator.run.prompts import GROUP, TALK, Drawn, by_session
+from simulator.run.prompts import GROUP, HASHED, TALK, Drawn, by_session
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
@@ -49,8 +49,10 @@ class Drawing:
         batched = [stage for stage, alone in zip(case.stages, self.alone, strict=True) if not alone]
         self.sizes = sorted(set().union(*map(case.looks_at, batched)))
         """The sizes that batches look at."""
-        if PROMPT in self.sizes and any(workload.prompts is not None for workload in case.workloads):
-            self.sizes += [GROUP, TALK]
+        if PROMPT in self.sizes:
+            alike = [item for item in case.workloads if item.prompts is not None]
+            self.sizes += [GROUP, TALK] * any(item.hashed is None for item in alike)
+            self.sizes += [HASHED] * any(item.hashed is not None for item in alike)
         self.patience = any(workload.impatience is not None for workload in case.workloads)
         """Whether clients have a patience of their own."""
         self._samplers = [self._amounts(item) for item in case.workloads]
@@ -65,7 +67,9 @@ class Drawing:
         laws = [(name, law) for name, law in workload.sizes if name in wanted]
         laws += [] if workload.items is None else [(_ITEMS, workload.items)]
         found = {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
-        if workload.prompts is not None and PROMPT in found:
+        if workload.hashed is not None and PROMPT in found:
+            found[HASHED] = workload.hashed.sampler(self.draws, workload.name)
+        elif workload.prompts is not None and PROMPT in found:
             found |= Drawn(self.draws, workload, workload.prompts, found[PROMPT], found[OUTPUT]).samplers()
         return found
 

@@ -21,9 +21,9 @@ from simulator.streams import Draws, Floats, Integers
 if TYPE_CHECKING:
     from simulator.run.tape import Tape
 
-GROUP, TALK = "/group", "/talk"
+GROUP, TALK, HASHED = "/group", "/talk", "/hashed"
 """Beside the sizes, by names that nobody can give to one: the number of the beginning; the session whose blocks a
-request looks for and leaves behind, below zero where it has none.
+request looks for and leaves behind, below zero where it has none; what tells which hashes a trace has of it.
 """
 _KEPT = 256
 
@@ -90,11 +90,15 @@ class Drawn:
 
 def chains(tape: Tape, block_size: int) -> Callable[[int, int], tuple[Chain, Hashable]]:
     """What prompts of so many tokens consist of, by visit: what others begin with too, and the name of its session."""
-    workloads, groups, talks = tape.case.workloads, tape.sizes.get(GROUP), tape.sizes.get(TALK)
+    workloads = tape.case.workloads
+    groups, talks, entries = (tape.sizes.get(name) for name in (GROUP, TALK, HASHED))
 
     def chain(visit: int, prompt: int) -> tuple[Chain, Hashable]:
         number = tape.workload[visit]
-        if groups is None or talks is None or (prompts := workloads[number].prompts) is None:
+        workload = workloads[number]
+        if entries is not None and workload.hashed is not None:
+            return workload.hashed.pieces(entries[visit], number, block_size), None
+        if groups is None or talks is None or (prompts := workload.prompts) is None:
             return (), None
         blocks, session = min(prompts.shared, prompt) // block_size, talks[visit]
         shared = (((number, "shared", groups[visit]), blocks),) if blocks else ()

@@ -55,13 +55,12 @@ def run(
     loaded = load_scenario(source, settings, slo, replications, precision, seed, until, plugin)
     case = resolve(loaded, quiet)
     doubt = doubt_of(input_uncertainty, options.parsed(parse_share, load_uncertainty, "--load-uncertainty"))
-    _talk_of_work(input_uncertainty, quiet)
+    talk_of_work(input_uncertainty, quiet)
     if out is not None:
         make_folder(out)  # before the work, not after it
     with progress_bar(bar_shown(quiet, no_progress)) as bar:
         result = run_case(case, jobs, lambda done, total: bar("simulating", done, total))
-        if doubt is not None:
-            result = doubted(loaded, result, doubt, jobs, lambda done, total: bar("on other inputs", done, total))
+        result = doubted(loaded, result, doubt, jobs, lambda done, total: bar("on other inputs", done, total))
     if form is Format.TABLE:
         print_sheets(reports.result_sheets(result))
         print_line(reading(result))
@@ -110,7 +109,7 @@ def compare(
     resolve(loaded, quiet)
     share, said = options.parsed(parse_share, load_uncertainty, "--load-uncertainty"), len(loaded.files.remarks)
     doubt_of(input_uncertainty, share)
-    _talk_of_work(input_uncertainty, quiet)
+    talk_of_work(input_uncertainty, quiet)
     if out is not None:
         make_folder(out)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
@@ -217,7 +216,8 @@ def resolve(loaded: Loaded, quiet: bool) -> Case:
     return case
 
 
-def _talk_of_work(draws: int | None, quiet: bool) -> None:
+def talk_of_work(draws: int | None, quiet: bool) -> None:
+    """Says how much more is simulated, where draws of the inputs are asked for."""
     if draws is not None:
         talk(
             f"up to {draws} refits of the profiles and as many draws of the load: {1 + 2 * draws} times the work", quiet
