@@ -52,6 +52,11 @@ class Transformers(LlmEngine):
         return self.scheduler_type == "prefill_first"
 
     @property
+    def step_tokens(self) -> int:
+        """`max_batch_tokens`."""
+        return self.max_batch_tokens
+
+    @property
     def block_tokens(self) -> int:
         """`page_size`."""
         return self.page_size

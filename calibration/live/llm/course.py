@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,17 +45,14 @@ class EngineCourse:
         """Milliseconds, ascending, of the counted requests that have it, and the block of time in which each came."""
         if name not in self._sorted:
             arrived, more = self.requests.arrived, self.requests.output - 1
-            which = (arrived >= self.since) & (self.done >= 0)
-            if name == "ttft":
-                values = self.first - arrived
-            elif name == "latency":
-                values = self.done - arrived
-            else:
-                values = (self.last - self.first) / np.maximum(more, 1)
-                which &= more > 0
-            values, blocks = values[which] / 1e6, self._block(arrived[which])
-            order = np.argsort(values, kind="stable")
-            self._sorted[name] = values[order], blocks[order]
+            which = (arrived >= self.since) & (self.done >= 0) & ((name != "tpot") | (more > 0))
+            spent = {
+                "ttft": (self.first - arrived) / 1e6,
+                "tpot": (self.last - self.first) / np.maximum(more, 1) / 1e6,
+                "latency": (self.done - arrived) / 1e6,
+            }[name]
+            order = np.flatnonzero(which)[np.argsort(spent[which], kind="stable")]
+            self._sorted[name] = spent[order], self._block(arrived[order])
         return self._sorted[name]
 
     def rates(self) -> tuple[Floats, Floats]:
@@ -74,18 +71,18 @@ class EngineCourse:
         return np.minimum((share * BLOCKS).astype(np.int64), BLOCKS - 1)
 
 
-def figures(courses: list[EngineCourse], draws: Integers) -> dict[str, Floats]:
-    """FIGURES of several courses together, one value for each row of `draws`: how often each block counts."""
-    found = {}
+def figures(courses: Sequence[EngineCourse], draws: Integers) -> dict[str, Floats]:
+    """FIGURES of several courses together, one value for each row of `draws`: how often each block of each counts."""
+    found = dict[str, Floats]()
     for timing in TIMINGS:
         parts = [course.timing(timing) for course in courses]
-        values, blocks = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        values = np.concatenate([values for values, _ in parts])
+        blocks = np.concatenate([blocks + BLOCKS * number for number, (_, blocks) in enumerate(parts)])
         order = np.argsort(values, kind="stable")
-        found |= {f"{timing} {name}": row for name, row in _statistics(values[order], draws[:, blocks[order]]).items()}
-    rates = zip(*(course.rates() for course in courses), strict=True)
-    for name, rows in zip(("tokens/s", "running"), rates, strict=True):
-        found[name] = draws @ np.mean(rows, axis=0) / draws.sum(axis=1)
-    return found
+        statistics = _statistics(values[order], draws[:, blocks[order]])
+        found |= {f"{timing} {name}": row for name, row in statistics.items()}
+    tokens, ran = (np.concatenate(rows) for rows in zip(*(course.rates() for course in courses), strict=True))
+    return found | {name: draws @ rows / draws.sum(axis=1) for name, rows in (("tokens/s", tokens), ("running", ran))}
 
 
 def _statistics(values: Floats, weights: Integers) -> dict[str, Floats]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from calibration.live import schedule
 from calibration.live.servers import transformers
@@ -50,14 +51,26 @@ def _lognormal(draw: np.random.Generator, count: int, mean: float, cv: float, le
     return tokens
 
 
-def probes(rounds: int, seed: int, sizes: Sequence[int] = BURSTS) -> Requests:
-    """Single requests on an idle engine, then bursts of every size in random order, each when the last has ended."""
+def probes(rounds: int, seed: int) -> Requests:
+    """Bursts of every size in random order, and many single requests among them."""
     draw = np.random.default_rng((seed, 2))
-    order = [1] * ALONE + [size for _ in range(rounds) for size in draw.permutation(sizes).tolist()]
-    gaps = [(0.25 + 0.05 * size) * SECOND for size in order]
-    starts = np.cumsum([0.0, *gaps[:-1]])
+    return bursts(draw.permutation([1] * ALONE + list(BURSTS) * rounds).tolist(), seed)
+
+
+def bursts(sizes: Sequence[int], seed: int) -> Requests:
+    """So many requests at once each time, when those before have ended if nothing slows them down."""
+    draw = np.random.default_rng((seed, 3))
+    gaps = [round((0.25 + 0.05 * size) * SECOND) for size in sizes]
+    starts = np.cumsum([0, *gaps[:-1]])
     arrived = np.concatenate(
-        [start + schedule.BURST * np.arange(size) for start, size in zip(starts, order, strict=True)]
+        [start + schedule.BURST * np.arange(size) for start, size in zip(starts, sizes, strict=True)]
     )
     prompt, output = (draw.integers(low, high + 1, len(arrived)) for low, high in PROBED)
     return Requests(arrived.astype(np.int64), prompt, output)
+
+
+def alone(asked: Requests) -> npt.NDArray[np.bool_]:
+    """Which requests of bursts came alone."""
+    near = np.diff(asked.arrived) <= schedule.BURST
+    found: npt.NDArray[np.bool_] = ~(np.append(near, False) | np.insert(near, 0, False))
+    return found
