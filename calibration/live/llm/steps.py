@@ -1,8 +1,8 @@
 """The steps of a real engine: what its log tells of them, and how long such a step takes.
 
-t = fixed + token T + sequence s + key K + pair T K: T tokens of s requests, K keys that these attend to. Where attention
-is one masked matrix, as it is for continuous batching of transformers without FlashAttention, every token of a step
-is held against every key of the step, also those of other requests: hence the product.
+t = fixed + token T + sequence s + key K + pair T K: T tokens of s requests, K keys that these attend to. Where
+attention is one masked matrix, as it is for continuous batching of transformers without FlashAttention, every token of
+a step is held against every key of the step, also those of other requests: hence the product.
 """
 
 from __future__ import annotations

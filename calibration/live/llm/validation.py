@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ ROUNDS = 4
 CANARY = (1, 1, 1, 1, 8, 8)
 """Bursts of a canary."""
 SATURATING, SATURATED = 1.5, 12.0
-"""A load of so many times what steps of the full budget suggest, for so many seconds; the first quarter is not counted."""
+"""A load of so many times what the steps suggest, for so many seconds, of which the first quarter is not counted."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -85,7 +85,10 @@ class _Served:
         ttft, _ = course.timing("ttft")
         if not len(ttft):
             return ("no request was answered",)
-        return (*comparison.late(lag[course.requests.arrived >= course.since], ttft), *comparison.moved(self.before, self.after))
+        return (
+            *comparison.late(lag[course.requests.arrived >= course.since], ttft),
+            *comparison.moved(self.before, self.after),
+        )
 
 
 def validate(plan: EnginePlan, progress: Progress, command: str) -> EngineValidation:

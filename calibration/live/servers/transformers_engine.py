@@ -1,13 +1,13 @@
-"""Continuous batching of transformers with a tiny Llama: a script for a Python that has transformers, with Headroom or not.
+"""Continuous batching of transformers: a script for a Python that has transformers, with Headroom or without.
 
-    python transformers_engine.py '{"port": 8123, "num_blocks": 64, "max_batch_tokens": 256, ...}'
+    python transformers_engine.py '{"port": 8123, "emulated": false, "num_blocks": 64, "max_batch_tokens": 256, ...}'
 
-POST / takes {"number": any, "prompt": tokens, "output": tokens} and answers when the last token is there. POST /log
-gives back how many are not answered yet, and all requests that ended and all steps since it was last asked: of a request its number, when it came, when
-its first step began, and when each of its tokens was there; of a step when it began and ended, its processor time, how
-many it served that decode, what these attend to, how many waited before it and were left after it, and the tokens of
-each chunk of a prompt with those before them. Times are readings of CLOCK_MONOTONIC in nanoseconds, which all processes
-of a host share.
+A tiny Llama computes, or an emulated device sleeps. POST / takes {"number": any, "prompt": tokens, "output": tokens}
+and answers when the last token is there. POST /log gives back how many are not answered yet, and all requests that
+ended and all steps since it was last asked: of a request its number, when it came, when its first step began, and when
+each of its tokens was there; of a step when it began and ended, its processor time, how many it served that decode,
+what these attend to, how many waited before it and were left after it, and the tokens of each chunk of a prompt with
+those before them. Times are readings of CLOCK_MONOTONIC in nanoseconds, which all processes of a host share.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from typing import Any
 SHAPE = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 32}
 """Of the model, whose weights are random: what is timed does not depend on them."""
 VOCABULARY = 2048
-SETTINGS = ("num_blocks", "page_size", "max_batch_tokens", "max_requests_per_batch", "scheduler_type", "safety_margin", "allow_block_sharing")
+SETTINGS = (
+    "num_blocks",
+    "page_size",
+    "max_batch_tokens",
+    "max_requests_per_batch",
+    "scheduler_type",
+    "safety_margin",
+    "allow_block_sharing",
+)
 """Of the engine's own configuration."""
 EMULATED = (8e-3, 4e-5, 1e-4)
 """Seconds that an emulated device sleeps: for a step, for each of its tokens, for each of its requests."""
@@ -120,7 +128,7 @@ class Engine:
         return ("500 Error", wrong) if wrong else ("200 OK", "{}")
 
 
-def _sleep(runner: Any, model: Any, batch: dict[str, Any]) -> None:
+def _sleep(runner: Any, _model: Any, batch: dict[str, Any]) -> None:
     """What an emulated device does in the place of the model: all tokens are the same."""
     tokens, requests = batch["input_ids"].shape[-1], batch["cu_seq_lens_q"].shape[-1] - 1
     step, token, request = EMULATED
