@@ -59,7 +59,7 @@ def _steps(engine: LlmEngine, comers: Sequence[CaseWorkload], sizes: Mapping[str
         bounds = [item.prompts.longest for item in comers if item.prompts is not None and item.prompts.longest]
         longest = max([longest, *bounds]) if bounds else engine.longest
     context = max(1, min(longest, engine.longest))
-    return StepsAsked(engine.step_tokens, engine.largest(), context, max(1, min(prompt, context)))
+    return StepsAsked(engine.step_tokens, engine.places, context, max(1, min(prompt, context)))
 
 
 def amounts(
@@ -67,7 +67,7 @@ def amounts(
 ) -> tuple[SizeLaw | None, tuple[tuple[str, SizeLaw], ...]]:
     """A workload's items and sizes by value. Raises InputError."""
     given = workload.arrivals
-    told = sources.trace(given.file, given.format, given.column).sizes if isinstance(given, Trace) else {}
+    told = given.read(sources).sizes if isinstance(given, Trace) else {}
 
     def by_value(sizes: Sizes, path: str) -> SizeLaw:
         try:
@@ -90,7 +90,7 @@ def hashes(workload: Workload, arrivals: Process, sizes: Mapping[str, SizeLaw], 
         raise InputError(
             "only a trace tells hashes", path="prompts.hashes", fix="set arrivals to a trace, or remove it"
         )
-    told = sources.trace(given.file, given.format, given.column)
+    told = given.read(sources)
     if told.hashes is None:
         raise InputError("the trace tells no hash_ids", path="prompts.hashes", fix="remove it, or name another trace")
     prompt = sizes.get(PROMPT)
@@ -109,6 +109,7 @@ def check(case: Case) -> None:
         _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
         _check_prompts(case, workload)
+        _check_adapter(case, workload)
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
             stage = case.stages[number]
@@ -150,6 +151,12 @@ def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
             path=f"models.{stage.model}.stages",
             fix="give its service as steps, such as kind: llm_roofline",
         )
+    if not steps and (stage.sends is not None or stage.receives is not None):
+        raise InputError(
+            f"only LLM engines have keys and values, and {stage.label} is served in batches",
+            path=f"models.{stage.model}.stages",
+            fix="remove kv_transfer, or give its service as steps, such as kind: llm_roofline",
+        )
     if steps and len(case.stages_of(stage.pool)) > 1:
         raise InputError(
             f"batching {kind} is the engine of one model, and {pool.name} serves several stages",
@@ -165,6 +172,18 @@ def _check_prompts(case: Case, workload: CaseWorkload) -> None:
             "no stage of its model is an LLM engine, so nobody reads prompts",
             path=f"workloads.{workload.name}.prompts",
             fix="remove it, or serve the model in steps, such as kind: llm_roofline",
+        )
+
+
+def _check_adapter(case: Case, workload: CaseWorkload) -> None:
+    """Only some engines load adapters. Raises InputError."""
+    pools = [case.pools[case.stages[one].pool] for one in workload.stages]
+    adapts = any(isinstance(pool.batching, LlmEngine) and pool.batching.adapts for pool in pools)
+    if workload.adapter is not None and not adapts:
+        raise InputError(
+            f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
+            path=f"workloads.{workload.name}.adapter",
+            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from scenarios.doubt import Doubt, Drawn, doubt_of, doubted
 from scenarios.load import Loaded
+from scenarios.quality import shortfall
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
@@ -61,6 +62,11 @@ class Option:
         """Dollars per hour; infinite when it was not simulated."""
         value = self.result.hourly_cost.value if self.result else None
         return float("inf") if value is None else value
+
+    @property
+    def good(self) -> bool:
+        """Whether it is not known to be of less quality than is asked for."""
+        return not shortfall(self.scenario)
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,8 @@ def _explore(bench: _Bench, name: str, scenarios: dict[str, Scenario]) -> list[O
 
 
 def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Option:
+    if short := shortfall(scenario):
+        return Option(strategy, label, scenario, None, note=short)
     try:
         case = bench.loaded.changed(scenario).case()
     except InputError as error:

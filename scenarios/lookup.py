@@ -19,7 +19,7 @@ from simulator.errors import InputError
 from simulator.llm.layers import all_reduces
 from simulator.llm.service import LayerSteps, LlmLayers
 from simulator.service import Law
-from simulator.sources import Recorded
+from simulator.sources import Only, Recorded
 from simulator.speed import Markov, Profiled, SpeedLaw, SpeedStep, State
 from simulator.speed import Recorded as Course
 
@@ -40,7 +40,7 @@ class Files:
         self.profiles: dict[str, Profile] = {}
         """Those read so far, by what the scenarios call them."""
         self._manifests: dict[str, tuple[Document, ...]] = {}
-        self._traces: dict[tuple[str, str, str | None], Recorded] = {}
+        self._traces: dict[tuple[str, str, str | None, Only], Recorded] = {}
         self._layers: dict[LlmLayers, Law] = {}
 
     def refitted(self, number: int) -> Files:
@@ -55,11 +55,17 @@ class Files:
         found.end, found.farther, found.remarks = end, set(), {}
         return found
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+    def trace(
+        self,
+        file: str,
+        format: str,  # noqa: A002 - the word users write
+        column: str | None = None,
+        only: Only = (),
+    ) -> Recorded:
         """The requests of a trace file."""
-        key = (file, format, column)
+        key = (file, format, column, only)
         if key not in self._traces:
-            self._traces[key] = read_trace(self._find(file), format, column)
+            self._traces[key] = read_trace(self.path(file), format, column, only)
         return self._traces[key]
 
     def profile(self, wanted: service.Profile) -> Law:
@@ -69,7 +75,7 @@ class Files:
     def layers(self, wanted: LlmLayers) -> Law:
         """Steps of an LLM engine whose layers were measured."""
         if wanted not in self._layers:
-            self._layers[wanted] = _layer_steps(self._find(wanted.file), wanted)
+            self._layers[wanted] = _layer_steps(self.path(wanted.file), wanted)
         return self._layers[wanted]
 
     def interference(self, speed: Profiled) -> SpeedLaw:
@@ -90,7 +96,7 @@ class Files:
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""
         if manifest.file not in self._manifests:
-            self._manifests[manifest.file] = read([self._find(manifest.file)])
+            self._manifests[manifest.file] = read([self.path(manifest.file)])
         bound = bind(self._manifests[manifest.file], manifest.bind, manifest.name)
         for remark in bound.remarks:
             self.remarks[f"{bound.source}: {remark}"] = None
@@ -107,7 +113,8 @@ class Files:
             self.profiles[name] = load_profile(beside if beside.is_file() else find_profile(name))
         return self.profiles[name]
 
-    def _find(self, file: str) -> Path:
+    def path(self, file: str) -> Path:
+        """Where a file that the scenario names lies."""
         beside = self.folder / file
         return beside if beside.exists() else Path(file)
 
@@ -119,9 +126,15 @@ class AskedFiles:
     files: Files
     asked: Asked
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+    def trace(
+        self,
+        file: str,
+        format: str,  # noqa: A002 - the word users write
+        column: str | None = None,
+        only: Only = (),
+    ) -> Recorded:
         """The requests of a trace file."""
-        return self.files.trace(file, format, column)
+        return self.files.trace(file, format, column, only)
 
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""

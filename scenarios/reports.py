@@ -10,6 +10,7 @@ from scenarios.certainty import certainty_data, certainty_record, certainty_shee
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner, wins
 from scenarios.plain import estimate_data, flat
+from scenarios.quality import qualities, quality_text
 from scenarios.sheet import Sheet
 from scenarios.token_sheets import token_data, token_rows
 from scenarios.wording import (
@@ -97,6 +98,7 @@ def verdict_text(verdict: Verdict) -> str:
 def _pools(result: Result) -> Sheet:
     faulty = any(pool.ready is not None for pool in result.pools)
     cached = any(pool.found is not None for pool in result.pools)
+    adapted = any(pool.loads is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
@@ -106,20 +108,21 @@ def _pools(result: Result) -> Sheet:
             spread(pool.batch),
             pool.level,
             *(_caching(pool) if cached else ()),
+            *((spread(pool.loads) if pool.loads else "",) if adapted else ()),
             *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
     columns: tuple[str, ...] = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
     columns += ("prompts found in cache", "preemptions a request") if cached else ()
+    columns += ("adapters loaded a request",) if adapted else ()
     return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
 
 
 def _caching(pool: PoolSummary) -> tuple[str, str]:
     """What an engine finds of its prompts, and how often requests lose their blocks."""
-    if pool.found is None or pool.preemptions is None:
-        return "", ""
-    return spread(pool.found, in_percent), spread(pool.preemptions)
+    found = "" if pool.found is None else spread(pool.found, in_percent)
+    return found, "" if pool.preemptions is None else spread(pool.preemptions)
 
 
 def _readiness(pool: PoolSummary) -> tuple[str, str]:
@@ -191,10 +194,12 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     name = f"p{comparison.quantile * 100:g}"
     best = winner(comparison)
     doubted = any(option.result and option.result.uncertainty for option in comparison.simulated)
+    rated = any(qualities(option.scenario) for option in (comparison.current, *comparison.options))
     rows = []
     for option in (comparison.current, *comparison.options):
+        quality = [quality_text(option.scenario)] if rated else []
         if option.result is None:
-            rows.append((option.strategy, option.label, "", option.note, "", "", "", "", *([""] * doubted)))
+            rows.append((option.strategy, option.label, "", option.note, "", "", "", "", *quality, *([""] * doubted)))
             continue
         result = option.result
         mark = " ←" if best is not None and best.result is result else ""
@@ -202,12 +207,13 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
             (
                 option.strategy,
                 f"{option.label}{mark}",
-                TICKS[result.met] if result.verdicts else "",
+                TICKS[result.met] if result.verdicts and option.good else "" if option.good else TICKS[False],
                 spread(latency_of(result, comparison.quantile), in_seconds),
                 _difference(option),
                 spread(result.hourly_cost, in_dollars),
                 "n/a" if (cost := result.cost_per_thousand.value) is None else say(cost, in_dollars),
                 result.level,
+                *quality,
                 *([held_text(result)] if doubted else []),
             )
         )
@@ -218,7 +224,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications{counted}"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
-        "per 1,000 requests", "service times", *(["objectives are met in"] * doubted),
+        "per 1,000 requests", "service times", *(["quality"] * rated), *(["objectives are met in"] * doubted),
     )  # fmt: skip
     return Sheet(title, columns, tuple(rows))
 
@@ -247,6 +253,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
                 "strategy": option.strategy,
                 "option": option.label,
                 "note": option.note,
+                **({"quality": known} if (known := qualities(option.scenario)) else {}),
                 "latency_difference_s": estimate_data(option.difference),
                 "differs": option.differs,
                 "result": None if option.result is None else result_data(option.result),
@@ -261,6 +268,7 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for option in (comparison.current, *comparison.options):
         row: dict[str, Any] = {"strategy": option.strategy, "option": option.label, "note": option.note}
+        row |= {f"quality_{name}": value for name, value in qualities(option.scenario).items()}
         if option.result is not None:
             row |= result_record(option.result)
             row |= flat("latency_difference_s", option.difference)

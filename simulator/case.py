@@ -87,12 +87,13 @@ class Case:
         return 1 if self.pools[pool].common else self.seats(pool)
 
     def looks_at(self, stage: CaseStage) -> set[str]:
-        """The sizes that the law of a stage or its pool's batches look at."""
+        """The sizes that decide who comes to a stage, and those that its law or its pool's batches look at."""
         batching, reads = self.pools[stage.pool].batching, stage.service.reads
+        asked = {condition.size for condition in stage.only}
         if isinstance(batching, LlmEngine):
-            return {PROMPT, OUTPUT}
+            return {PROMPT, OUTPUT, *asked}
         total = batching.total() if isinstance(batching, Policy) else None
-        return {name for name in (reads, total and total.size) if name}
+        return {name for name in (reads, total and total.size, *asked) if name}
 
     def front_end(self, stage: int) -> EngineFrontEnd | None:
         """The process that reads requests to a stage's engines and sends their answers; None where there is none."""
@@ -150,23 +151,33 @@ class Case:
 
     def offered(self, stage: int) -> float:
         """Requests per second that come to a stage on average."""
-        return sum(self.rate(item) for item in self.workloads if stage in item.stages)
+        return sum(
+            self.rate(item) * Demand(self, stage, [item]).share(item) for item in self.workloads if stage in item.stages
+        )
 
     def rate(self, workload: CaseWorkload) -> float:
         """Requests per second that a workload sends on average; of a closed loop the most that it can send."""
         arrivals = workload.arrivals
         if isinstance(arrivals, Closed):
             return arrivals.users * SECOND / (arrivals.think + self.fastest(workload))
-        return arrivals.mean_rate(self.duration)
+        rate = arrivals.mean_rate(self.duration)
+        return (
+            rate
+            if workload.max_concurrency is None
+            else min(rate, workload.max_concurrency * SECOND / self.fastest(workload))
+        )
 
     def fastest(self, workload: CaseWorkload) -> float:
-        """Nanoseconds until the answer where nothing waits: the longest way through the stages."""
+        """Mean nanoseconds until the answer where nothing waits: the longest way through the stages."""
         ends: dict[int, float] = {}
         for number in workload.stages:
             stage, demand = self.stages[number], Demand(self, number, [workload])
             begins = max((ends[before] for before in stage.after), default=0.0)
             speed = self.pools[stage.pool].sharing.speed(self.seats(stage.pool))
-            ends[number] = begins + stage.way + demand.work([demand.items()])[0] / speed
+            takes = stage.way + demand.work([demand.items()])[0] / speed
+            if stage.sends is not None:
+                takes += stage.sends.time(sum(demand.tokens()[:3])) + stage.sends.latency
+            ends[number] = begins + takes * demand.share(workload)
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:
@@ -202,10 +213,7 @@ class Case:
         if limits is not None and limits.bounded():
             return False
         return any(
-            pool in self.pools_of(item)
-            and item.timeout is None
-            and item.impatience is None
-            and not item.arrivals.closed
+            pool in self.pools_of(item) and item.timeout is None and item.impatience is None and not item.closed
             for item in self.workloads
         )
 

@@ -21,7 +21,7 @@ from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
 from simulator.arrays import Chains
-from simulator.arrivals import Process, Replay, Sessions, calendar
+from simulator.arrivals import Closed, InTurns, Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
@@ -38,9 +38,11 @@ from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
 from simulator.hashed import Hashed
 from simulator.limits import Allowance, Limits
+from simulator.llm.adapters import Adapters
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
-from simulator.model import Model, Spread
+from simulator.llm.speculation import Speculation
+from simulator.model import KvTransfer, Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
@@ -53,6 +55,7 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
+from simulator.variant import Variant
 from simulator.workload import Workload
 
 MILLISECOND = 10**6
@@ -412,6 +415,7 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
     "size": st.sampled_from([None, TOKENS]),
+    "data_parallel_size": st.sampled_from([1, 1, 1, 2, 3]),
     "kv_tokens_on": st.dictionaries(st.sampled_from(NAMES[:2]), st.integers(1, 12), max_size=2),
 }
 """Fields, by name, of which few values are of use."""
@@ -426,15 +430,20 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
+    Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
+    Adapters: {"max_loras": st.integers(1, 2), "load": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
+    KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    Variant: {"memory": st.one_of(st.none(), st.integers(1, 1023).map(lambda size: f"{size}MiB"))},
     ClusterAutoscaler: {"give_up": st.just("500ms")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {
         "file": st.just(str(LIBRARY / "evening-rush.csv.gz")),
+        "only": st.just({}),
         "start": st.sampled_from(["0s", "7.5m"]),
         "until": st.sampled_from([None, "10m"]),
         "format": st.just("csv"),
@@ -556,7 +565,9 @@ def supplied(draw: st.DrawFn, found: list[Serving]) -> list[Serving]:
         return found
     rules = Supply.model_validate(draw(written(Supply)))
     if rules.quota is not None:
-        least = sum(machines_for(one.pool, one.pool.replicas) for one in found)
+        # Where machines die, a pool might wait for ever for one that another has taken meanwhile.
+        dies = any(one.pool.faults for one in found)
+        least = sum(machines_for(one.pool, one.pool.most() if dies else one.pool.replicas) for one in found)
         rules = rules.model_copy(update={"quota": least + draw(st.integers(0, 2))})
     supply = CaseSupply("shared", rules)
     after = draw(st.integers(0, 60)) * MILLISECOND
@@ -616,8 +627,10 @@ def impatience() -> st.SearchStrategy[Impatience]:
 
 
 def _willing(**fields: Any) -> CaseWorkload:
-    """Clients who come back do not leave the queue."""
-    if fields["retries"] is not None or fields["arrivals"].answered:
+    """Clients who wait for answers do not leave the queue, and those who do anyway need no bound."""
+    if fields["arrivals"].answered:
+        fields["max_concurrency"] = None
+    if fields["retries"] is not None or fields["arrivals"].answered or fields["max_concurrency"] is not None:
         fields["impatience"] = None
     return CaseWorkload(**fields)
 
@@ -735,7 +748,8 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
     if isinstance(arrivals, Replay):
         laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
     found = st.one_of(*laws) if sizes is None else st.just(sizes)
-    begins = [None, *(prompts for prompts in PROMPTS if isinstance(arrivals, Sessions) or not prompts.history)]
+    talks = isinstance(arrivals, InTurns) or (isinstance(arrivals, Closed) and arrivals.turns is not None)
+    begins = [None, *(prompts for prompts in PROMPTS if talks or not prompts.history)]
     return st.tuples(found, st.sampled_from(begins)).map(
         lambda drawn: {
             "arrivals": arrivals,
@@ -799,11 +813,13 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             cancels=draw(st.booleans()),
             retries=None if plain else draw(st.one_of(st.none(), retries())),
             impatience=None if plain else draw(leaving),
+            max_concurrency=None if plain else draw(st.one_of(st.none(), st.none(), st.integers(1, 8))),
             reply=draw(ways),
             priority=draw(st.integers(0, 3)),
             deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
             weight=draw(st.integers(1, 4)),
             items=draw(st.one_of(st.none(), items(most))),
+            adapter=draw(st.sampled_from([None, "a", "b"])),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

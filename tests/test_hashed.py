@@ -97,12 +97,12 @@ def _spans(pieces: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int]]:
     return [(run, begin, end) for (run, end), begin in zip(pieces, ends, strict=False)]
 
 
-def lines(rows: list[tuple[float, int, int, list[int]]]) -> str:
+def lines(rows: list[tuple[int, int, int, list[int]]]) -> str:
     keys = ("timestamp", "input_length", "output_length", "hash_ids")
     return "".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows)
 
 
-def talks(seed: int, gap: float) -> list[tuple[float, int, int, list[int]]]:
+def talks(seed: int, gap: int) -> list[tuple[int, int, int, list[int]]]:
     """Conversations as Mooncake's traces have them: each turn has the full blocks of the one before, and new ones."""
     random, number, known = Random(seed), 0, [[0]]
     rows = []
@@ -135,7 +135,7 @@ def asked(path: Path, *more: str, hashes: int | None = 512) -> Loaded:
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
     path = tmp_path / "mooncake.jsonl"
-    path.write_text(lines(talks(1, 8000.0)))
+    path.write_text(lines(talks(1, 8000)))
     return path
 
 
@@ -143,7 +143,7 @@ def test_an_endless_cache_finds_what_the_hashes_say(trace: Path) -> None:
     """One at a time, with room for all: against counting what came before. The last token is computed in any case."""
     run = simulate(asked(trace).case(), 0)
     expected, before = [], set()
-    for _, prompt, _, ids in talks(1, 8000.0):
+    for _, prompt, _, ids in talks(1, 8000):
         full = ids[: prompt // 512]
         found = (*(number in before for number in full), False).index(False)
         expected.append(min(found * 512, (prompt - 1) // 16 * 16))
@@ -248,7 +248,7 @@ def test_hashes_that_make_no_sense_are_told(trace: Path, setting: str, said: str
 
 def test_traces_without_hashes_are_told(tmp_path: Path) -> None:
     path = tmp_path / "plain.jsonl"
-    rows = lines(talks(1, 8000.0)).splitlines()
+    rows = lines(talks(1, 8000)).splitlines()
     path.write_text("\n".join([*rows[:-1], rows[-1].replace("hash_ids", "others")]))
     with pytest.raises(InputError, match="tells no hash_ids"):
         asked(path).case()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -34,6 +34,9 @@ class Engine:
     prefix_caching: bool = True
     priority: bool = False
     static: bool = False
+    drafts: int = 0
+    asynchronous: bool = False
+    max_loras: int = 0
 
 
 class Always:
@@ -202,8 +205,11 @@ class Mixed:
         return TICKS * self.lasts(decodes, decodes, 0, decodes, context, longest), TICKS * (5 * decodes + 2), 1 << 60
 
 
-def at_random(seed: int) -> tuple[Engine, list[Asked]]:
-    """An engine that is short of something, and requests that come in bursts and share beginnings."""
+def at_random(seed: int, apart: float = 0.0) -> tuple[Engine, list[Asked]]:
+    """An engine that is short of something, and requests that come in bursts and share beginnings.
+
+    A share of them, `apart`, comes with the keys and values of its prompt, and some of these with their first token.
+    """
     random = Random(seed)
     size = random.choice([1, 2, 4, 16])
     engine = Engine(
@@ -226,26 +232,28 @@ def at_random(seed: int) -> tuple[Engine, list[Asked]]:
         prompt, output = random.randint(1, 80), random.randint(1, 40)
         if not engine.chunked_prefill and engine.max_num_batched_tokens < 200:  # what is known must fit into a step
             prompt, output = min(prompt, 10), min(output, 5)
+        received = begun = 0
+        if apart and prompt > 1 and random.random() < apart:
+            begun = int(output > 1 and random.random() < 0.5)
+            received = prompt - 1 + begun
         names: tuple[Hashable, ...] = ()
         if whole and random.random() < 0.5:
             group = random.randint(0, 1)
             names = tuple((group, block) for block in range(min((6, 3)[group], prompt // size)))
-        asked.append(Asked(number, prompt, output, now, random.choice([0, 0, 1]), names))
+        asked.append(
+            Asked(number, prompt, output, now, random.choice([0, 0, 1]), names, received=received, generated=begun)
+        )
     return engine, asked
 
 
 def jobs_of(asked: list[Asked]) -> list[Job]:
-    return [
-        Job(
-            one.request,
-            one.prompt,
-            one.output,
-            one.arrived,
-            one.priority,
-            pieces=((one.names[0][0], len(one.names)),) if one.names else (),  # type: ignore[index]
-        )
-        for one in asked
-    ]
+    jobs = []
+    for one in asked:
+        pieces = ((one.names[0][0], len(one.names)),) if one.names else ()  # type: ignore[index]
+        job = Job(one.request, one.prompt, one.output, one.arrived, one.priority, pieces)
+        job.received, job.issued = one.received, one.generated
+        jobs.append(job)
+    return jobs
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -253,9 +261,24 @@ def jobs_of(asked: list[Asked]) -> list[Job]:
 def test_all_is_as_written_token_by_token_and_many_steps_at_once_are_as_one_by_one(
     first: int, asynchronous: bool
 ) -> None:
+    preempted, hits = as_written(range(first, first + 25), asynchronous)
+    assert preempted > 0
+    assert hits > 0
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_so_are_those_whose_prompts_were_computed_elsewhere(asynchronous: bool) -> None:
+    preempted, hits = as_written(range(100, 125), asynchronous, apart=0.7)
+    assert preempted > 0
+    assert hits > 0
+
+
+def as_written(seeds: Iterable[int], asynchronous: bool, apart: float = 0.0) -> tuple[int, int]:
+    """Engines do the same as the reference, made step by step or not; how often blocks were lost, and tokens found."""
     preempted = hits = 0
-    for seed in range(first, first + 25):
-        engine, asked = at_random(seed)
+    for seed in seeds:
+        engine, asked = at_random(seed, apart)
+        begun = {one.request for one in asked if one.generated}
         told = []
         for jumps in (False, True):
             heard, jobs = Heard(), jobs_of(asked)
@@ -265,15 +288,14 @@ def test_all_is_as_written_token_by_token_and_many_steps_at_once_are_as_one_by_o
             told.append((heard.firsts, heard.lasts, loop.steps, [(job.preempted, job.hits) for job in jobs]))
         reference = Reference(engine, Mixed.lasts, asynchronous)
         reference.run(asked)
-        firsts = {one.request: one.first for one in asked}
+        firsts = {one.request: one.first for one in asked if one.request not in begun}
         lasts = {one.request: one.last for one in asked}
         counts = [(one.preempted, one.hits) for one in asked]
         assert told == [(firsts, lasts, len(reference.plans), counts)] * 2, seed
         assert len(reference.free) == engine.blocks
         preempted += sum(count for count, _ in counts)
         hits += sum(count for _, count in counts)
-    assert preempted > 0
-    assert hits > 0
+    return preempted, hits
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -11,6 +11,7 @@ import pytest
 from profiles import MS, profile, saved
 
 from calibration.llm.profiles import StepsAsked, at_end, beyond_steps, steps_of
+from calibration.llm.roofline import Numbers
 from calibration.profile import find_profile, load_profile
 from scenarios.load import Loaded, load
 from simulator.errors import InputError
@@ -138,6 +139,23 @@ def test_the_roofline_of_a_profile_by_hand(tmp_path: Path) -> None:
     plan = Plan(0, 2, 300, 200, chunks=[(40, 10)])
     dense = (6**4 + 4.2**4) ** 0.25
     assert found.times().of(plan) / TICKS == pytest.approx(1e6 * (dense + 0.6 + 0.3 + 0.0048), rel=1e-6)
+
+
+def test_a_measured_roofline_is_fitted_to_the_means(tmp_path: Path) -> None:
+    numbers = Numbers(6e6, 1e5, 2e5, 1e3, 4.0)
+    bent = [
+        (at, round(float(numbers.at(np.array([[tokens, sequences, at["decode"] * at["context"], pairs]]))[0])))
+        for at, _ in cells()
+        for tokens in [at["prefill"] + at["decode"]]
+        for sequences, pairs in [(at["decode"] + (at["prefill"] > 0), at["prefill"] ** 2 / 2)]
+    ]
+    known = {name: value for name, value in ROOFLINE.items() if name != "error"}
+    found = profile(bent, (1.0, 2.0, 3.0), base=known, kind="llm_step", refits=(1.5,))
+    law_of_means, error = steps_of(found, None, ASKED)
+    assert law_of_means.numbers[:4] == pytest.approx((12e6, 2e5, 4e5, 2e3), rel=0.05)
+    assert error == pytest.approx(0.0, abs=0.005)
+    moved, _ = steps_of(found, 0, ASKED)
+    assert moved.numbers[:4] == pytest.approx((18e6, 3e5, 6e5, 3e3), rel=0.05)
 
 
 def test_what_is_assumed_follows_the_level_where_it_matters(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from simulator.arrivals import Replay, Trace
 from simulator.component import problems
 from simulator.errors import InputError
 from simulator.quantities import SECOND
-from simulator.sources import Recorded
+from simulator.sources import Only, Recorded
 from simulator.streams import Draws
 
 TIMES = np.array([0, 1, 1, 4, 6, 10], dtype=np.int64) * SECOND
@@ -25,7 +25,7 @@ class Files:
     def __init__(self, interval: int = 0) -> None:
         self.recorded = Recorded(TIMES, interval=interval)
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002
+    def trace(self, file: str, format: str, column: str | None = None, only: Only = ()) -> Recorded:  # noqa: A002
         return self.recorded
 
     def profile(self, service: Any) -> Any:

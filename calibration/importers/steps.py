@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.axes import AxisName
 from calibration.importers.offline import as_name
-from calibration.llm.roofline import NAMES, Numbers, Point, fitted
+from calibration.llm.roofline import NAMES, Point, fitted_alone
 from calibration.llm.step import Step
 from calibration.profile import Profile
 from calibration.records import Base, Candidate, Cell, Fit, Jitter, Source
@@ -24,8 +24,6 @@ _PAIRS = (
     "prefill^2 stands for the pairs of tokens of one prompt: several prompts in a step have fewer, and tokens "
     "before the prompt's chunk more."
 )
-_BEGIN = (10_000.0, 20.0, 1.0)
-"""Nanoseconds of a sequence, a token of context and a pair, where nothing else is known: some GPU's with some model."""
 
 
 def step_profile(
@@ -70,10 +68,7 @@ def _law(steps: Sequence[Step]) -> Base:
     """The sum of terms or the roofline form, whichever is closer to the figures."""
     columns, times = _columns(steps), np.array([step.time_ns for step in steps], dtype=np.float64)
     coefficients, _ = relative_nnls(columns, times)
-    # The other form begins with the least that any step takes, and the least for a token.
-    points = [Point.of(step) for step in steps]
-    token = min(point.time_ns / point.tokens for point in points)
-    bent = fitted(points, Numbers(float(times.min()), token, *_BEGIN))
+    bent = fitted_alone([Point.of(step) for step in steps])
     tried = {"step": columns @ coefficients / times - 1, "step_roofline": np.array(bent.errors)}
     means = {form: float(np.abs(errors).mean()) for form, errors in tried.items()}
     chosen = "step" if means["step"] <= means["step_roofline"] else "step_roofline"

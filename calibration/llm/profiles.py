@@ -10,7 +10,8 @@ import numpy as np
 from calibration.axes import AxisName
 from calibration.band import WIDEST
 from calibration.fitting.base import CLOSE
-from calibration.llm.roofline import law_of
+from calibration.fitting.bent import points_of
+from calibration.llm.roofline import NAMES, fitted_alone, law_of
 from calibration.profile import Profile
 from calibration.records import Base
 from calibration.tables import Beyond, End, rows_of
@@ -45,8 +46,8 @@ class StepsAsked:
 def steps_of(profile: Profile, refit: int | None, asked: StepsAsked) -> tuple[FittedSteps, float | None]:
     """The law of a profile's steps, and its mean relative error where that is known. Raises InputError.
 
-    A request's time is a sum of many steps, so the law is that of their means: the sum of a measured profile is
-    fitted to the mean of each cell again, by `refit` too.
+    A request's time is a sum of many steps, so the law is that of their means: that of a measured profile is fitted to
+    the mean of each cell again, by `refit` too.
     """
     base = profile.fit.base
     if profile.kind != "llm_step":
@@ -56,13 +57,12 @@ def steps_of(profile: Profile, refit: int | None, asked: StepsAsked) -> tuple[Fi
         problem = f"{profile.name!r} has too few cells for a law of its steps"
         raise InputError(problem, path="profile", fix="measure more of them, along prefill, decode and context")
     means = _means(profile, refit)
-    if base.form == "step" and base.error is None:
-        columns = _columns(profile, base)
-        coefficients, _ = relative_nnls(columns, means)
-        error: float | None = float(np.abs(columns @ coefficients / means - 1).mean())
-    else:  # it was fitted to more figures than there are cells
+    error = base.error
+    if base.error is None and profile.level != "assumed":
+        coefficients, error = _refitted(profile, base, means)
+    else:  # it was fitted to more figures than there are cells, or to none
         lift = float((means / [cell.base_ns for cell in profile.cells]).mean())
-        coefficients, error = lift * np.array(base.coefficients), base.error
+        coefficients = lift * np.array(base.coefficients)
     found = dict(zip(base.terms, rounded(coefficients), strict=True))
     if base.form == "step":
         start, prompt, decode, context, square = (found.get(term, 0.0) for term in SUM)
@@ -107,9 +107,15 @@ def predicted(profile: Profile) -> Floats:
     return law_of(base.coefficients, np.stack(columns, axis=1))
 
 
-def _columns(profile: Profile, base: Base) -> Floats:
+def _refitted(profile: Profile, base: Base, means: Floats) -> tuple[Floats, float]:
+    """The coefficients of the same form through the means of the cells, and its mean relative error there."""
     places = {str(axis): np.array([float(cell.at[axis]) for cell in profile.cells]) for axis in profile.axes}
-    return np.stack([Sum((term,), (1.0,)).at(places) for term in base.terms], axis=1)
+    if base.form == "step":
+        columns = np.stack([Sum((term,), (1.0,)).at(places) for term in base.terms], axis=1)
+        coefficients, _ = relative_nnls(columns, means)
+        return coefficients, float(np.abs(columns @ coefficients / means - 1).mean())
+    found = fitted_alone(points_of(places, means))
+    return np.array([getattr(found.numbers, name) for name in NAMES]), float(np.abs(found.errors).mean())
 
 
 def _means(profile: Profile, refit: int | None) -> Floats:

@@ -17,6 +17,8 @@ PULL = 0.02
 """How many times its own error a figure must be off before a number is moved to e times where it began."""
 _STAYED = 0.05
 """A number that the points say little of, and that moved by no larger share, is still as it was assumed."""
+_BEGIN = (10_000.0, 20.0, 1.0)
+"""Nanoseconds of a sequence, a token of context and a pair."""
 NAMES = ("weights", "token", "sequence", "context", "pair")
 
 
@@ -140,3 +142,13 @@ def fitted(points: Sequence[Point | Mean], start: Numbers) -> Fitted:
     level = f"published, {' and '.join(assumed)} assumed" if assumed else "published"
     best = start.moved(np.exp(found.x), level)
     return Fitted(best, rounded(errors(best), 6), assumed)
+
+
+def fitted_alone(points: Sequence[Point]) -> Fitted:
+    """The numbers through points of all sorts, where nothing is known of the hardware.
+
+    They begin with the least that any step takes and the least for a token, and with what some GPU takes for the rest.
+    """
+    least = min(point.time_ns for point in points)
+    token = min(point.time_ns / point.tokens for point in points)
+    return fitted(points, Numbers(least, token, *_BEGIN))

@@ -12,7 +12,7 @@ from simulator.arrays import Array
 from simulator.arrivals.base import Arrivals, Process
 from simulator.errors import InputError
 from simulator.quantities import SECOND, Duration, PositiveDuration, format_duration
-from simulator.sources import Sources
+from simulator.sources import Recorded, Sources
 from simulator.streams import Draws, Integers
 
 
@@ -54,16 +54,24 @@ class Trace(_Replaying):
     Stamps with an offset from UTC are put on one clock; those without are taken as UTC.
     """
     format: str = "auto"
-    """`azure-llm`, `azure-functions`, `mooncake`, `burstgpt`, `access-log`, `csv`, `parquet`, `counts`, or `auto`."""
+    """`azure-llm`, `azure-functions`, `mooncake`, `burstgpt`, `access-log`, `csv`, `parquet`, `jsonl`, `counts`,
+    `load-test` for the requests of a benchmark's result, or `auto`."""
     column: str | None = None
     """Of CSV and Parquet, the column of the stamps: seconds or ISO 8601; `_ms`, `_us`, `_ns` at its end are units."""
+    only: dict[str, str | int] = Field(default_factory=dict, max_length=8)
+    """Columns with the value that they must have, such as `{class: chat}`: the requests of one class, at their times
+    from the first of the file."""
     jitter: Duration | None = None
     """Each stamp is moved later by a uniform draw up to this, which undoes binning. Without it counts are spread over
     their interval, and other traces are left as they are."""
 
+    def read(self, sources: Sources) -> Recorded:
+        """What the file tells. Raises InputError."""
+        return sources.trace(self.file, self.format, self.column, tuple((k, str(v)) for k, v in self.only.items()))
+
     def resolve(self, sources: Sources) -> Process:
         """Reads the file. Raises InputError."""
-        recorded = sources.trace(self.file, self.format, self.column)
+        recorded = self.read(sources)
         jitter = recorded.interval if self.jitter is None else self.jitter
         fields = {name: getattr(self, name) for name in _Replaying.model_fields}
         replay = Replay.model_construct(times=recorded.times, jitter=jitter, **fields)

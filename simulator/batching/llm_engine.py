@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -12,12 +13,14 @@ from simulator.batching.base import Batching
 from simulator.component import Record
 from simulator.llm.front_end import FrontEnd
 from simulator.llm.host import Hosted
-from simulator.llm.loop import StepTime
+from simulator.llm.job import ONE_BY_ONE, Job
+from simulator.llm.loop import Loop, Outputs, StepTime
 from simulator.llm.planner import Planner
+from simulator.llm.ranks import Ranks
 from simulator.llm.service import Steps
 from simulator.quantities import Duration
 from simulator.service import Law
-from simulator.streams import Integers
+from simulator.streams import Floats, Integers
 
 
 class EngineHost(Record):
@@ -69,10 +72,14 @@ class LlmEngine(Batching):
     """Blocks that the engine keeps for itself."""
     levers: ClassVar[dict[str, str]]
     """Whole numbers that hold requests up where they are small, by the names of their fields: how they are called."""
-    kv_tokens: Tokens
-    """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
+    kv_tokens: Tokens | None = None
+    """Tokens whose keys and values the replica has room for: the engine prints it when it starts. Unless given, it is
+    estimated from the model's config.json and the memory of the machine's GPUs."""
     kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
     """`kv_tokens` by instance type, for machines that have room for more or fewer."""
+    data_parallel_size: int = Field(1, ge=1, le=256)
+    """Ranks of a replica that make their steps together (experts that are spread over them): all other settings and
+    `kv_tokens` are each rank's. Ranks of a dense model are replicas."""
     host: EngineHost = EngineHost()
     """What the host takes for each step: `fixed`, and `per_request` in it. The GPU waits for it under synchronous
     scheduling, and works beside it under asynchronous."""
@@ -83,7 +90,7 @@ class LlmEngine(Batching):
     @model_validator(mode="after")
     def _check_room(self) -> Self:
         for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
-            if tokens // self.block_tokens <= self.reserve:
+            if tokens is not None and tokens // self.block_tokens <= self.reserve:
                 beside = " beside the one in reserve" if self.reserve else ""
                 wrong = f"kv_tokens {tokens} has no room for a block of {self.block_tokens}{beside}"
                 raise ValueError(f"{wrong}; write what the engine prints")
@@ -119,9 +126,44 @@ class LlmEngine(Batching):
         """Tokens of the longest request that can be served: longer ones are refused."""
 
     @property
+    def room(self) -> int:
+        """`kv_tokens`, which every case knows."""
+        assert self.kv_tokens is not None
+        return self.kv_tokens
+
+    @property
     def blocks(self) -> int:
-        """Blocks that requests can hold."""
-        return self.kv_tokens // self.block_tokens - self.reserve
+        """Blocks that requests can hold, of each rank."""
+        return self.room // self.block_tokens - self.reserve
+
+    @property
+    def all_blocks(self) -> int:
+        """Blocks that requests can hold, of all ranks together."""
+        return self.blocks * self.data_parallel_size
+
+    @property
+    @abstractmethod
+    def places(self) -> int:
+        """Requests that run at a time, on each rank."""
+
+    def largest(self) -> int:
+        """Requests that run at a time."""
+        return self.places * self.data_parallel_size
+
+    def engine(
+        self,
+        law: Law,
+        outputs: Outputs,
+        pace: Callable[[int, int], int] | None,
+        gone: Callable[[Job], bool] | None,
+        factors: Iterator[int] | None,
+    ) -> Loop | Ranks:
+        """The engine of a replica that has just become ready, or its ranks."""
+        times, ranks = self.times(law), self.data_parallel_size
+        if ranks > 1:
+            planners = [self.planner() for _ in range(ranks)]
+            return Ranks(planners, times, outputs, self.asynchronous, pace, gone, factors)
+        return Loop(self.planner(), times, outputs, self.asynchronous, pace, gone=gone, factors=factors)
 
     def on(self, instance: str) -> Self:
         """The same on machines of one type."""
@@ -129,10 +171,36 @@ class LlmEngine(Batching):
             update={"kv_tokens": self.kv_tokens_on.get(instance, self.kv_tokens), "kv_tokens_on": {}}
         )
 
+    @property
+    def drafts(self) -> int:
+        """Tokens that are drafted for each request that decodes, and verified beside its own."""
+        return 0
+
+    @property
+    def gain(self) -> float:
+        """Tokens that a step gives to a request that decodes, on average."""
+        return 1.0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it loads adapters that requests ask for."""
+        return False
+
+    def gains(self, uniform: Callable[[int, int], Floats], request: int, output: int) -> Integers:
+        """Tokens that a request is given by each step in which it decodes, where tokens are drafted.
+
+        `uniform` gives so many numbers of its workload from one of them on.
+        """
+        return ONE_BY_ONE
+
+    def device(self, law: Law) -> StepTime:
+        """How long steps take without the host's part."""
+        assert isinstance(law, Steps)
+        return law.times()
+
     def times(self, law: Law) -> StepTime:
         """How long steps take, the host's part included."""
-        assert isinstance(law, Steps)
-        host, device = self.host, law.times()
+        host, device = self.host, self.device(law)
         if host == EngineHost():
             return device
         return Hosted(device, host.fixed, host.per_request, self.asynchronous)

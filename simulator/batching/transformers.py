@@ -76,6 +76,7 @@ class Transformers(LlmEngine):
         """As much as there is room for."""
         return self.blocks * self.page_size
 
-    def largest(self) -> int:
-        """Requests that it can run at a time: each has a block, and a token and a place in a step."""
+    @property
+    def places(self) -> int:
+        """Each that runs has a block, and a token and a place in a step."""
         return min(self.blocks, self.max_batch_tokens, self.max_requests_per_batch)

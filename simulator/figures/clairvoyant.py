@@ -232,7 +232,7 @@ def least_hours(result: Result, number: int) -> float | None:
     """
     case = result.case
     workload, most = case.workloads[0], 0.0
-    if len(case.workloads) > 1 or workload.arrivals.closed or isinstance(case.pools[number].batching, LlmEngine):
+    if len(case.workloads) > 1 or workload.closed or isinstance(case.pools[number].batching, LlmEngine):
         return None
     for slo in case.slos:
         share = {"percentile": slo.quantile, "errors": 1 - slo.target, "attainment": slo.target}.get(slo.measure)

@@ -69,9 +69,9 @@ class PoolTally:
         """By slice, where a device runs several at a time: nanoseconds in service, added up over all of them."""
         self.visits, self.squares = np.zeros((2, bins))
         """By bin in which their batch began: visits, and for each of them the size of its batch."""
-        self.begun, self.prompts, self.found, self.preemptions = np.zeros((4, slices))
+        self.begun, self.prompts, self.found, self.preemptions, self.loads = np.zeros((5, slices))
         """Of LLM engines: requests that they began with, tokens of their prompts, of these found in the cache; and of
-        those that ended, how often they had lost their blocks."""
+        those that ended, how often they had lost their blocks, and their adapters had been loaded."""
         self.filled = False
         """Whether any batch could take no more."""
 
@@ -99,6 +99,6 @@ class PoolTally:
         """What engines began with and ended."""
         if len(rows):
             places = grid.places(rows[:, 0])
-            counted = (self.begun, self.prompts, self.found, self.preemptions)
+            counted = (self.begun, self.prompts, self.found, self.preemptions, self.loads)
             for counts, column in zip(counted, rows[:, 1:].T, strict=True):
                 counts += grid.by_slice(places, column)

@@ -34,8 +34,8 @@ class Decoding:
         self._bases -= job.base
         self._crossings[job.base % self.block_size] -= 1
 
-    def delay(self, job: Job) -> None:
-        """The plan that is being made does not serve it."""
+    def delay(self, job: Job, number: int) -> None:
+        """Plan `number`, which is being made, does not serve it."""
         self.leave(job)
         job.base, job.last = job.base - 1, job.last + 1
         self._enter(job)

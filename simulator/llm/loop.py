@@ -119,6 +119,12 @@ class Loop:
             self.outputs.last(job, now)
         self._begin(now)
 
+    def release(self, job: Job, now: int) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        self.planner.release(job)
+        if self._running is None and self.planner.waits:
+            self.due = now
+
     def held(self, now: int) -> int:
         """Blocks of the KV cache that requests hold; steps that are made at once are counted as far as they are."""
         ended = 0 if self._count == 1 or self._running is None else self._ended(now)

@@ -18,8 +18,12 @@ class Plan:
     """Tokens that these attend to, the new ones included."""
     longest: int = 0
     """The most of one of them."""
+    drafts: int = 0
+    """Tokens that were drafted for them, and are verified."""
     chunks: list[tuple[int, int]] = field(default_factory=list)
     """Of each prompt: tokens computed, and those before them."""
+    loads: int = 0
+    """Adapters that are loaded for it."""
     first: list[Job] = field(default_factory=list)
     """Whose first token it gives back."""
     begun: list[Job] = field(default_factory=list)
@@ -33,7 +37,7 @@ class Plan:
 
     def tokens(self) -> int:
         """Those that are computed."""
-        return self.decodes + sum(count for count, _ in self.chunks)
+        return self.decodes + self.drafts + sum(count for count, _ in self.chunks)
 
     def later(self, count: int) -> Plan:
         """The same of those that decode, so many steps later."""
@@ -47,5 +51,5 @@ class Plan:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one token for each that decodes, and nobody begins or ends with it."""
-        return not (self.chunks or self.last)
+        """Whether it is one token for each that decodes, none of them the first or the last of an answer."""
+        return not (self.chunks or self.first or self.last or self.drafts)

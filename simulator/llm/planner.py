@@ -8,12 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 from simulator.llm.blocks import Prefix
 from simulator.llm.decoding import Decoding
 from simulator.llm.holding import Holding
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan
+from simulator.llm.verifying import Verifying
 
 
 class Planner(ABC):
@@ -23,10 +25,15 @@ class Planner(ABC):
     made at once.
     """
 
+    looks_back: ClassVar[bool] = True
+    """Whether one that lost its blocks looks for them when it comes back."""
+
     def __init__(self, blocks: int, block_size: int, caching: bool) -> None:
         self.holding = Holding(blocks, block_size, caching)
         self.blocks = self.holding.blocks
-        self.decoding = Decoding(block_size)
+        self.decoding: Decoding | Verifying = Decoding(block_size)
+        self.drafts = 0
+        """Tokens that are drafted for each that decodes, and verified beside its own; as many more have room kept."""
         self.running: dict[Job, None] = {}
         """In the order of their admission."""
         self.prefilling: list[Job] = []
@@ -54,10 +61,23 @@ class Planner(ABC):
         """A request waits."""
         self.waiting.append(job)
 
+    @property
+    def waits(self) -> bool:
+        """Whether anybody waits."""
+        return self._head() is not None
+
     def finish(self, job: Job) -> None:
         """The last token of a request is there: its place and its blocks are free."""
         if job in self.running:  # it may have lost them while its last token was computed
             del self.running[job]
+            if not job.stays:
+                self.holding.release(job, found=job.keeps)
+        else:
+            job.stays = False
+
+    def release(self, job: Job) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        if job.stays:
             self.holding.release(job, found=job.keeps)
 
     def plan(self) -> Plan:
@@ -90,16 +110,24 @@ class Planner(ABC):
 
     # What plans are made of.
 
+    def _draft(self, tokens: int, ahead: bool) -> None:
+        """So many tokens are drafted for each that decodes; `ahead` if steps are planned while others run."""
+        self.drafts, self.decoding = tokens, Verifying(self.holding.size, tokens, ahead)
+
     def _decode(self, plan: Plan) -> None:
         """A token for each that decodes; their blocks are taken."""
         decoding = self.decoding
         if decoding.count:
             plan.decodes, plan.context = decoding.count, decoding.context(self.number)
-            plan.longest = decoding.longest(self.number)
+            plan.longest, plan.drafts = decoding.longest(self.number), decoding.count * self.drafts
 
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """So many tokens of a prompt, whose blocks are taken."""
-        plan.chunks.append((count, job.computed))
+        if job.received:
+            plan.decodes, plan.context = plan.decodes + 1, plan.context + job.computed + 1
+            plan.longest = max(plan.longest, job.computed + 1)
+        else:
+            plan.chunks.append((count, job.computed))
         job.computed += count
         if job.pieces:
             self.holding.share(job)
@@ -128,11 +156,8 @@ class Planner(ABC):
             self.prefilling.append(job)
         self._compute(plan, job, count)
 
-    def _preempt(self, plan: Plan, job: Job, found: bool = True) -> None:
-        """One that runs loses its blocks, and waits again unless its last token is coming.
-
-        `found`: whether it looks for them when it comes back.
-        """
+    def _preempt(self, plan: Plan, job: Job) -> None:
+        """One that runs loses its blocks, and waits again unless its last token is coming."""
         plan.preempted = True
         del self.running[job]
         ended = 0 <= job.last < self.number
@@ -141,17 +166,23 @@ class Planner(ABC):
             self.decoding.settle(job, self.number)
             job.blocks = max(job.blocks, blocks)
             self.decoding.leave(job)
+            ended = job.issued == job.output
         elif not ended:
             self.prefilling.remove(job)
-        self.holding.release(job, found=found)
+        self.holding.release(job, found=self.looks_back)
         self.preemptions += 1
         job.preempted += 1
         if not ended:
             job.lost += job.computed
-            job.computed, job.last = 0, -1
+            job.computed = job.received = 0
+            job.last = -1
             self._put_back(job)
 
     # Those that wait.
+
+    def queued(self) -> int:
+        """How many do."""
+        return len(self.waiting)
 
     def _put_back(self, job: Job) -> None:
         """One that lost its blocks waits before all others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan
 from simulator.llm.planner import Planner
+from simulator.llm.verifying import Verifying
 
 
 class RunningFirst(Planner):
@@ -25,19 +26,20 @@ class RunningFirst(Planner):
         """Those that run; gives back what is left of the budget."""
         decoding = self.decoding
         crossing = decoding.crossing(self.number)
-        budget = self.budget - decoding.count
+        budget = self.budget - decoding.count * (1 + self.drafts)
         counts = []
         for job in self.prefilling:
-            counts.append(self._chunk(job, max(0, budget)))
-            budget -= counts[-1]
-            crossing += max(0, self.holding.needed(job.computed + counts[-1]) - job.blocks)
+            counts.append(count := self._chunk(job, max(0, budget)))
+            budget -= count
+            if count:
+                crossing += max(0, self.holding.needed(job.computed + count + self.drafts) - job.blocks)
         if budget < 0 or crossing > self.blocks.free or (not budget and not self._prompts_last()):
             return self._serve_one_by_one(plan)
         self.blocks.take(crossing)
         self._decode(plan)
         for job, count in zip(tuple(self.prefilling), counts, strict=True):
             if count:
-                job.blocks = max(job.blocks, self.holding.needed(job.computed + count))
+                job.blocks = max(job.blocks, self.holding.needed(job.computed + count + self.drafts))
                 self._compute(plan, job, count)
         return budget
 
@@ -57,8 +59,8 @@ class RunningFirst(Planner):
             decodes = job.last >= number
             if decodes:
                 self.decoding.settle(job, number)
-            count = 1 if decodes else self._chunk(job, budget)
-            needed = self.holding.needed(job.computed + count) - job.blocks
+            count = min(1 + self.drafts, budget) if decodes else self._chunk(job, budget)
+            needed = self.holding.needed(job.computed + count + self.drafts) - job.blocks
             while needed > self.blocks.free and job in self.running:
                 victim = self._victim()
                 budget += served.pop(victim, 0)
@@ -77,12 +79,16 @@ class RunningFirst(Planner):
         """Writes down who was served; those that decode and were not do so a plan later."""
         for job in [job for job in self.running if job.last >= self.number]:
             if job in served:
-                context = job.base + self.number + 1
+                count = served[job]
+                context = job.prompt + job.issued - 1 + count
                 plan.decodes += 1
+                plan.drafts += count - 1
                 plan.context += context
                 plan.longest = max(plan.longest, context)
+                if isinstance(self.decoding, Verifying) and count <= self.drafts:
+                    self.decoding.trim(job, self.number, count)
             else:
-                self.decoding.delay(job)
+                self.decoding.delay(job, self.number)
         for job in [job for job in self.prefilling if job in served]:
             self._compute(plan, job, served[job])
 

@@ -50,16 +50,25 @@ class Steps(Law):
         raise NotImplementedError
 
 
-def together(times: StepTime, count: float, prompt: float, output: float, found: float = 0.0) -> float:
+def together(
+    times: StepTime,
+    count: float,
+    prompt: float,
+    output: float,
+    found: float = 0.0,
+    drafts: int = 0,
+    gain: float = 1.0,
+) -> float:
     """Nanoseconds in which so many like requests are served from the first token to the last, side by side.
 
-    `prompt` are the tokens of each that are computed, after those that were found in the cache.
+    `prompt` are the tokens of each that are computed, after those that were found in the cache. A step verifies
+    `drafts` tokens of each, and gives it `gain`.
     """
     tokens, answer = max(round(prompt), 1), max(output, 1.0)
-    prompts = times.of(Plan(0, chunks=[(tokens, round(found))] * max(round(count), 1)))
-    context = found + prompt + answer / 2
-    step = times.decoding(max(round(count), 1), round(count * context), round(context))[0]
-    return (prompts + (answer - 1) * step) / TICKS
+    several, context = max(round(count), 1), found + prompt + answer / 2 + drafts
+    prompts = times.of(Plan(0, chunks=[(tokens, round(found))] * several))
+    step = times.of(Plan(0, several, round(count * context), round(context), several * drafts))
+    return (prompts + (answer - 1) / gain * step) / TICKS
 
 
 class LlmRoofline(Steps):

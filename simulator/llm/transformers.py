@@ -8,7 +8,7 @@ nobody is let in before somebody has ended.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan
@@ -50,6 +50,8 @@ class Settings(Protocol):
 class Transformers(Planner):
     """First those that decode, then prompts that are not done (or the other way round), then those that wait."""
 
+    looks_back: ClassVar[bool] = False
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.blocks, settings.page_size, settings.allow_block_sharing)
         self.settings = settings
@@ -80,7 +82,7 @@ class Transformers(Planner):
         self._relieve(plan, filling.starved)
         for job in filling.unserved:
             if job in self.running:
-                self.decoding.delay(job)
+                self.decoding.delay(job, self.number)
 
     def _closed(self) -> bool:
         decodes, settings = self.decoding.count, self.settings
@@ -109,7 +111,7 @@ class Transformers(Planner):
         victims = []
         while len(self.running) > 1 and sum(needed for _, needed in starved) > self.blocks.free:
             victims.append(starved.pop()[0])
-            self._preempt(plan, victims[-1], found=False)
+            self._preempt(plan, victims[-1])
         if victims:
             self.waiting.extend(reversed(victims))
             self.blocked = True

@@ -58,6 +58,14 @@ class Settings(Protocol):
     def priority(self) -> bool:
         """Whether the most urgent is let in first, and the least urgent gives way."""
 
+    @property
+    def drafts(self) -> int:
+        """Tokens that are drafted for each request that decodes; 0: none."""
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether a step is planned while the one before runs."""
+
 
 class Vllm(RunningFirst):
     """First come first served, or the most urgent first."""
@@ -71,6 +79,8 @@ class Vllm(RunningFirst):
             settings.long_prefill_token_threshold,
         )
         self.settings = settings
+        if settings.drafts:
+            self._draft(settings.drafts, settings.asynchronous)
         self.urgent: list[tuple[int, int, int, Job]] = []
         """Those that wait under the priority policy, as a heap."""
 
@@ -112,7 +122,7 @@ class Vllm(RunningFirst):
         if len(self.running) >= settings.max_num_seqs:
             return None
         known, found = job.prompt + job.issued, holding.found(job)
-        hit = sum(depth for _, depth in found) * settings.block_size
+        hit = holding.there(job, found)
         rest = known - hit
         if not settings.chunked_prefill and rest > budget:
             return None
@@ -134,6 +144,10 @@ class Vllm(RunningFirst):
             self.add(job)
         else:
             super()._put_back(job)
+
+    def queued(self) -> int:
+        """Whichever line they wait in."""
+        return len(self.urgent) + len(self.waiting)
 
     def _head(self) -> Job | None:
         if self.settings.priority:

@@ -29,7 +29,13 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     law, batching = case.stages[stage].service, case.pools[case.stages[stage].pool].batching
     if isinstance(batching, LlmEngine):
         times, prompts, outputs = batching.times(law), tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        return lambda members: sum(ceil(together(times, 1, prompts[visit], outputs[visit])) for visit in members)
+        computes = case.stages[stage].computes
+
+        def alone(visit: int) -> int:
+            found, prompt, output = computes(prompts[visit], outputs[visit])
+            return ceil(together(times, 1, prompt, output, max(found, 0.0), batching.drafts, batching.gain))
+
+        return lambda members: sum(map(alone, members))
     padded = batching.cost
     work, drawn, pads, items = case.work(stage), tape.service, law.pads, tape.items
     if law.reads is None and items is None:
@@ -55,16 +61,25 @@ def show_tokens(view: View, tape: Tape, pool: int) -> None:
     batching = tape.case.pools[pool].batching
     if not isinstance(batching, LlmEngine):
         return
-    prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(tape.case.stages_of(pool)[0])
-    view.tokens = lambda visit: (max(prompts[visit], 1), max(outputs[visit], 1))
-    view.usual_answer = lambda: round(demand.mixture(OUTPUT).mean)
-    view.cache_blocks, size, chain = batching.blocks, batching.block_tokens, chains(tape, batching.block_tokens)
+    (stage,) = tape.case.stages_of(pool)
+    prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(stage)
+    computes = tape.case.stages[stage].computes
+
+    def tokens(visit: int) -> tuple[int, int]:
+        _, prompt, output = computes(max(prompts[visit], 1), max(outputs[visit], 1))
+        return int(prompt), int(output)
+
+    view.tokens = tokens
+    view.usual_answer = lambda: round(computes(1.0, demand.mixture(OUTPUT).mean)[2])
+    view.cache_blocks, size, chain = batching.all_blocks, batching.block_tokens, chains(tape, batching.block_tokens)
 
     def prompt(visit: int) -> tuple[Chain, int]:
         blocks = max(prompts[visit], 1) // size
         known, own = chain(visit, max(prompts[visit], 1))
-        shared = known[-1][1] if known else 0
-        return ((*known, (own, blocks)) if own is not None and blocks > shared else known), blocks
+        if own is None or blocks <= (known[-1][1] if known else 0):
+            return known, blocks
+        before = known[:-1] if known and known[-1][0] == own else known
+        return (*before, (own, blocks)), blocks
 
     view.prompt = prompt
 

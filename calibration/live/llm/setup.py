@@ -22,8 +22,10 @@ class EngineSetup(Record):
 
     @property
     def label(self) -> str:
-        """Such as `transformers, 64 blocks of 256, steps of 256`."""
-        return f"transformers, {self.num_blocks} blocks of {self.page_size}, steps of {self.max_batch_tokens}"
+        """Such as `tiny Llama: transformers, 64 blocks of 256, steps of 256`."""
+        device = "emulated accelerator" if self.emulated else "tiny Llama"
+        room = f"{self.num_blocks} blocks of {self.page_size}"
+        return f"{device}: transformers, {room}, steps of {self.max_batch_tokens}"
 
     def batching(self) -> Transformers:
         """The engine as the simulator has it: on a CPU it plans a step when the one before has ended."""

@@ -6,7 +6,9 @@ It comes from a virtual environment of its own, which needs nothing of Headroom.
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +21,20 @@ from simulator.errors import MeasurementError
 PACKAGES = "lib/python3*/site-packages/transformers/generation/continuous_batching"
 ENDING = 60.0
 """Seconds that an engine may take for what is left when a load has ended."""
-FIX = "python3 -m venv ~/engine && ~/engine/bin/pip install torch transformers, then --transformers ~/engine"
+FIX = "in a virtual environment of its own: pip install torch transformers, then --transformers ITS_FOLDER"
 
 
 def find(where: Path | None) -> Path:
-    """The Python of a virtual environment with a transformers that has continuous batching. Raises MeasurementError."""
+    """The Python of a virtual environment with a transformers that has continuous batching. Raises MeasurementError.
+
+    Without one: this Python, where transformers is installed beside Headroom.
+    """
     if where is None:
-        raise MeasurementError(f"transformers needs a virtual environment of its own: {FIX}")
+        if importlib.util.find_spec("transformers") is None:
+            raise MeasurementError(f"transformers is not installed; {FIX}")
+        return Path(sys.executable)
     if not list(where.glob(PACKAGES)):
-        raise MeasurementError(f"{where} holds no transformers of version 5: {FIX}")
+        raise MeasurementError(f"{where} holds no transformers of version 5; {FIX}")
     return where.absolute() / "bin" / "python"
 
 
