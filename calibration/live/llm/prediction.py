@@ -89,8 +89,11 @@ def true_speed(log: StepLog, usual: Floats) -> list[Integers]:
 
 
 def stalls(log: StepLog, usual: Floats) -> list[Integers]:
-    """Rows of (from, until, 0) while the host stood still: the end of steps that it stalled."""
+    """Rows of (from, until, 0) while the host stood still: as long as the steps that it stalled were too long.
+
+    They lie at the beginning of the step; where in it they were does not show.
+    """
     took = log.took()
     which = stalled(took, usual)
-    longer = np.rint(took - usual).astype(np.int64)[which]
-    return [np.stack([log.end[which] - longer, log.end[which], np.zeros_like(longer)], axis=1)]
+    began, longer = log.began()[which], np.rint(took - usual).astype(np.int64)[which]
+    return [np.stack([began, began + longer, np.zeros_like(longer)], axis=1)]

@@ -174,7 +174,7 @@ class _Work:
 
     def _saturate(self, fitted_to: int) -> None:
         plan = self.plan
-        full = requests.poisson(1000.0, 10.0, plan.seed)
+        full = requests.poisson(1000.0, 1.0, plan.seed)
         guess = self._guess(full)
         asked = requests.poisson(SATURATING * guess, SATURATED, plan.seed + 1)
         since, until = round(SATURATED * SECOND / 4), round(SATURATED * SECOND)
@@ -199,8 +199,8 @@ class _Work:
 
     def _guess(self, asked: Requests) -> float:
         """Requests per second that an engine would serve if it always had plenty of them, simulated."""
-        until = int(asked.arrived[-1])
-        return _answers(self.model.simulate(asked, 0, until))
+        course = self.model.simulate(asked, 0, 0)
+        return float(len(asked.arrived) / course.last.max() * SECOND)
 
     def serve(self) -> tuple[list[_Served], list[float]]:
         """Each load as often as asked; canaries before and after each run."""
