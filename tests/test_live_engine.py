@@ -106,8 +106,8 @@ def by_hand() -> EngineCourse:
     asked = Requests(np.array([0, 100, 200]) * MS, np.array([5, 5, 5]), np.array([1, 3, 5]))
     began, first, last = np.array([0, 110, -1]), np.array([10, 130, -1]), np.array([10, 150, -1])
     done = np.array([11, 151, -1])
-    whole = [np.where(row < 0, -1, row * MS) for row in (began, first, last, done)]
-    return EngineCourse(asked, *whole, since=0, until=160 * MS)
+    began, first, last, done = (np.where(row < 0, -1, row * MS) for row in (began, first, last, done))
+    return EngineCourse(asked, began, first, last, done, since=0, until=160 * MS)
 
 
 def test_figures_of_a_course_by_hand() -> None:

@@ -39,7 +39,7 @@ class EngineCourse:
     """Where what is counted begins, and..."""
     until: int
     """...where the schedule ends."""
-    _sorted: dict[str, tuple[Floats, Integers]] = field(default_factory=dict)
+    _sorted: dict[str, tuple[Floats, Integers]] = field(init=False, default_factory=dict)
 
     def timing(self, name: str) -> tuple[Floats, Integers]:
         """Milliseconds, ascending, of the counted requests that have it, and the block of time in which each came."""
