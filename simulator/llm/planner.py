@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 from simulator.llm.blocks import Prefix
 from simulator.llm.decoding import Decoding
@@ -23,6 +24,9 @@ class Planner(ABC):
     An order says what a plan computes (`_fill`) and when nobody can be admitted (`_closed`), by which many plans are
     made at once.
     """
+
+    looks_back: ClassVar[bool] = True
+    """Whether one that lost its blocks looks for them when it comes back."""
 
     def __init__(self, blocks: int, block_size: int, caching: bool) -> None:
         self.holding = Holding(blocks, block_size, caching)
@@ -172,7 +176,7 @@ class Planner(ABC):
             ended = job.issued == job.output
         elif not ended:
             self.prefilling.remove(job)
-        self.holding.release(job, found=True)
+        self.holding.release(job, found=self.looks_back)
         self.preemptions += 1
         job.preempted += 1
         if not ended:
