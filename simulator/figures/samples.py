@@ -1,7 +1,7 @@
 """Latencies of requests in order of arrival, by slices of time: each as it was, or counted in buckets.
 
-A bucket holds the whole nanoseconds that share their first ten bits: a latency read from one is off by at most 2^-10
-of itself, about 0.1 %. Counts, sums, and shares below a bound that was named beforehand are exact.
+A latency read from a bucket is off by at most 2^-10 of itself, about 0.1 %. Counts, sums, and shares below a bound
+that was named beforehand are exact.
 """
 
 from __future__ import annotations
@@ -16,15 +16,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from simulator.figures.grid import SLICES
+from simulator.buckets import ERROR, bucket, middle
 from simulator.figures.statistics import quantile, rank
+from simulator.grid import SLICES
 from simulator.quantities import SECOND
 from simulator.streams import Floats, Integers
-
-BITS = 9
-"""Of a latency, after its first."""
-ERROR = 2.0 ** -(BITS + 1)
-"""By which share of itself a latency from a bucket may be off."""
 
 
 class Cell(ABC):
@@ -182,20 +178,6 @@ class Binned(Cell):
                 found.faster[bound] += count
             found._count(cell.first, cell.counts)
         return found or cls()
-
-
-def bucket(nanoseconds: Integers) -> Integers:
-    """By latency its bucket: one for each whole number below 2^10, from there on 2^9 for each doubling."""
-    # Where a number is so long that its float is rounded up to a power of two, the last bucket before it is found.
-    shift = np.maximum(np.frexp(nanoseconds.astype(np.float64))[1].astype(np.int64) - 1 - BITS, 0)
-    found: Integers = (shift << BITS) + (nanoseconds >> shift)
-    return found
-
-
-def middle(place: int) -> float:
-    """The middle of a bucket, in nanoseconds."""
-    shift = max((place >> BITS) - 1, 0)
-    return float((place - (shift << BITS)) << shift) + ((1 << shift) - 1) / 2
 
 
 def exact(edges: Integers, arrived: Integers, latency: Integers, answered: npt.NDArray[np.bool_]) -> list[Exact]:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.case import Case
-from simulator.figures.grid import Grid
 from simulator.figures.samples import Binned, Cell, Sample, count, exact
 from simulator.figures.usage import PoolTally, StageTally
+from simulator.grid import Grid
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.quantities import format_duration
 from simulator.run.lives import Lives

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 
 from simulator.arrivals import Gamma, Sessions
 from simulator.batching import NoBatching
+from simulator.buckets import ERROR
 from simulator.case import Case
 from simulator.dispatch import RoundRobin
 from simulator.figures.ledger import count
-from simulator.figures.samples import ERROR
 from simulator.figures.tally import Tally
 from simulator.limits import Limits
 from simulator.run import extents
