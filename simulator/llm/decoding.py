@@ -10,9 +10,11 @@ from simulator.llm.job import Job
 class Decoding:
     """The requests of one engine that decode. Nothing is done for each of them as plans go by."""
 
-    def __init__(self, block_size: int) -> None:
+    def __init__(self, block_size: int, workloads: int = 0) -> None:
         self.block_size = block_size
         self.count = 0
+        self.workloads = [0] * workloads
+        """By workload: how many, where it matters."""
         self._bases = 0
         """The sum of their bases."""
         self._crossings = [0] * block_size
@@ -33,6 +35,8 @@ class Decoding:
         self.count -= 1
         self._bases -= job.base
         self._crossings[job.base % self.block_size] -= 1
+        if self.workloads:
+            self.workloads[job.workload] -= 1
 
     def delay(self, job: Job) -> None:
         """The plan that is being made does not serve it."""
@@ -98,5 +102,7 @@ class Decoding:
         self.count += 1
         self._bases += job.base
         self._crossings[job.base % self.block_size] += 1
+        if self.workloads:
+            self.workloads[job.workload] += 1
         heappush(self._ends, (job.last, job.order, job))
         heappush(self._longest, (-job.base, job.order, job))

@@ -35,6 +35,8 @@ class Job:
         "prompt",
         "request",
         "shared",
+        "since",
+        "workload",
     )
 
     def __init__(
@@ -46,8 +48,10 @@ class Job:
         priority: int = 0,
         pieces: tuple[Piece, ...] = (),
         own: Hashable = None,
+        workload: int = 0,
     ) -> None:
         self.request, self.prompt, self.output, self.arrived, self.priority = request, prompt, output, arrived, priority
+        self.workload = workload
         self.pieces = pieces
         """What its prompt shares with others, from its beginning on."""
         self.own: Hashable = (request,) if own is None else own
@@ -69,6 +73,8 @@ class Job:
         """The runs that it holds blocks of, and how many."""
         self.copies = False
         """Whether somebody else computed the same blocks before: its own are not found."""
+        self.since = -1
+        """When its latest token came, where it got none in a step after it; nanoseconds."""
         self.preempted = 0
         """How often."""
         self.lost = 0

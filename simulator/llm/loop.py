@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from simulator.llm.gauge import Gauge
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan, Settings
 from simulator.llm.planner import Planner
-
-TICKS = 1 << 20
-"""To a nanosecond."""
+from simulator.llm.stretch import TICKS as TICKS
+from simulator.llm.stretch import Stretch
 
 
 class StepTime(Protocol):
@@ -55,8 +55,10 @@ class Loop:
         pace: Callable[[int, int], int] | None = None,
         jumps: bool = True,
         gone: Callable[[Job], bool] | None = None,
+        gauge: Gauge | None = None,
     ) -> None:
-        self.planner = Planner(settings)
+        self.planner = Planner(settings, 0 if gauge is None else gauge.workloads)
+        self.gauge = gauge
         self.planner.gone = gone
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
@@ -95,13 +97,17 @@ class Loop:
         ran, count = self._running, self._count
         if ran is None:
             self._origin, self._ticks = now, 0
+            if self.gauge is not None:
+                self.gauge.begin(now)
             self._begin(now)
             return
+        if self.gauge is not None:
+            self._read(ran, 0, count - (count == self._whole), self.gauge)
+        last = ran.last if count == 1 else self._catch_up(ran, count)
         self._ticks += self._span(count)
         if self.pace is not None:
             self._origin, self._ticks = now, 0
         self.steps += count
-        last = ran.last if count == 1 else self._catch_up(count)
         self._running = None
         for job in ran.first:
             self.outputs.first(job, now)
@@ -115,13 +121,40 @@ class Loop:
         ended = 0 if self._count == 1 or self._running is None else self._ended(now)
         return self.planner.blocks.total - self.planner.blocks.free + self.planner.takes(ended)
 
-    def _catch_up(self, count: int) -> list[Job]:
+    def cut(self, now: int) -> None:
+        """The engine is gone, in the midst of a step."""
+        if self._running is not None and self.gauge is not None:
+            self.gauge.stretch(self._running, self._stretch(0, self._count), now, whole=False)
+
+    def _read(self, ran: Plan, since: int, until: int, gauge: Gauge) -> None:
+        """The gauges tell of the steps after the first `since`, up to the first `until`, of those made at once."""
+        now = self._end(until) if self.pace is None else self.due or 0
+        if until == since + 1 and now < gauge.edge:
+            blocks = self.planner.blocks
+            ticks = self._first + self._growth * since if self.pace is None else (now - self._origin) * TICKS
+            gauge.step(ran, blocks.total - blocks.free, ticks, now)
+        else:
+            gauge.stretch(ran, self._stretch(since, until), now)
+
+    def _stretch(self, since: int, until: int) -> Stretch:
+        """These steps."""
+        planner, ticks, first = self.planner, self._ticks + self._span(since), self._first + self._growth * since
+        if self.pace is not None:
+            first = ((self.due or 0) - self._origin) * TICKS
+        turns = range(min(until - since - 1, planner.settings.block_size))
+        taken = [planner.decoding.crossing(planner.number + turn) for turn in turns]
+        held = planner.blocks.total - planner.blocks.free
+        return Stretch(self._origin, ticks, first, self._growth, until - since, held, taken)
+
+    def _catch_up(self, ran: Plan, count: int) -> list[Job]:
         """Plans what was planned while so many steps were made; gives back those whose last token is there."""
         if self._next is None:
             return self.planner.skip(count - 1)
         if count == self._whole:
             last = self.planner.skip(count - 2)
             self._next = self._following()
+            if self.gauge is not None:
+                self._read(ran, count - 1, count, self.gauge)
             return last
         self._next = self._next.later(count - 1)
         self._next.last = self.planner.skip(count - 1)
@@ -141,6 +174,10 @@ class Loop:
         while plan.empty and plan.preempted:
             plan = self.planner.plan()
         self._next, self.due = None, None
+        for job in self.planner.missed:
+            if job.since < 0:
+                job.since = now
+        self.planner.missed.clear()
         if plan.empty:
             return
         self._running = plan

@@ -75,6 +75,12 @@ class Plan:
     """Who is part of a plan for the first time."""
     last: list[Job] = field(default_factory=list)
     """Whose last token it gives back."""
+    workloads: tuple[int, ...] = ()
+    """By workload: how many of those that decode; empty where only one comes."""
+    late: tuple[Job, ...] = ()
+    """Of those that decode: who got no token in the step before."""
+    again: tuple[Job, ...] = ()
+    """Whose next token it gives back after they had lost their blocks."""
     preempted: bool = False
     """Whether somebody lost their blocks when it was made: then it admits nobody."""
 
@@ -85,7 +91,7 @@ class Plan:
     def later(self, count: int) -> Plan:
         """The same of those that decode, so many steps later."""
         context, longest = self.context + count * self.decodes, self.longest + count
-        return Plan(self.number + count, self.decodes, context, longest)
+        return Plan(self.number + count, self.decodes, context, longest, workloads=self.workloads)
 
     @property
     def empty(self) -> bool:
@@ -95,4 +101,4 @@ class Plan:
     @property
     def plain(self) -> bool:
         """Whether it is one token for each that decodes, and nobody begins or ends with it."""
-        return not (self.chunks or self.last)
+        return not (self.chunks or self.last or self.late)

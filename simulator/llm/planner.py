@@ -21,11 +21,11 @@ from simulator.llm.plan import Plan, Settings
 class Planner:
     """The queue and the running requests of one engine."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, workloads: int = 0) -> None:
         self.settings = settings
         self.holding = Holding(settings.blocks, settings.block_size, settings.prefix_caching)
         self.blocks = self.holding.blocks
-        self.decoding = Decoding(settings.block_size)
+        self.decoding = Decoding(settings.block_size, workloads)
         self.running: dict[Job, None] = {}
         """In the order of their admission."""
         self.prefilling: list[Job] = []
@@ -33,6 +33,10 @@ class Planner:
         self.waiting: deque[Job] = deque()
         self.urgent: list[tuple[int, int, int, Job]] = []
         """Those that wait under the priority policy, as a heap."""
+        self.missed: list[Job] = []
+        """Those with tokens whom the latest plans did not serve, until somebody writes down since when."""
+        self.behind: dict[Job, None] = {}
+        """Of those that decode: whom the plan before did not serve."""
         self.number = 0
         """Of the next plan."""
         self.preemptions = 0
@@ -120,6 +124,10 @@ class Planner:
         if decoding.count:
             plan.decodes, plan.context = decoding.count, decoding.context(number)
             plan.longest = decoding.longest(number)
+            plan.workloads = tuple(decoding.workloads)
+            if self.behind:
+                plan.late = tuple(self.behind)
+                self.behind.clear()
         for job, count in zip(tuple(self.prefilling), counts, strict=True):
             if count:
                 job.blocks = max(job.blocks, self.holding.needed(job.computed + count))
@@ -160,14 +168,23 @@ class Planner:
 
     def _note(self, plan: Plan, served: dict[Job, int]) -> None:
         """Writes down who was served; those that decode and were not do so a plan later."""
+        workloads = [0] * len(self.decoding.workloads)
         for job in [job for job in self.running if job.last >= self.number]:
             if job in served:
                 context = job.base + self.number + 1
                 plan.decodes += 1
                 plan.context += context
                 plan.longest = max(plan.longest, context)
+                if workloads:
+                    workloads[job.workload] += 1
+                if job in self.behind:
+                    plan.late += (job,)
+                    del self.behind[job]
             else:
                 self.decoding.delay(job)
+                self.missed.append(job)
+                self.behind[job] = None
+        plan.workloads = tuple(workloads)
         for job in [job for job in self.prefilling if job in served]:
             self._compute(plan, job, served[job])
 
@@ -188,6 +205,8 @@ class Planner:
             self.prefilling.remove(job)
         if not job.issued:
             plan.first.append(job)
+        else:
+            plan.again += (job,)
         job.issued += 1
         if job.issued == job.output:
             job.last = self.number
@@ -216,6 +235,9 @@ class Planner:
         self.preemptions += 1
         job.preempted += 1
         if not ended:
+            self.behind.pop(job, None)
+            if job.issued:
+                self.missed.append(job)
             job.lost += job.computed
             job.computed, job.last = 0, -1
             if self.settings.priority:
