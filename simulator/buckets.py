@@ -22,16 +22,12 @@ def bucket(nanoseconds: Integers) -> Integers:
 
 def middle(place: int) -> float:
     """The middle of a bucket, in nanoseconds."""
-    return (bottom(place) + bottom(place + 1) - 1) / 2
-
-
-def bucket_of(nanoseconds: int) -> int:
-    """The bucket of one."""
-    shift = max(nanoseconds.bit_length() - 1 - BITS, 0)
-    return (shift << BITS) + (nanoseconds >> shift)
-
-
-def bottom(place: int) -> int:
-    """The first of a bucket, in nanoseconds."""
     shift = max((place >> BITS) - 1, 0)
-    return (place - (shift << BITS)) << shift
+    return float((place - (shift << BITS)) << shift) + ((1 << shift) - 1) / 2
+
+
+def bottom(places: Integers) -> Integers:
+    """The first of each bucket, in nanoseconds."""
+    shift = np.maximum((places >> BITS) - 1, 0)
+    found: Integers = (places - (shift << BITS)) << shift
+    return found

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from simulator.buckets import ERROR, bucket, middle
 from simulator.figures.statistics import quantile, rank
 from simulator.grid import SLICES
+from simulator.llm.readings import SLICE, Gaps
 from simulator.quantities import SECOND
 from simulator.streams import Floats, Integers
 
@@ -100,6 +101,7 @@ class Binned(Cell):
     """How many latencies fell into each bucket."""
 
     error = ERROR
+    width: ClassVar[type[np.unsignedinteger]] = np.uint32
 
     def __init__(self, bounds: Sequence[int] = ()) -> None:
         self.missed = 0
@@ -109,7 +111,7 @@ class Binned(Cell):
         """By bound: how many took less."""
         self.first = 0
         """The bucket that `counts` begins with."""
-        self.counts: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+        self.counts: npt.NDArray[np.unsignedinteger] = np.empty(0, self.width)
 
     def add(self, nanoseconds: Integers, missed: int) -> None:
         """More requests: the latencies of those answered, and how many were missed."""
@@ -126,14 +128,14 @@ class Binned(Cell):
     def _count(self, first: int, counts: npt.NDArray[np.integer]) -> None:
         """More of the buckets from `first` on."""
         if not len(self.counts):
-            self.first, self.counts = first, counts.astype(np.uint32)
+            self.first, self.counts = first, counts.astype(self.width)
             return
         low, end = min(first, self.first), max(first + len(counts), self.first + len(self.counts))
         if (low, end) != (self.first, self.first + len(self.counts)):
-            wider = np.zeros(end - low, np.uint32)
+            wider = np.zeros(end - low, self.width)
             wider[self.first - low : self.first - low + len(self.counts)] = self.counts
             self.first, self.counts = low, wider
-        self.counts[first - low : first - low + len(counts)] += counts.astype(np.uint32)
+        self.counts[first - low : first - low + len(counts)] += counts.astype(self.width)
 
     def __len__(self) -> int:
         return int(self.counts.sum(dtype=np.int64)) + self.missed
@@ -159,7 +161,7 @@ class Binned(Cell):
 
     def answered(self) -> Binned:
         """The same buckets."""
-        found = Binned()
+        found = type(self)()
         found.nanoseconds, found.faster = self.nanoseconds, self.faster
         found.first, found.counts = self.first, self.counts
         return found
@@ -195,6 +197,27 @@ def count(
         part = slice(*places[slice_ : slice_ + 2])
         fast = latency[part][answered[part]]
         cells[slice_].add(fast, part.stop - part.start - len(fast))
+
+
+class Counted(Binned):
+    """Gaps between tokens, of which there are many more than requests."""
+
+    width = np.uint64
+
+    @classmethod
+    def by_slice(cls, pools: Sequence[Gaps], bounds: Sequence[int], slices: int) -> list[Counted]:
+        """What the engines of several pools told."""
+        found = [cls(bounds) for _ in range(slices)]
+        for gaps in pools:
+            edges = np.searchsorted(gaps.keys, np.arange(slices + 1) << SLICE).tolist()
+            for number, (cell, (low, high)) in enumerate(zip(found, pairwise(edges), strict=True)):
+                cell.nanoseconds += int(gaps.nanoseconds[number])
+                for bound, faster in zip(bounds, gaps.faster, strict=True):
+                    cell.faster[bound] += int(faster[number])
+                if low < high:
+                    places = gaps.keys[low:high] & ((1 << SLICE) - 1)
+                    cell._count(int(places[0]), np.bincount(places - places[0], gaps.counts[low:high]))
+        return found
 
 
 class Sample:

@@ -14,10 +14,10 @@ class Decoding:
         self.block_size = block_size
         self.count = 0
         self.workloads = [0] * workloads
-        """By workload: how many, where it matters."""
+        """By place of a workload: how many, where they are told apart."""
         self._bases = 0
         """The sum of their bases."""
-        self._crossings = [0] * block_size
+        self.crossings = [0] * block_size
         """By what is left of the base when it is divided by the block size: how many."""
         self._ends: list[tuple[int, int, Job]] = []
         """A heap of (number of the last plan, place among all admissions); an entry counts as long as it is true."""
@@ -34,7 +34,7 @@ class Decoding:
         """It decodes no more."""
         self.count -= 1
         self._bases -= job.base
-        self._crossings[job.base % self.block_size] -= 1
+        self.crossings[job.base % self.block_size] -= 1
         if self.workloads:
             self.workloads[job.workload] -= 1
 
@@ -52,7 +52,7 @@ class Decoding:
 
     def crossing(self, number: int) -> int:
         """How many need a block more for plan `number`."""
-        return self._crossings[-number % self.block_size]
+        return self.crossings[-number % self.block_size]
 
     def context(self, number: int) -> int:
         """Tokens that they attend to in plan `number`, the new ones included."""
@@ -101,7 +101,7 @@ class Decoding:
     def _enter(self, job: Job) -> None:
         self.count += 1
         self._bases += job.base
-        self._crossings[job.base % self.block_size] += 1
+        self.crossings[job.base % self.block_size] += 1
         if self.workloads:
             self.workloads[job.workload] += 1
         heappush(self._ends, (job.last, job.order, job))

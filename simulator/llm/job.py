@@ -52,6 +52,7 @@ class Job:
     ) -> None:
         self.request, self.prompt, self.output, self.arrived, self.priority = request, prompt, output, arrived, priority
         self.workload = workload
+        """Its place among those that are told apart."""
         self.pieces = pieces
         """What its prompt shares with others, from its beginning on."""
         self.own: Hashable = (request,) if own is None else own

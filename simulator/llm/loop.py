@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from simulator.llm.gauge import Gauge
+from simulator.llm.gauge import Gauge, Jump
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan, Settings
 from simulator.llm.planner import Planner
-from simulator.llm.stretch import TICKS as TICKS
-from simulator.llm.stretch import Stretch
+from simulator.llm.readings import TICKS as TICKS
+from simulator.llm.readings import Readings
 
 
 class StepTime(Protocol):
@@ -55,10 +55,10 @@ class Loop:
         pace: Callable[[int, int], int] | None = None,
         jumps: bool = True,
         gone: Callable[[Job], bool] | None = None,
-        gauge: Gauge | None = None,
+        readings: Readings | None = None,
     ) -> None:
-        self.planner = Planner(settings, 0 if gauge is None else gauge.workloads)
-        self.gauge = gauge
+        self.planner = Planner(settings, 0 if readings is None else readings.workloads)
+        self.gauge = None if readings is None else Gauge(readings, self.planner)
         self.planner.gone = gone
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
@@ -98,11 +98,16 @@ class Loop:
         if ran is None:
             self._origin, self._ticks = now, 0
             if self.gauge is not None:
-                self.gauge.begin(now)
+                self.gauge.since = now
             self._begin(now)
             return
         if self.gauge is not None:
-            self._read(ran, 0, count - (count == self._whole), self.gauge)
+            if count == 1:
+                self.gauge.step(ran, now)
+            else:  # before the last of them others may be planned
+                made = count - (count == self._whole)
+                steps = self._origin, self._ticks, self._first, self._growth, made
+                self.gauge.jump(ran, steps, now if made == count else self._end(made))
         last = ran.last if count == 1 else self._catch_up(ran, count)
         self._ticks += self._span(count)
         if self.pace is not None:
@@ -124,27 +129,9 @@ class Loop:
     def cut(self, now: int) -> None:
         """The engine is gone, in the midst of a step."""
         if self._running is not None and self.gauge is not None:
-            self.gauge.stretch(self._running, self._stretch(0, self._count), now, whole=False)
-
-    def _read(self, ran: Plan, since: int, until: int, gauge: Gauge) -> None:
-        """The gauges tell of the steps after the first `since`, up to the first `until`, of those made at once."""
-        now = self._end(until) if self.pace is None else self.due or 0
-        if until == since + 1 and now < gauge.edge:
-            blocks = self.planner.blocks
-            ticks = self._first + self._growth * since if self.pace is None else (now - self._origin) * TICKS
-            gauge.step(ran, blocks.total - blocks.free, ticks, now)
-        else:
-            gauge.stretch(ran, self._stretch(since, until), now)
-
-    def _stretch(self, since: int, until: int) -> Stretch:
-        """These steps."""
-        planner, ticks, first = self.planner, self._ticks + self._span(since), self._first + self._growth * since
-        if self.pace is not None:
-            first = ((self.due or 0) - self._origin) * TICKS
-        turns = range(min(until - since - 1, planner.settings.block_size))
-        taken = [planner.decoding.crossing(planner.number + turn) for turn in turns]
-        held = planner.blocks.total - planner.blocks.free
-        return Stretch(self._origin, ticks, first, self._growth, until - since, held, taken)
+            first = self._first if self.pace is None else ((self.due or 0) - self._origin) * TICKS
+            steps = Jump(self._origin, self._ticks, first, self._growth, self._count)
+            self.gauge.cut(self._running, steps, now)
 
     def _catch_up(self, ran: Plan, count: int) -> list[Job]:
         """Plans what was planned while so many steps were made; gives back those whose last token is there."""
@@ -154,7 +141,7 @@ class Loop:
             last = self.planner.skip(count - 2)
             self._next = self._following()
             if self.gauge is not None:
-                self._read(ran, count - 1, count, self.gauge)
+                self.gauge.step(ran, self.due or 0)
             return last
         self._next = self._next.later(count - 1)
         self._next.last = self.planner.skip(count - 1)
@@ -174,10 +161,8 @@ class Loop:
         while plan.empty and plan.preempted:
             plan = self.planner.plan()
         self._next, self.due = None, None
-        for job in self.planner.missed:
-            if job.since < 0:
-                job.since = now
-        self.planner.missed.clear()
+        if self.planner.missed:
+            self._note(now)
         if plan.empty:
             return
         self._running = plan
@@ -193,6 +178,13 @@ class Loop:
         else:
             self._first = self.times.of(plan)
         self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // TICKS))
+
+    def _note(self, now: int) -> None:
+        """Who is not part of the plan that begins had the latest token now, if not earlier."""
+        for job in self.planner.missed:
+            if job.since < 0:
+                job.since = now
+        self.planner.missed.clear()
 
     def _alike(self, plan: Plan) -> int:
         """How many steps like this one follow each other, itself included."""

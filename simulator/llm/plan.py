@@ -76,11 +76,10 @@ class Plan:
     last: list[Job] = field(default_factory=list)
     """Whose last token it gives back."""
     workloads: tuple[int, ...] = ()
-    """By workload: how many of those that decode; empty where only one comes."""
-    late: tuple[Job, ...] = ()
-    """Of those that decode: who got no token in the step before."""
-    again: tuple[Job, ...] = ()
-    """Whose next token it gives back after they had lost their blocks."""
+    """By place of a workload: how many of those that decode; empty where only one comes."""
+    apart: tuple[tuple[Job, bool], ...] = ()
+    """Who gets a token that is not the first and got none in the step before, and whether it is among those that
+    decode: others had lost their blocks."""
     preempted: bool = False
     """Whether somebody lost their blocks when it was made: then it admits nobody."""
 
@@ -101,4 +100,4 @@ class Plan:
     @property
     def plain(self) -> bool:
         """Whether it is one token for each that decodes, and nobody begins or ends with it."""
-        return not (self.chunks or self.last or self.late)
+        return not (self.chunks or self.last or self.apart)

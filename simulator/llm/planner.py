@@ -121,12 +121,13 @@ class Planner:
         if budget < 0 or crossing > self.blocks.free or (not budget and not self._prompts_last()):
             return self._serve_one_by_one(plan)
         self.blocks.take(crossing)
+        if decoding.workloads:
+            plan.workloads = tuple(decoding.workloads)
         if decoding.count:
             plan.decodes, plan.context = decoding.count, decoding.context(number)
             plan.longest = decoding.longest(number)
-            plan.workloads = tuple(decoding.workloads)
             if self.behind:
-                plan.late = tuple(self.behind)
+                plan.apart = tuple((job, True) for job in self.behind)
                 self.behind.clear()
         for job, count in zip(tuple(self.prefilling), counts, strict=True):
             if count:
@@ -178,7 +179,7 @@ class Planner:
                 if workloads:
                     workloads[job.workload] += 1
                 if job in self.behind:
-                    plan.late += (job,)
+                    plan.apart += ((job, True),)
                     del self.behind[job]
             else:
                 self.decoding.delay(job)
@@ -206,7 +207,7 @@ class Planner:
         if not job.issued:
             plan.first.append(job)
         else:
-            plan.again += (job,)
+            plan.apart += ((job, False),)
         job.issued += 1
         if job.issued == job.output:
             job.last = self.number

@@ -20,6 +20,7 @@ from simulator.llm.service import OUTPUT, PROMPT
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
+from simulator.run.gauges import places, readings_of
 from simulator.run.line import Instance, Line
 from simulator.run.prompts import GROUP, TALK
 from simulator.run.recording import BATCH_ROW
@@ -47,8 +48,10 @@ class StepLine(Line):
         "longest",
         "loop",
         "outputs",
+        "places",
         "prompts",
         "reading",
+        "readings",
         "talks",
         "tape",
         "times",
@@ -72,6 +75,10 @@ class StepLine(Line):
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
         self.desk = Alarm(pool.agenda, place(COMPLETION, pool.number, slot, 2), self._read)
         self.longest = batching.longest
+        if pool.log.readings is None:
+            pool.log.readings = readings_of(pool)
+        self.readings = pool.log.readings
+        self.places = places(pool, self.readings)
         self.idle = [slot]  # never empty, so that the engine hears of every arrival at once
 
     def present(self) -> int:
@@ -99,8 +106,8 @@ class StepLine(Line):
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        scheduling = self.batching.async_scheduling
-        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone)
+        scheduling, told = self.batching.async_scheduling, self.readings
+        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone, readings=told)
         self.front_end = self.batching.front_end.start()
 
     def consider(self, now: int) -> None:
@@ -144,7 +151,8 @@ class StepLine(Line):
             if (session := self.talks[visit]) >= 0:
                 own = (number, "session", session)
         # Without a priority comes after all that have one.
-        return Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own)
+        urgency = workload.priority or 1 << 16
+        return Job(visit, prompt, output, now, urgency, pieces, own, self.places[self.tape.stage[visit]][number])
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
@@ -208,20 +216,20 @@ class Engine(Instance):
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
-        self.pool.log.engines.append((now, 1, job.prompt, job.hits, 0))
+        self.pool.log.engines.extend((now, 1, job.prompt, job.hits, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
     def first(self, job: Job, now: int) -> None:
         """Its first token is there."""
         sent = self.steps.front_end.first(now)
-        self.pool.log.firsts.append((job.request, sent))
+        self.pool.log.firsts.extend((job.request, sent))
         self.firsts[job.request] = sent
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
         if job.preempted:
-            self.pool.log.engines.append((now, 0, 0, 0, job.preempted))
+            self.pool.log.engines.extend((now, 0, 0, 0, job.preempted))
         self._note(job.request, now)
         del self.jobs[job.request]
         sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request))
@@ -247,6 +255,8 @@ class Engine(Instance):
 
     def perish(self, now: int) -> list[int]:
         """The replica has died, and what it had begun with."""
+        if self.steps.loop is not None:
+            self.steps.loop.cut(now)
         lost = [*self.jobs, *(visit for _, visit in sorted(self.leaving))]
         for visit in self.jobs:
             self._note(visit, now)
