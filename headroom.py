@@ -69,8 +69,8 @@ def run(
 
     `input_uncertainty` repeats them with so many refits of the profiles and draws of the load, and tells in
     `result.uncertainty` what they leave open; stated rates have a standard deviation of `load_uncertainty`, a share of
-    them.
+    them. Where a profile is asked for more than was measured, the ends of its band are run unasked.
     """
     doubt = doubt_of(input_uncertainty, load_uncertainty)
     result = run_case(loaded.case(), jobs, progress)
-    return result if doubt is None else doubted(loaded, result, doubt, jobs, progress)
+    return doubted(loaded, result, doubt, jobs, progress)

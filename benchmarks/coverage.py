@@ -1,4 +1,4 @@
-"""Do the stated 95 % intervals hold the exact value 95 times in 100? Writes docs/coverage.md.
+"""Do the stated 95 % intervals hold the exact value 95 times in 100? Writes the first part of docs/coverage.md.
 
     python benchmarks/coverage.py            1,000 macro-replications of each system, about ten minutes
     python benchmarks/coverage.py 200        fewer
@@ -170,7 +170,9 @@ def main() -> None:
         print(f"{system}: {time.process_time() - began:.0f} s of CPU", file=sys.stderr)
         for cell in cells[-len(QUANTILES) - 1 :]:
             print(cell.row())
-    Path(__file__).parents[1].joinpath("docs", "coverage.md").write_text(page(cells, macros))
+    path = Path(__file__).parents[1] / "docs" / "coverage.md"
+    _, heading, others = path.read_text().partition("\n## ")
+    path.write_text(page(cells, macros) + heading + others)
     failed = [cell.row() for cell in cells if cell.short or cell.refused > MOST_REFUSED]
     if failed:
         sys.exit("\n".join(["below the floor, or refused too often:", *failed]))

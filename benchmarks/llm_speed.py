@@ -81,7 +81,7 @@ class Heard:
 def ours(requests: Load, numbers: Numbers, asynchronous: bool) -> list[float]:
     """When requests end, in nanoseconds, by the engine."""
     heard = Heard()
-    loop = Loop(ENGINE, Roofline(**numbers), heard, asynchronous)
+    loop = Loop(ENGINE.planner(), Roofline(**numbers), heard, asynchronous)
     for number, (at, prompt, output) in enumerate(requests):
         while loop.due is not None and (loop.due, loop.idle) <= (at, False):
             loop.advance(loop.due)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibration.band import band
 from calibration.profile import Profile
 from calibration.records import Base, Cell, Change, Fit, Jitter, Refits
 from calibration.tables import FREE, shape
@@ -145,8 +146,8 @@ def _on(threads: int, cores: Floats, times: Floats) -> float:
 def beyond(base: Profile, batch: int, name: str, source: str, allow: bool = False) -> Profile:
     """The same profile with one more cell, of a larger batch than was measured.
 
-    The base goes on by its own law from the largest cell. The band is the error of the worst left-out cell, at least
-    five per cent, times how many times as large the batch is; the jitter is that of the largest cell.
+    The base goes on by its own law from the largest cell, in a band (calibration.band); the jitter is that of the
+    largest cell.
     """
     _batches_only(base)
     last = base.cells[-1]
@@ -160,8 +161,8 @@ def beyond(base: Profile, batch: int, name: str, source: str, allow: bool = Fals
     if not base.fit.base.terms:
         raise InputError(f"{base.name!r} has no law to go on by", fix="fit it again from its samples")
     at = shape(base.fit.base, {"batch": np.array([last.at["batch"], batch], dtype=np.float64)})
-    worst = max((one.worst_error or 0.0 for one in base.fit.base.candidates if one.chosen), default=0.0)
-    wide = min(0.9, max(worst, 0.05) * times)
+    batches = np.array([cell.at["batch"] for cell in base.cells], dtype=np.float64)
+    wide = float(band(base.fit.base, batches, _times(base), np.array([times]))[0])
     cell = Cell(at={"batch": batch}, base_ns=max(1, round(last.base_ns * at[1] / at[0])))
     cells = (*(Cell(at=one.at, base_ns=one.base_ns) for one in base.cells), cell)
     moved = np.concatenate([_moved(base), _moved(base)[:, -1:] * _walk(np.linspace(1 - wide, 1 + wide, KEPT))], axis=1)

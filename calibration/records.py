@@ -91,14 +91,19 @@ class Candidate(Record):
 class Base(Record):
     """The law of the median."""
 
-    form: Literal["table", "affine", "power", "roofline", "log_table", "isotonic", "step"]
-    """table, log_table and isotonic go through the cells; the others are the coefficients below."""
+    form: Literal["table", "affine", "power", "roofline", "log_table", "isotonic", "step", "step_roofline"]
+    """table, log_table and isotonic go through the cells; the others are the coefficients below. Of steps of LLM
+    engines step is a sum of terms, and step_roofline what `simulator.llm.roofline` makes of its five."""
     terms: Annotated[tuple[str, ...], Field(strict=False)] = ()
     coefficients: Annotated[tuple[Finite, ...], Field(strict=False)] = ()
     """One for each term, in nanoseconds for each unit of it. Of a form that goes through the cells: the affine law that
     speaks beyond the largest of them."""
     left_out_error: Finite | None = None
     """Mean relative error at cells that were left out of the fit in turn."""
+    error: Finite | None = Field(None, exclude_if=lambda error: error is None)
+    """Mean relative error at all figures that it was fitted to, where these are not the cells alone."""
+    assumed: Annotated[tuple[str, ...], Field(strict=False, exclude_if=lambda assumed: not assumed)] = ()
+    """The terms of which the figures say too little: they are as they were assumed."""
     candidates: Annotated[tuple[Candidate, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")

@@ -2,19 +2,21 @@
 
 At a measured cell the table is what was measured, whatever the form of the base. Between the cells the base goes
 through them as its form does, and the jitter is linear at each level. Beyond the largest cell, as far as it is asked
-for, the base grows as its law does, and the jitter stays that of the last cell.
+for, the base grows as its law does, and the jitter stays that of the last cell. How far that may be off is its band,
+and the ends of the band can be asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from calibration.axes import UNITS, AxisName
+from calibration.band import band
 from calibration.terms import column
 from simulator.errors import InputError
 from simulator.service import Table
@@ -33,6 +35,9 @@ SIZE: AxisName = "seq"
 """The axis that a size of the workloads can mean."""
 
 
+End = Literal[-1, 0, 1]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is asked of a profile."""
@@ -47,6 +52,8 @@ class Wanted:
     """The largest size."""
     total: int | None = None
     """What batch times largest size never exceeds."""
+    end: End = 0
+    """Which end of the band to take beyond what was measured; 0 is the law itself."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Beyond:
     axis: AxisName
     measured: int
     wanted: int
+    band: float
+    """By which share the work may be off there, either way."""
 
     @property
     def ratio(self) -> float:
@@ -69,7 +78,7 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One place: nanoseconds, and the ratio to them at every level."""
 
     at: dict[AxisName, int]
@@ -84,12 +93,24 @@ def beyond(profile: Profile, wanted: Wanted) -> list[Beyond]:
         if below and below >= wanted.largest:
             break  # no size asked for comes here
         most = wanted.batch if wanted.total is None else max(1, min(wanted.batch, wanted.total // (below + 1)))
-        found.append(Beyond("batch", rows[-1].at["batch"], most))
+        found.append(_asked(profile.fit.base, rows, "batch", most))
         below = size
     found = [max(found, key=lambda item: item.ratio)]
     if wanted.size is not None:
-        found.append(Beyond(SIZE, max(lines), wanted.largest))
+        largest = lines[max(lines)][0].at["batch"]
+        found.append(_asked(profile.fit.base, _across(lines, largest), SIZE, wanted.largest))
     return [item for item in found if item.ratio > 1]
+
+
+def _asked(base: Base, rows: list[Row], axis: AxisName, most: int) -> Beyond:
+    last = rows[-1].at[axis]
+    return Beyond(axis, last, most, float(_band(base, rows, axis, np.array([float(most)]))[0]))
+
+
+def _band(base: Base, rows: list[Row], axis: AxisName, values: Floats) -> Floats:
+    """By which share the base may be off at values of an axis beyond the last of some rows."""
+    places = np.array([float(row.at[axis]) for row in rows])
+    return band(base, places, np.array([row.base for row in rows]), values / places[-1])
 
 
 def table_of(profile: Profile, refit: int | None, wanted: Wanted) -> Table | SizedTable:
@@ -99,23 +120,26 @@ def table_of(profile: Profile, refit: int | None, wanted: Wanted) -> Table | Siz
     most = max(wanted.batch, *(rows[-1].at["batch"] for rows in lines.values()))
     if wanted.size is None:
         (rows,) = lines.values()
-        return Table(name=profile.name, level=profile.level, levels=levels, work_ns=_work(base, rows, most))
-    # Twice the largest size is the second point of the line that goes on beyond it.
-    further = 2 * max(lines)
-    last = [_further(base, _across(lines, row.at["batch"]), further) for row in lines[max(lines)]]
-    work = np.stack([_work(base, rows, most) for rows in [*lines.values(), last]], axis=1)
-    work[:, -1] = np.maximum(work[:, -1], work[:, -2])
+        return Table(name=profile.name, level=profile.level, levels=levels, work_ns=_work(base, rows, most, wanted.end))
+    # Twice the largest size is the second point of the line that goes on beyond it; where a band begins, it has steps.
+    last = max(lines)
+    further = sorted({last + 1, 2 * last}) if wanted.end else [2 * last]
+    on = [
+        [_further(base, _across(lines, row.at["batch"]), size, wanted.end) for row in lines[last]] for size in further
+    ]
+    work = np.stack([_work(base, rows, most, wanted.end) for rows in [*lines.values(), *on]], axis=1)
+    work[:, len(lines) :] = np.maximum.accumulate(work[:, len(lines) - 1 :], axis=1)[:, 1:]
     return SizedTable(
         name=profile.name,
         level=profile.level,
         levels=levels,
         work_ns=work,
         size=wanted.size,
-        sizes=np.array([*lines, further], dtype=np.int64),
+        sizes=np.array([*lines, *further], dtype=np.int64),
     )
 
 
-def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, list[_Row]]:
+def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, list[Row]]:
     """By size, the rows along the batch; by 0 where no size is named."""
     if profile.kind != "batch":
         problem = f"{profile.name!r} describes steps of an LLM engine, not batches"
@@ -127,7 +151,7 @@ def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, lis
     if wanted.size is not None and SIZE not in others:
         problem = f"{profile.name!r} does not vary along {SIZE}, so it reads no size"
         raise InputError(problem, path="size", fix="leave it out")
-    rows = _rows(profile, refit)
+    rows = rows_of(profile, refit)
     for axis in others:
         if axis != SIZE or wanted.size is None:
             rows = _cut(rows, axis, _chosen(profile.name, rows, axis, wanted.at.get(axis)))
@@ -137,7 +161,8 @@ def _lines(profile: Profile, refit: int | None, wanted: Wanted) -> dict[int, lis
     return {size: [row for row in rows if row.at[SIZE] == size] for size in sizes}
 
 
-def _rows(profile: Profile, refit: int | None) -> list[_Row]:
+def rows_of(profile: Profile, refit: int | None) -> list[Row]:
+    """The cells, with the ratios of their jitter as a refit has them where one is asked for."""
     levels, refits = np.array(profile.fit.jitter.levels), profile.fit.refits
     rows = []
     for place, (cell, ratios) in enumerate(zip(profile.cells, profile.fit.jitter.ratios, strict=True)):
@@ -145,11 +170,11 @@ def _rows(profile: Profile, refit: int | None) -> list[_Row]:
         if refit is not None and refits is not None:
             moved = np.interp(levels, REFITTED, refits.ratios[refit][place])
             found = np.maximum.accumulate(found * moved)
-        rows.append(_Row(dict(cell.at), float(cell.base_ns), found))
+        rows.append(Row(dict(cell.at), float(cell.base_ns), found))
     return rows
 
 
-def _chosen(name: str, rows: list[_Row], axis: AxisName, value: int | None) -> int:
+def _chosen(name: str, rows: list[Row], axis: AxisName, value: int | None) -> int:
     known = sorted({row.at[axis] for row in rows})
     listed = f"measured: {', '.join(map(str, known))} {UNITS[axis]}"
     if value is None and len(known) == 1:
@@ -165,9 +190,9 @@ def _chosen(name: str, rows: list[_Row], axis: AxisName, value: int | None) -> i
     return value
 
 
-def _cut(rows: list[_Row], axis: AxisName, value: int) -> list[_Row]:
+def _cut(rows: list[Row], axis: AxisName, value: int) -> list[Row]:
     """The rows on the line where an axis has a value, linear between the two places next to it."""
-    lines: dict[tuple[tuple[AxisName, int], ...], list[_Row]] = {}
+    lines: dict[tuple[tuple[AxisName, int], ...], list[Row]] = {}
     for row in rows:
         rest = tuple((name, place) for name, place in row.at.items() if name != axis)
         lines.setdefault(rest, []).append(row)
@@ -178,17 +203,17 @@ def _cut(rows: list[_Row], axis: AxisName, value: int) -> list[_Row]:
             base = float(np.interp(value, places, [row.base for row in line]))
             columns = np.stack([row.ratios for row in line], axis=1)
             ratios = np.array([np.interp(value, places, column) for column in columns])
-            found.append(_Row({**dict(rest), axis: value}, base, ratios))
+            found.append(Row({**dict(rest), axis: value}, base, ratios))
     return found
 
 
-def _across(lines: dict[int, list[_Row]], batch: int) -> list[_Row]:
+def _across(lines: dict[int, list[Row]], batch: int) -> list[Row]:
     """The rows of one batch size, by size."""
     return [row for rows in lines.values() for row in rows if row.at["batch"] == batch]
 
 
-def _work(base: Base, rows: list[_Row], most: int) -> Floats:
-    """Work by batch size from 1 to `most`, and by level."""
+def _work(base: Base, rows: list[Row], most: int, end: End) -> Floats:
+    """Work by batch size from 1 to `most`, and by level; beyond the last row at an end of the band."""
     batches = np.array([row.at["batch"] for row in rows], dtype=np.float64)
     every = np.arange(1, batches[-1] + 1)
     times = through(base, rows)(every)
@@ -198,21 +223,22 @@ def _work(base: Base, rows: list[_Row], most: int) -> Floats:
     work: Floats = np.maximum(1.0, np.rint(times[:, np.newaxis] * jitter))
     more = np.arange(len(every) + 1, most + 1, dtype=np.float64)
     if len(more):
-        grown = _grown(base, rows, "batch", more)
+        grown = _grown(base, rows, "batch", more, end)
         work = np.concatenate([work, np.maximum(1.0, np.rint(grown[:, np.newaxis] * rows[-1].ratios))])
     return work
 
 
-def _further(base: Base, rows: list[_Row], size: int) -> _Row:
+def _further(base: Base, rows: list[Row], size: int, end: End) -> Row:
     """A row at a size beyond the last."""
     last = rows[-1]
-    return _Row({**last.at, SIZE: size}, float(_grown(base, rows, SIZE, np.array([float(size)]))[0]), last.ratios)
+    return Row({**last.at, SIZE: size}, float(_grown(base, rows, SIZE, np.array([float(size)]), end)[0]), last.ratios)
 
 
-def _grown(base: Base, rows: list[_Row], axis: AxisName, values: Floats) -> Floats:
+def _grown(base: Base, rows: list[Row], axis: AxisName, values: Floats, end: End) -> Floats:
     """The base beyond the last of some rows along an axis: it goes on from there as its law does.
 
     Without a law of that axis it goes on as the line through the last two rows, and from a single one in proportion.
+    At an end of its band it is that share smaller or larger, and never smaller than the last row.
     """
     last = rows[-1]
     places = _fixed(last)
@@ -223,15 +249,15 @@ def _grown(base: Base, rows: list[_Row], axis: AxisName, values: Floats) -> Floa
         grown = last.base + slope * (values - last.at[axis])
     else:
         grown = last.base * values / last.at[axis]
-    found: Floats = np.maximum(grown, last.base)
-    return found
+    found: Floats = np.maximum(grown, last.base) * (1 + end * _band(base, rows, axis, values))
+    return np.maximum(found, last.base) if end else found
 
 
-def _fixed(row: _Row) -> dict[str, Floats]:
+def _fixed(row: Row) -> dict[str, Floats]:
     return {name: np.array([float(value)]) for name, value in row.at.items()}
 
 
-def through(base: Base, rows: list[_Row]) -> Callable[[Floats], Floats]:
+def through(base: Base, rows: list[Row]) -> Callable[[Floats], Floats]:
     """The base between the cells: it goes through them and bends as its form does."""
     x, times = np.array([float(row.at["batch"]) for row in rows]), np.array([row.base for row in rows])
     if base.form == "log_table" and len(x) > 1:

@@ -8,16 +8,18 @@ from math import ceil, inf, isfinite
 
 import numpy as np
 
-from simulator.arrivals import Process, Trace
-from simulator.batching import Batching, Continuous, Policy
+from calibration.llm.profiles import StepsAsked
+from simulator.arrivals import Process, Replay, Trace
+from simulator.batching import Batching, LlmEngine, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.llm.service import Steps
+from simulator.hashed import Hashed
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
-from simulator.scenario import Workload
-from simulator.sizes import SizeLaw, Sizes
+from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
 from simulator.sources import Sources
+from simulator.workload import Workload
 
 _LONGEST = 366 * 86400 * SECOND
 _NEARLY_ALL = 0.999
@@ -34,6 +36,8 @@ class Asked:
     """By name the largest size; where there is none, the one that 0.1 % of the requests exceed."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """By name what a batch padded to its largest size never exceeds."""
+    steps: StepsAsked | None = None
+    """Those of an engine, where it is one that serves the stage."""
 
 
 def asked(batching: Batching, comers: Sequence[CaseWorkload]) -> Asked:
@@ -45,7 +49,17 @@ def asked(batching: Batching, comers: Sequence[CaseWorkload]) -> Asked:
         sizes[name] = max(sizes.get(name, 0), law.largest() or ceil(np.quantile(law.spread(), _NEARLY_ALL)))
     total = batching.total() if isinstance(batching, Policy) else None
     totals = {total.size: total.most} if total is not None and total.padded else {}
-    return Asked(max([batching.largest(), *(int(count) for count in most if isfinite(count))]), sizes, totals)
+    steps = _steps(batching, comers, sizes) if isinstance(batching, LlmEngine) else None
+    return Asked(max([batching.largest(), *(int(count) for count in most if isfinite(count))]), sizes, totals, steps)
+
+
+def _steps(engine: LlmEngine, comers: Sequence[CaseWorkload], sizes: Mapping[str, int]) -> StepsAsked:
+    prompt, longest = sizes.get(PROMPT, 1), sizes.get(PROMPT, 1) + sizes.get(OUTPUT, 1)
+    if any(item.prompts is not None and item.prompts.history for item in comers):
+        bounds = [item.prompts.longest for item in comers if item.prompts is not None and item.prompts.longest]
+        longest = max([longest, *bounds]) if bounds else engine.longest
+    context = max(1, min(longest, engine.longest))
+    return StepsAsked(engine.step_tokens, engine.places, context, max(1, min(prompt, context)))
 
 
 def amounts(
@@ -53,7 +67,7 @@ def amounts(
 ) -> tuple[SizeLaw | None, tuple[tuple[str, SizeLaw], ...]]:
     """A workload's items and sizes by value. Raises InputError."""
     given = workload.arrivals
-    told = sources.trace(given.file, given.format, given.column).sizes if isinstance(given, Trace) else {}
+    told = given.read(sources).sizes if isinstance(given, Trace) else {}
 
     def by_value(sizes: Sizes, path: str) -> SizeLaw:
         try:
@@ -67,12 +81,35 @@ def amounts(
     return items, tuple((name, by_value(sizes, f"sizes.{name}")) for name, sizes in workload.sizes.items())
 
 
+def hashes(workload: Workload, arrivals: Process, sizes: Mapping[str, SizeLaw], sources: Sources) -> Hashed | None:
+    """What the trace of a workload tells of the blocks of its prompts, where they are asked for. Raises InputError."""
+    given, prompts = workload.arrivals, workload.prompts
+    if prompts is None or prompts.hashes is None:
+        return None
+    if not isinstance(given, Trace) or not isinstance(arrivals, Replay):
+        raise InputError(
+            "only a trace tells hashes", path="prompts.hashes", fix="set arrivals to a trace, or remove it"
+        )
+    told = given.read(sources)
+    if told.hashes is None:
+        raise InputError("the trace tells no hash_ids", path="prompts.hashes", fix="remove it, or name another trace")
+    prompt = sizes.get(PROMPT)
+    if not isinstance(prompt, ReplayedSizes):
+        raise InputError(
+            f"hashes are of the very prompts of the trace, and {PROMPT} is not",
+            path="prompts.hashes",
+            fix=f"write {PROMPT}: {{kind: joint, column: {PROMPT}}} in the sizes",
+        )
+    return Hashed.of(told.hashes, prompt.values, prompts.hashes, arrivals)
+
+
 def check(case: Case) -> None:
     """Whether every stage finds the sizes that it reads, and every batch has room for a request. Raises InputError."""
     for stage in case.stages:
         _check_steps(case, stage, case.pools[stage.pool])
     for workload in case.workloads:
         _check_prompts(case, workload)
+        _check_adapter(case, workload)
         told = [name for name, _ in workload.sizes]
         for number in workload.stages:
             stage = case.stages[number]
@@ -102,21 +139,27 @@ def check(case: Case) -> None:
 def _check_steps(case: Case, stage: CaseStage, pool: CasePool) -> None:
     """Steps are for engines, and engines make steps. Raises InputError."""
     steps, kind = isinstance(stage.service, Steps), pool.batching.model_dump()["kind"]
-    if steps and not isinstance(pool.batching, Continuous):
+    if steps and not isinstance(pool.batching, LlmEngine):
         raise InputError(
             f"{stage.label} is served in steps of an LLM engine, which batching {kind} does not make",
             path=f"pools.{pool.name}.batching",
             fix="write kind: continuous, with kv_tokens",
         )
-    if isinstance(pool.batching, Continuous) and not steps:
+    if isinstance(pool.batching, LlmEngine) and not steps:
         raise InputError(
-            f"batching continuous makes steps, and {stage.label} is served in batches",
+            f"batching {kind} makes steps, and {stage.label} is served in batches",
             path=f"models.{stage.model}.stages",
             fix="give its service as steps, such as kind: llm_roofline",
         )
+    if not steps and (stage.sends is not None or stage.receives is not None):
+        raise InputError(
+            f"only LLM engines have keys and values, and {stage.label} is served in batches",
+            path=f"models.{stage.model}.stages",
+            fix="remove kv_transfer, or give its service as steps, such as kind: llm_roofline",
+        )
     if steps and len(case.stages_of(stage.pool)) > 1:
         raise InputError(
-            f"batching continuous is the engine of one model, and {pool.name} serves several stages",
+            f"batching {kind} is the engine of one model, and {pool.name} serves several stages",
             path=f"pools.{pool.name}",
             fix="give each a pool of its own",
         )
@@ -129,6 +172,18 @@ def _check_prompts(case: Case, workload: CaseWorkload) -> None:
             "no stage of its model is an LLM engine, so nobody reads prompts",
             path=f"workloads.{workload.name}.prompts",
             fix="remove it, or serve the model in steps, such as kind: llm_roofline",
+        )
+
+
+def _check_adapter(case: Case, workload: CaseWorkload) -> None:
+    """Only some engines load adapters. Raises InputError."""
+    pools = [case.pools[case.stages[one].pool] for one in workload.stages]
+    adapts = any(isinstance(pool.batching, LlmEngine) and pool.batching.adapts for pool in pools)
+    if workload.adapter is not None and not adapts:
+        raise InputError(
+            f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
+            path=f"workloads.{workload.name}.adapter",
+            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
         )
 
 

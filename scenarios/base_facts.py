@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.fitting.base import FORMS, Form, fit_curve, left_out
+from calibration.llm.profiles import predicted
 from calibration.profile import Profile
 from calibration.records import Cell
 from calibration.terms import Sum
@@ -30,7 +31,7 @@ def curve_rows(profile: Profile) -> list[Row]:
     rows = []
     every = np.geomspace(x[0], x[-1], _STEPS)
     for form in (base.form, *(law for law in LAWS if law in errors and law != base.form)):
-        if form == "step":
+        if form == "step" or form == "step_roofline":
             continue
         name = form_words(form) + (f": {errors[form]:.1%}" if errors.get(form) is not None else "")
         along = zip(every.tolist(), fit_curve(form, x, times).at(every).tolist(), strict=True)
@@ -74,11 +75,8 @@ def left_out_rows(profile: Profile) -> list[Row]:
 
 def step_rows(profile: Profile) -> list[Row]:
     """Predicted and measured times of steps; none where the base has no law."""
-    base = profile.fit.base
-    if not base.terms:
+    if not profile.fit.base.terms:
         return []
-    places = {str(axis): np.array([float(cell.at[axis]) for cell in profile.cells]) for axis in profile.axes}
-    predicted = Sum(base.terms, base.coefficients).at(places)
     return [
         {
             "series": _regime(cell),
@@ -86,7 +84,7 @@ def step_rows(profile: Profile) -> list[Row]:
             "predicted_s": seconds(float(time)),
             "measured_s": seconds(cell.base_ns),
         }
-        for cell, time in zip(profile.cells, predicted.tolist(), strict=True)
+        for cell, time in zip(profile.cells, predicted(profile).tolist(), strict=True)
     ]
 
 
@@ -102,7 +100,7 @@ def term_rows(profile: Profile) -> list[Row]:
     return [{"term": term, "paid_for": _paid_for(term), "time_s": short(time / SECOND)} for term, time in pairs]
 
 
-_PAID_FOR = {
+PAID_FOR = {
     "prefill": "each token that is prefilled",
     "prefill^2": "each pair of tokens that are prefilled",
     "decode": "each sequence that decodes",
@@ -111,7 +109,13 @@ _PAID_FOR = {
     "batch*seq": "each token of a request",
     "batch*seq^2": "each pair of tokens of a request",
     "floor": "a small batch at least",
+    "weights": "reading the weights, where that takes longer than the arithmetic",
+    "token": "each token computed, where the arithmetic takes longer",
+    "sequence": "each request in a step",
+    "context": "each token of context that a sequence reads",
+    "pair": "each pair of tokens that are prefilled",
 }
+"""What the terms of a base are paid for."""
 
 
 def _paid_for(term: str) -> str:
@@ -119,4 +123,4 @@ def _paid_for(term: str) -> str:
         return "every one, whatever is in it"
     if term.startswith("batch^"):
         return f"the number of requests to the power of {term.removeprefix('batch^')}"
-    return _PAID_FOR.get(term, term)
+    return PAID_FOR.get(term, term)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
 from scenarios.plain import estimate_data, flat
 from scenarios.sheet import Sheet
-from scenarios.wording import Scale, in_dollars, in_percent, in_seconds, per_second, say, spread
+from scenarios.wording import Scale, in_dollars, in_percent, in_seconds, per_second, say, told
 from simulator.figures.results import Result
 from simulator.figures.rows import figures, latency
 from simulator.figures.statistics import Estimate
 from simulator.figures.uncertainty import SOURCES, Source, Uncertainty
 
-DRAWS: dict[Source, str] = {"load": "draws of the load", "profile": "refits of the profiles"}
+DRAWS: dict[Source, str] = {
+    "load": "draws of the load",
+    "profile": "refits of the profiles",
+    "extrapolation": "ends of the extrapolation",
+}
 """What is drawn of each source, and counted."""
+NEARLY_ALL = 0.95
+"""Share of the draws of each source in which an answer must be the same to be the answer."""
+Counts = dict[str, int]
+"""In how many draws each answer is the one, from the most frequent."""
 _MOST = {"missed_share": 1.0}
 _SHOWN: dict[str, tuple[str, Scale]] = {
     "latency_mean_s": ("latency mean", in_seconds),
@@ -28,8 +37,12 @@ _SHOWN: dict[str, tuple[str, Scale]] = {
 
 def latency_of(result: Result, q: float) -> Estimate:
     """A quantile of the latency, with all that its interval is known to hold."""
-    estimate = result.percentile(q)
-    return estimate if result.uncertainty is None else result.uncertainty.total(latency(q), estimate)
+    return total(result, latency(q), result.percentile(q))
+
+
+def total(result: Result, name: str, estimate: Estimate) -> Estimate:
+    """A figure of a result by its name, with all that its interval is known to hold."""
+    return estimate if result.uncertainty is None else result.uncertainty.total(name, estimate, _MOST.get(name, inf))
 
 
 def certainty_sheets(result: Result) -> list[Sheet]:
@@ -37,19 +50,41 @@ def certainty_sheets(result: Result) -> list[Sheet]:
     found = result.uncertainty
     if found is None:
         return []
+    parts = ("Monte Carlo", *SOURCES)
+    blank = ("",) * len(parts)
     rows = [_row(found, name, estimate) for name, estimate in figures(result).items() if _shown(name)]
     rows += [
-        (str(slo), f"met in {_held(found, place)}" if found.draws else "", "", "", "")
+        (str(slo), f"met in {_held(found, place)}" if found.draws else "", *blank)
         for place, slo in enumerate(result.case.slos)
     ]
-    rows += [("taken for known", note, "", "", "") for note in found.notes]
-    columns = ("figure", "estimate (95 % interval, all parts)", "Monte Carlo", *SOURCES)
+    rows += [("taken for known", note, *blank) for note in found.notes]
+    columns = ("figure", "estimate (95 % interval, all parts)", *parts)
     return [Sheet(f"What the inputs leave open: {drawn_text(found) or 'nothing was drawn'}", columns, tuple(rows))]
 
 
 def drawn_text(found: Uncertainty) -> str:
     """Such as `20 draws of the load, 20 refits of the profiles`."""
     return ", ".join(f"{len(found.draws[source])} {DRAWS[source]}" for source in SOURCES if source in found.draws)
+
+
+def counted(names: Sequence[str]) -> Counts:
+    """How often each name stands there."""
+    return {name: names.count(name) for name in sorted(set(names), key=lambda name: (-names.count(name), name))}
+
+
+def counts_text(found: Mapping[Source, Counts]) -> str:
+    """Such as `2 x box in 19 of 20 refits of the profiles, 3 x box in 1`."""
+    said = []
+    for source, counts in found.items():
+        (first, count), *others = counts.items()
+        rest = "".join(f", {name} in {times}" for name, times in others)
+        said.append(f"{first} in {count} of {sum(counts.values())} {DRAWS[source]}{rest}")
+    return "; ".join(said)
+
+
+def lasting(answer: str, found: Mapping[Source, Counts]) -> bool:
+    """Whether an answer is that of nearly all draws of each source."""
+    return all(counts.get(answer, 0) >= NEARLY_ALL * sum(counts.values()) for counts in found.values())
 
 
 def held_text(result: Result) -> str:
@@ -79,10 +114,9 @@ def _row(found: Uncertainty, name: str, estimate: Estimate) -> tuple[str, ...]:
     shown = _shown(name)
     assert shown is not None
     title, scale = shown
-    total = found.total(name, estimate, _MOST.get(name, inf))
-    told = spread(total, scale) + (f": {total.reason}" if total.reason and total.value is not None else total.reason)
+    whole = found.total(name, estimate, _MOST.get(name, inf))
     halves = [estimate.half_width if estimate.sure else None, *(found.half_width(source, name) for source in SOURCES)]
-    return (title, told, *(_half(half, scale) for half in halves))
+    return (title, told(whole, scale), *(_half(half, scale) for half in halves))
 
 
 def _half(half: float | None, scale: Scale) -> str:
@@ -128,8 +162,8 @@ def certainty_record(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, estimate in figures(result).items():
         if _shown(name):
-            total = found.total(name, estimate, _MOST.get(name, inf))
-            row |= {key: value for key, value in flat(f"{name}_total", total).items() if key != f"{name}_total"}
+            whole = found.total(name, estimate, _MOST.get(name, inf))
+            row |= {key: value for key, value in flat(f"{name}_total", whole).items() if key != f"{name}_total"}
             row |= {f"{name}_half_{source}": _finite(found.half_width(source, name)) for source in SOURCES}
     return row
 

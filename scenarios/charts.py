@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from scenarios.certainty import latency_of
 from scenarios.compare import Comparison, Option
 from scenarios.drawing import INK, LINES, Chart, data_of, scale_of, unit_of
 from scenarios.wording import in_seconds, spread
@@ -60,7 +61,7 @@ def frontier(comparison: Comparison) -> Chart:
 
 def _points(comparison: Comparison) -> tuple[list[dict[str, Any]], float, str]:
     """The options that have a finite latency, and the unit of it: its factor and its name."""
-    found = [(option, _result(option).percentile(comparison.quantile)) for option in comparison.simulated]
+    found = [(option, latency_of(_result(option), comparison.quantile)) for option in comparison.simulated]
     finite = [(option, at, at.value) for option, at in found if at.value is not None and not np.isinf(at.value)]
     factor, unit = unit_of(min((value for _, _, value in finite), default=0.0))
     named = _named(comparison)

@@ -14,23 +14,26 @@ from math import inf
 
 import numpy as np
 
-from scenarios.doubt import Doubt, doubt_of, doubted
+from scenarios.doubt import Doubt, Drawn, doubt_of, doubted
 from scenarios.load import Loaded
+from scenarios.quality import shortfall
 from scenarios.strategies import choose, describe
 from simulator.case import Case
 from simulator.errors import InputError
 from simulator.figures.precision import settled
 from simulator.figures.replications import Known, run_case
 from simulator.figures.results import Result
-from simulator.figures.rows import latency
+from simulator.figures.rows import latency, row_of
 from simulator.figures.sections import Difference, Sections, paired_difference, sections_for
 from simulator.figures.statistics import CONFIDENCE, Estimate, holm
-from simulator.figures.uncertainty import less, widened
+from simulator.figures.uncertainty import Uncertainty, less, widened
 from simulator.scenario import Scenario
 
 CURRENT = "current"
 MOST_TRIED = 12
 """Options of a strategy that are all simulated; of more, only those around the cheapest that meets the objectives."""
+OTHER_INPUTS = ", other inputs"
+"""What progress adds to an option whose draws are run."""
 Progress = Callable[[str, int, int], None]
 """Called with (option, replications done, replications in all)."""
 
@@ -59,6 +62,11 @@ class Option:
         """Dollars per hour; infinite when it was not simulated."""
         value = self.result.hourly_cost.value if self.result else None
         return float("inf") if value is None else value
+
+    @property
+    def good(self) -> bool:
+        """Whether it is not known to be of less quality than is asked for."""
+        return not shortfall(self.scenario)
 
 
 @dataclass(frozen=True)
@@ -90,19 +98,24 @@ class _Bench:
     """Runs each different case once."""
 
     def __init__(
-        self, loaded: Loaded, jobs: int, progress: Progress | None, known: Known | None, doubt: Doubt | None
+        self,
+        loaded: Loaded,
+        jobs: int,
+        progress: Progress | None,
+        known: Known | None,
+        doubt: Doubt | None,
+        drawn: Drawn | None,
     ) -> None:
         self.loaded, self.jobs, self.progress, self.known, self.doubt = loaded, jobs, progress, known, doubt
+        self.drawn = drawn
         self.results: dict[str, Result] = {}
 
     def run(self, case: Case, scenario: Scenario, label: str) -> Result:
         key = case.key()
         if key not in self.results:
             result = run_case(case, self.jobs, self._step(label), self.known, settled)
-            if self.doubt is not None:
-                step = self._step(f"{label}, other inputs")
-                result = doubted(self.loaded.changed(scenario), result, self.doubt, self.jobs, step)
-            self.results[key] = result
+            step, changed = self._step(f"{label}{OTHER_INPUTS}"), self.loaded.changed(scenario)
+            self.results[key] = doubted(changed, result, self.doubt, self.jobs, step, self.drawn)
         return self.results[key]
 
     def _step(self, label: str) -> Callable[[int, int], None] | None:
@@ -118,23 +131,25 @@ def compare(
     known: Known | None = None,
     input_uncertainty: int | None = None,
     load_uncertainty: float | None = None,
+    drawn: Drawn | None = None,
 ) -> Comparison:
     """Simulates the current deployment and the options that matter of each strategy. Raises InputError.
 
     Options are tried from the least capable up. Those whose load exceeds their capacity are named, not
-    simulated; the search stops at the cheapest that meets the objectives and its next. With `known`, a
-    comparison that was broken off goes on from the replications that it left there. `input_uncertainty` repeats each
-    option with so many refits of its profiles and draws of its load, in which stated rates have a standard deviation
-    of `load_uncertainty`, a share of them.
+    simulated; the search stops at the cheapest that meets the objectives and its next. With `known` and `drawn`, a
+    comparison that was broken off goes on from the replications and the draws that it left there. `input_uncertainty`
+    repeats each option with so many refits of its profiles and draws of its load, in which stated rates have a standard
+    deviation of `load_uncertainty`, a share of them.
     """
     chosen, loaded = choose(strategies), loaded.settled()
-    bench = _Bench(loaded, jobs, progress, known, doubt_of(input_uncertainty, load_uncertainty))
+    bench = _Bench(loaded, jobs, progress, known, doubt_of(input_uncertainty, load_uncertainty), drawn)
     case = loaded.case()
     label = describe(loaded.scenario)
     current = Option(CURRENT, label, loaded.scenario, case, bench.run(case, loaded.scenario, label))
     options: list[Option] = []
     for name, strategy in chosen.items():
         options.extend(_explore(bench, name, strategy(loaded.scenario, _bottleneck(case))))
+    current, *options = _told_alike([current, *options])
     q = next((slo.quantile for slo in case.slos if slo.quantile is not None), 0.99)
     able = [option for option in (current, *options) if option.result and _finite(option.result, q)]
     reference = current if current in able else min(able, key=lambda option: option.cost, default=current)
@@ -158,6 +173,8 @@ def _explore(bench: _Bench, name: str, scenarios: dict[str, Scenario]) -> list[O
 
 
 def _prepare(bench: _Bench, strategy: str, label: str, scenario: Scenario) -> Option:
+    if short := shortfall(scenario):
+        return Option(strategy, label, scenario, None, note=short)
     try:
         case = bench.loaded.changed(scenario).case()
     except InputError as error:
@@ -231,6 +248,18 @@ def _with_differences(reference: Option, options: list[Option], q: float) -> tup
         return replace(option, difference=difference, differs=differs)
 
     return tuple(finished(option) for option in options)
+
+
+def _told_alike(options: list[Option]) -> list[Option]:
+    """Where other inputs change any option, those that they do not change say that of themselves; a run stays one."""
+    results = {id(option.result): option.result for option in options if option.result is not None}
+    if not any(result.uncertainty for result in results.values()):
+        return options
+    told = {
+        key: result if result.uncertainty else result.doubted(Uncertainty(row_of(result), {}, result.met is not None))
+        for key, result in results.items()
+    }
+    return [replace(option, result=told.get(id(option.result))) for option in options]
 
 
 def _finite(result: Result, q: float) -> bool:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from scenarios.certainty import DRAWS, held_text, latency_of
+from scenarios.certainty import Counts, counted, counts_text, held_text, lasting, latency_of
 from scenarios.compare import Comparison, Option
+from scenarios.engine_room import ESTIMATED
+from scenarios.quality import shortfall, unknown, worse
 from scenarios.wording import in_dollars, in_seconds, say, spread
 from simulator.figures.results import Result
 from simulator.figures.rows import latency
 from simulator.figures.uncertainty import SOURCES, Row, Source
+from simulator.scenario import Scenario
 
 DECIDING = ("measured", "published")
 """Levels of service times on which a winner is named; on anything weaker, or extrapolated far, it is undecided."""
-NEARLY_ALL = 0.95
-"""Share of the draws of the inputs in which the winner must be the same."""
 
 
 def sentence(comparison: Comparison) -> str:
     """What to do, in one or two sentences."""
-    options = list(comparison.simulated)
+    options = [option for option in comparison.simulated if option.good]
+    if not options:
+        return f"None of the options has the quality that is asked for: {shortfall(comparison.current.scenario)}."
     if not comparison.current.case or not comparison.current.case.slos:
         return _without_objectives(options, comparison.quantile)
     meeting = [option for option in options if option.result and option.result.met is True]
@@ -35,33 +38,49 @@ def sentence(comparison: Comparison) -> str:
     if best.result.level not in DECIDING:
         return (
             f"Undecided: {best.label} would be the cheapest to meet {objectives}, at {_price(best)}, but its service "
-            f"times are {best.result.level}: measure {_unmeasured(best)}."
+            f"times are {best.result.level}: {_remedy(best)}."
         )
+    if why := _unrated(best, comparison):
+        known = [option for option in meeting if not _unrated(option, comparison)]
+        instead = [f"Of known quality {known[0].label} is the cheapest that meets them, at {_price(known[0])}."]
+        would = f"{best.label} would be the cheapest to meet {objectives}, at {_price(best)}"
+        return " ".join([f"Undecided: {would}, but {why}.", *(instead if known else [])])
     found = wins(comparison)
     if not _lasting(comparison, found):
-        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {_told(found)}."
+        return f"Undecided: which is the cheapest to meet {objectives} depends on the inputs: {counts_text(found)}."
     text = (
         f"{best.label} ({best.strategy}) is the cheapest that meets {objectives}: {_price(best)}, "
         f"{_reaches(best.result, comparison.quantile)}."
     )
-    held = [f"On other inputs: {_told(found)}."] if found else []
-    return " ".join([text, *held, *_others(best, comparison), *_cheaper(best, unsettled)])
+    held = [f"On other inputs: {counts_text(found)}."] if found else []
+    less = [f"{told}."] if (told := worse(best.scenario, _scenarios(comparison))) else []
+    return " ".join([text, *held, *less, *_others(best, comparison), *_cheaper(best, unsettled)])
+
+
+def _scenarios(comparison: Comparison) -> list[Scenario]:
+    return [option.scenario for option in (comparison.current, *comparison.options)]
+
+
+def _unrated(option: Option, comparison: Comparison) -> str:
+    """Why nothing can be said of its quality where something should be; nothing where it can."""
+    return unknown(option.scenario, _scenarios(comparison))
 
 
 def winner(comparison: Comparison) -> Option | None:
     """The cheapest option that meets every objective on measured or published figures, and on others they allow."""
-    best = next((option for option in comparison.simulated if option.result and option.result.met is True), None)
-    if best is None or best.result is None or best.result.level not in DECIDING:
+    able = (option for option in comparison.simulated if option.good and option.result and option.result.met is True)
+    best = next(able, None)
+    if best is None or best.result is None or best.result.level not in DECIDING or _unrated(best, comparison):
         return None
     return best if _lasting(comparison, wins(comparison)) else None
 
 
-def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
+def wins(comparison: Comparison) -> dict[Source, Counts]:
     """By what is drawn: how often each option, or `none`, is the cheapest that meets the objectives."""
     options = _candidates(comparison)
     if not options or comparison.current.case is None or not comparison.current.case.slos:
         return {}
-    found: dict[Source, dict[str, int]] = {}
+    found: dict[Source, Counts] = {}
     for source in SOURCES:
         rows = {option.label: _rows(option, source) for option in options}
         counts = [len(draws) for draws in rows.values() if len(draws) > 1]
@@ -70,13 +89,14 @@ def wins(comparison: Comparison) -> dict[Source, dict[str, int]]:
             for draw in range(min(counts, default=0))
         ]
         if names:
-            found[source] = {name: names.count(name) for name in sorted(set(names), key=lambda n: (-names.count(n), n))}
+            found[source] = counted(names)
     return found
 
 
 def _candidates(comparison: Comparison) -> list[Option]:
     """The options of which it is known what other inputs would do, but for those that want longer runs first."""
-    found = [(option, option.result.uncertainty) for option in comparison.simulated if option.result is not None]
+    able = [option for option in comparison.simulated if option.good]
+    found = [(option, option.result.uncertainty) for option in able if option.result is not None]
     return [option for option, uncertainty in found if uncertainty is not None and uncertainty.settled]
 
 
@@ -95,21 +115,10 @@ def _cheapest(rows: Mapping[str, Row], q: float) -> str:
     return min((label for label, row in rows.items() if all(row.met)), key=rank, default="none")
 
 
-def _lasting(comparison: Comparison, found: Mapping[Source, Mapping[str, int]]) -> bool:
+def _lasting(comparison: Comparison, found: Mapping[Source, Counts]) -> bool:
     """Whether the winner on the inputs as they are is that of nearly all others that the data allow."""
     rows = {o.label: o.result.uncertainty.fit for o in _candidates(comparison) if o.result and o.result.uncertainty}
-    best = _cheapest(rows, comparison.quantile)
-    return all(counts.get(best, 0) >= NEARLY_ALL * sum(counts.values()) for counts in found.values())
-
-
-def _told(found: Mapping[Source, Mapping[str, int]]) -> str:
-    """Such as `2 x box in 19 of 20 refits of the profiles, 3 x box in 1`."""
-    said = []
-    for source, counts in found.items():
-        (first, count), *others = counts.items()
-        rest = "".join(f", {name} in {times}" for name, times in others)
-        said.append(f"{first} in {count} of {sum(counts.values())} {DRAWS[source]}{rest}")
-    return "; ".join(said)
+    return lasting(_cheapest(rows, comparison.quantile), found)
 
 
 def _without_objectives(options: Sequence[Option], q: float) -> str:
@@ -138,7 +147,8 @@ def _others(best: Option, comparison: Comparison) -> list[str]:
     current = comparison.current
     if current.result and best.result is not current.result:
         verdict = {True: "meets them too", False: "misses them", None: "may or may not meet them"}
-        found.append(f"What you run now, {current.label} at {_price(current)}, {verdict[current.result.met]}.")
+        told = verdict[current.result.met] if current.good else f"does not do: {shortfall(current.scenario)}"
+        found.append(f"What you run now, {current.label} at {_price(current)}, {told}.")
     return found
 
 
@@ -196,7 +206,9 @@ def _price(option: Option) -> str:
     return f"{say(option.cost, in_dollars)}/h"
 
 
-def _unmeasured(option: Option) -> str:
+def _remedy(option: Option) -> str:
     assert option.result is not None
     weak = next(pool for pool in option.result.pools if pool.level == option.result.level)
-    return f"the model of pool {weak.name} on {weak.instance} (headroom calibrate measure)"
+    if weak.level in {f"{level}, {ESTIMATED}" for level in DECIDING}:
+        return f"give pools.{weak.name}.batching.kv_tokens, as the engine prints it"
+    return f"measure the model of pool {weak.name} on {weak.instance} (headroom calibrate measure)"

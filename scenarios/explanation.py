@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import ceil, floor, inf, isfinite, isinf
 from typing import Any
 
+from scenarios.certainty import Counts, certainty_data, certainty_sheets
 from scenarios.plain import estimate_data
 from scenarios.sheet import Sheet
 from scenarios.wording import Scale, in_percent, in_seconds, interval, per_second, say, spread, unitless
@@ -14,6 +15,7 @@ from simulator.figures.headroom import MOST, Headroom
 from simulator.figures.levers import Lever
 from simulator.figures.results import Result
 from simulator.figures.statistics import Estimate
+from simulator.figures.uncertainty import Source
 from simulator.quantities import SECOND
 
 _LONGER = "simulate longer, or more replications"
@@ -64,11 +66,16 @@ def headroom_sentence(found: Headroom | None) -> str:
 
 def explanation_sheets(found: Explanation) -> list[Sheet]:
     """What `headroom explain run` shows, before its sentences."""
-    return [_pools(found.result), _accounts(found.result), _reliefs(found)]
+    return [_pools(found.result), _accounts(found.result), _reliefs(found), *certainty_sheets(found.result)]
 
 
-def explanation_data(found: Explanation, room: Headroom | None) -> dict[str, Any]:
-    """An explanation as plain data in SI units; infinite figures are null."""
+def explanation_data(
+    found: Explanation, room: Headroom | None, bound: Mapping[Source, Counts] | None = None
+) -> dict[str, Any]:
+    """An explanation as plain data in SI units; infinite figures are null.
+
+    `bound` says by source of doubt in how many draws each constraint binds.
+    """
     best = found.binding
     return {
         "case": found.result.case.key(),
@@ -89,6 +96,8 @@ def explanation_data(found: Explanation, room: Headroom | None) -> dict[str, Any
         else {"low": room.low, "high": room.high, "breaks_first": [str(slo) for slo in room.first]},
         "mean_s_by_cause": found.result.accounts,
         "pools": [_pool_data(item) for item in pool_accounts(found.result)],
+        **({"binds_in_draws": dict(bound)} if bound else {}),
+        **certainty_data(found.result),
     }
 
 

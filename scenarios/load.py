@@ -9,15 +9,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.amounts import amounts, asked, check
+from scenarios.amounts import amounts, asked, check, hashes
 from scenarios.blanks import check_filled
+from scenarios.engine_room import estimated
 from scenarios.lookup import Files
-from scenarios.pools import check_supplies, resolve_autoscaler, resolve_pool
+from scenarios.pools import check_supplies, resolve_autoscaler, resolve_batching, resolve_pool
+from scenarios.quality import shortfall, unknown
 from scenarios.settings import apply_settings
 from scenarios.yamlfile import format_yaml, read_yaml
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.component import problems
 from simulator.errors import InputError, suggestion
+from simulator.llm.service import Steps
 from simulator.model import Stage
 from simulator.parts import CaseStage, CaseWorkload
 from simulator.quantities import format_duration
@@ -131,6 +135,8 @@ def resolve(scenario: Scenario, files: Files) -> Case:
     )
     check(case)
     check_supplies(case)
+    if remark := shortfall(scenario) or unknown(scenario):
+        files.remarks[remark] = None
     return case
 
 
@@ -144,6 +150,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         raise error.at(path=f"workloads.{name}.arrivals") from None
     try:
         items, sizes = amounts(workload, arrivals, files)
+        hashed = hashes(workload, arrivals, dict(sizes), files)
     except InputError as error:
         raise error.at(path=f"workloads.{name}") from None
     start = first[workload.model]
@@ -154,6 +161,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         timeout=workload.timeout,
         cancels=workload.cancels,
         retries=workload.retries,
+        max_concurrency=workload.max_concurrency,
         impatience=workload.impatience,
         reply=model.reply,
         priority=workload.priority,
@@ -162,6 +170,8 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         items=items,
         sizes=sizes,
         prompts=workload.prompts,
+        hashed=hashed,
+        adapter=workload.adapter,
     )
 
 
@@ -181,6 +191,9 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: 
                 network_spread=stage.network_spread,
                 transfer=stage.transfer.time() if stage.transfer else 0,
                 overhead=stage.overhead,
+                sends=model.sends(number),
+                receives=stage.kv_transfer,
+                only=model.conditions(number),
                 model=name,
             )
         )
@@ -189,12 +202,14 @@ def _stages(scenario: Scenario, files: Files, name: str, start: int, workloads: 
 
 def _law(scenario: Scenario, files: Files, stage: Stage, comers: list[CaseWorkload], where: str) -> Law:
     """How long the batches of a stage take, which serves these workloads."""
-    pool = scenario.pools[stage.pool]
+    pool, batching = scenario.pools[stage.pool], resolve_batching(scenario, files, stage.pool)
     try:
-        law = stage.service[pool.instance].resolve(files.asked(asked(pool.batching, comers)))
+        law = stage.service[pool.instance].resolve(files.asked(asked(batching, comers)))
     except InputError as error:
         raise error.at(path=f"{where}.service.{pool.instance}") from None
-    largest, wanted = law.largest_batch(), pool.batching.largest()
+    if isinstance(pool.batching, LlmEngine) and pool.batching.on(pool.instance).kv_tokens is None:
+        law = estimated(law) if isinstance(law, Steps) else law
+    largest, wanted = law.largest_batch(), batching.largest()
     if largest is not None and wanted > largest:
         raise InputError(
             f"batches of {wanted} are beyond the largest that was measured, {largest}",

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.llm.layers import Experts, layer_table
+from calibration.llm.profiles import StepsAsked, at_end, beyond_steps, steps_of
 from calibration.profile import Profile, find_profile, in_words, load_profile
-from calibration.tables import FREE, Beyond, Wanted, beyond
+from calibration.tables import FREE, Beyond, End, Wanted, beyond
 from scenarios.amounts import Asked
 from scenarios.manifests import Document, bind, read
 from scenarios.traces import read_trace
@@ -18,7 +19,7 @@ from simulator.errors import InputError
 from simulator.llm.layers import all_reduces
 from simulator.llm.service import LayerSteps, LlmLayers
 from simulator.service import Law
-from simulator.sources import Recorded
+from simulator.sources import Only, Recorded
 from simulator.speed import Markov, Profiled, SpeedLaw, SpeedStep, State
 from simulator.speed import Recorded as Course
 
@@ -30,12 +31,16 @@ class Files:
         self.folder = folder
         self.refit: int | None = None
         """Which refit of the profiles is read; None: the fit."""
+        self.end: End = 0
+        """Which end of the band is read beyond what was measured; 0: the law."""
+        self.farther: set[str] = set()
+        """The profiles that are read beyond what was measured."""
         self.remarks: dict[str, None] = {}
         """What was noticed on the way and the user should know, each once, in order."""
         self.profiles: dict[str, Profile] = {}
         """Those read so far, by what the scenarios call them."""
         self._manifests: dict[str, tuple[Document, ...]] = {}
-        self._traces: dict[tuple[str, str, str | None], Recorded] = {}
+        self._traces: dict[tuple[str, str, str | None, Only], Recorded] = {}
         self._layers: dict[LlmLayers, Law] = {}
 
     def refitted(self, number: int) -> Files:
@@ -44,11 +49,23 @@ class Files:
         found.refit, found.remarks = number, {}
         return found
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+    def at_end(self, end: End) -> Files:
+        """The same files, but that an end of the band is read wherever a profile is asked beyond what was measured."""
+        found = copy(self)
+        found.end, found.farther, found.remarks = end, set(), {}
+        return found
+
+    def trace(
+        self,
+        file: str,
+        format: str,  # noqa: A002 - the word users write
+        column: str | None = None,
+        only: Only = (),
+    ) -> Recorded:
         """The requests of a trace file."""
-        key = (file, format, column)
+        key = (file, format, column, only)
         if key not in self._traces:
-            self._traces[key] = read_trace(self._find(file), format, column)
+            self._traces[key] = read_trace(self.path(file), format, column, only)
         return self._traces[key]
 
     def profile(self, wanted: service.Profile) -> Law:
@@ -58,7 +75,7 @@ class Files:
     def layers(self, wanted: LlmLayers) -> Law:
         """Steps of an LLM engine whose layers were measured."""
         if wanted not in self._layers:
-            self._layers[wanted] = _layer_steps(self._find(wanted.file), wanted)
+            self._layers[wanted] = _layer_steps(self.path(wanted.file), wanted)
         return self._layers[wanted]
 
     def interference(self, speed: Profiled) -> SpeedLaw:
@@ -79,7 +96,7 @@ class Files:
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""
         if manifest.file not in self._manifests:
-            self._manifests[manifest.file] = read([self._find(manifest.file)])
+            self._manifests[manifest.file] = read([self.path(manifest.file)])
         bound = bind(self._manifests[manifest.file], manifest.bind, manifest.name)
         for remark in bound.remarks:
             self.remarks[f"{bound.source}: {remark}"] = None
@@ -96,7 +113,8 @@ class Files:
             self.profiles[name] = load_profile(beside if beside.is_file() else find_profile(name))
         return self.profiles[name]
 
-    def _find(self, file: str) -> Path:
+    def path(self, file: str) -> Path:
+        """Where a file that the scenario names lies."""
         beside = self.folder / file
         return beside if beside.exists() else Path(file)
 
@@ -108,9 +126,15 @@ class AskedFiles:
     files: Files
     asked: Asked
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
+    def trace(
+        self,
+        file: str,
+        format: str,  # noqa: A002 - the word users write
+        column: str | None = None,
+        only: Only = (),
+    ) -> Recorded:
         """The requests of a trace file."""
-        return self.files.trace(file, format, column)
+        return self.files.trace(file, format, column, only)
 
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""
@@ -128,17 +152,22 @@ class AskedFiles:
         """Service times of a profile, a little beyond what was measured where need be. Raises InputError."""
         profile = self.files.opened(wanted.profile)
         self._check_status(profile, wanted)
+        if self.asked.steps is not None:
+            return self._steps(profile, wanted, self.asked.steps)
         asks = Wanted(
             at={} if wanted.threads is None else {"threads": wanted.threads},
             size=wanted.size,
             batch=self.asked.batch,
             largest=self.asked.sizes.get(wanted.size or "", 0),
             total=self.asked.totals.get(wanted.size or ""),
+            end=self.files.end,
         )
         marks = ["rejected"] * (profile.status == "rejected")
         for item in beyond(profile, asks):
             if item.ratio <= FREE or wanted.extrapolate:
-                self._remark(f"profile {profile.name}: {item.words}: beyond, its law is taken to go on")
+                told = f"beyond, its law is taken to go on, give or take {item.band:.0%}"
+                self._remark(f"profile {profile.name}: {item.words}: {told}")
+                self.files.farther.add(profile.name)
                 marks += [f"extrapolated {item.ratio:.1f}x"] * (item.ratio > FREE)
             elif item.axis == "batch" and wanted.size is None:
                 asks = replace(asks, batch=1)  # whoever wants larger batches is told where they are asked for
@@ -146,6 +175,26 @@ class AskedFiles:
                 raise _too_far(profile, item)
         table = profile.table(self._refit(profile), asks)
         return table.model_copy(update={"level": ", ".join([table.level, *marks])}) if marks else table
+
+    def _steps(self, profile: Profile, wanted: service.Profile, asks: StepsAsked) -> Law:
+        """Steps of an LLM engine by the law of a profile. Raises InputError."""
+        for name in ("threads", "size"):
+            if getattr(wanted, name) is not None:
+                raise InputError(f"{profile.name!r} is of steps, which have none", path=name, fix="leave it out")
+        law, error = steps_of(profile, self._refit(profile), asks)
+        marks = ["rejected"] * (profile.status == "rejected")
+        for item in beyond_steps(profile, asks):
+            if item.ratio > FREE and not wanted.extrapolate:
+                raise _too_far_for_steps(profile, item)
+            told = f"beyond, its law is taken to go on, give or take {item.band:.0%}"
+            self._remark(f"profile {profile.name}: {item.words}: {told}")
+            self.files.farther.add(profile.name)
+            law = at_end(law, item, self.files.end)
+            marks += [f"extrapolated {item.ratio:.1f}x"] * (item.ratio > FREE)
+        if error is not None:
+            form = {"sum": "the sum of its parts", "roofline": "the roofline form"}[law.form]
+            self._remark(f"profile {profile.name}: steps are {form}, off by {error:.1%} on average where it was fitted")
+        return law.model_copy(update={"level": ", ".join([law.level, *marks])})
 
     def _check_status(self, profile: Profile, wanted: service.Profile) -> None:
         graded = f" (grade {profile.grade} of the host)" if profile.grade else ""
@@ -169,6 +218,13 @@ def _too_far(profile: Profile, item: Beyond) -> InputError:
     return InputError(problem, path=path, fix=f"measure a larger {item.axis}, or set extrapolate: true")
 
 
+def _too_far_for_steps(profile: Profile, item: Beyond) -> InputError:
+    problem = f"{profile.name!r} is asked for {item.words}: more than {FREE:g} times"
+    lower = {"prefill": "max_num_batched_tokens", "decode": "max_num_seqs"}.get(item.axis, "the sizes of the requests")
+    fix = f"lower {lower} to {item.measured}, measure a larger {item.axis}, or set extrapolate: true"
+    return InputError(problem, path="profile", fix=fix)
+
+
 def _layer_steps(meta: Path, wanted: LlmLayers) -> LayerSteps:
     """The steps that the tables beside a file make. Raises InputError."""
     if not meta.is_file():
@@ -180,4 +236,4 @@ def _layer_steps(meta: Path, wanted: LlmLayers) -> LayerSteps:
         parts = wanted.layers, wanted.tensor_parallel, tells.token, tells.latency, tells.bandwidth
         told["exchange_ns"], told["exchange_ns_per_token"] = all_reduces(*parts)
         level = "published, all-reduces assumed"
-    return LayerSteps(level=level, table=table.model_copy(update=told))
+    return LayerSteps(level=level, jitter=wanted.jitter, table=table.model_copy(update=told))

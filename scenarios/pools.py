@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from scenarios.engine_room import settled
 from scenarios.lookup import Files
 from scenarios.yamlfile import read_yaml
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Continuous
+from simulator.batching import Batching, LlmEngine
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
 from simulator.parts import CaseFallback, CasePool, CaseSupply, Kind
@@ -49,7 +50,7 @@ def resolve_pool(scenario: Scenario, files: Files, name: str) -> CasePool:
         machine=machine,
         replicas=pool.replicas,
         balancer=pool.balancer,
-        batching=_batching(scenario, name),
+        batching=resolve_batching(scenario, files, name),
         autoscaler=resolve_autoscaler(pool, files, f"pools.{name}"),
         cold_start=pool.cold_start,
         limits=pool.limits,
@@ -84,10 +85,12 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
         wrong = f"{pool.replicas} is outside the autoscaler's bounds"
         raise InputError(wrong, path=f"{path}.replicas", fix=f"begin with {low} to {high}")
     told = [name for name, metric in found.reads().items() if metric.signal == "kv_cache"]
-    if told and not isinstance(pool.batching, Continuous):
+    if told and not isinstance(pool.batching, LlmEngine):
         wrong = f"{told[0]!r} is the signal kv_cache, which only LLM engines tell"
         raise InputError(
-            wrong, path=f"{path}.autoscaler", fix="choose batching continuous, or bind it to another signal"
+            wrong,
+            path=f"{path}.autoscaler",
+            fix="choose batching by an engine, such as continuous, or bind it to another signal",
         )
     try:
         pool.model_copy(update={"autoscaler": found}).check_control()
@@ -96,14 +99,14 @@ def resolve_autoscaler(pool: Pool, files: Files, path: str) -> Autoscaler:
     return found
 
 
-def _batching(scenario: Scenario, name: str) -> Batching:
+def resolve_batching(scenario: Scenario, files: Files, name: str) -> Batching:
     """That of a pool on its machines. Raises InputError."""
     pool = scenario.pools[name]
-    if not isinstance(pool.batching, Continuous):
+    if not isinstance(pool.batching, LlmEngine):
         return pool.batching
     for kind in pool.batching.kv_tokens_on:
         instance_type(scenario, kind, f"pools.{name}.batching.kv_tokens_on.{kind}")
-    return pool.batching.on(pool.instance)
+    return settled(scenario, files, name, instance_type(scenario, pool.instance, f"pools.{name}.instance"))
 
 
 def check_supplies(case: Case) -> None:
@@ -140,13 +143,14 @@ def _fits(scenario: Scenario, pool: str, instance: str, machine: InstanceType) -
     for name, model in scenario.models.items():
         if not any(stage.pool == pool for stage in model.stages):
             continue
-        taken += model.memory
+        taken += model.memory_on(instance)
         if taken * each > machine.device_memory():
-            others = taken - model.memory
+            needs = model.memory_on(instance)
+            others = taken - needs
             beside = f" beside the {format_memory(others)} of other models" if others else ""
             copies = f" in each of {each} replicas" if each > 1 else ""
             raise InputError(
-                f"needs {format_memory(model.memory)} of device memory{beside}{copies}, {instance} has {has}",
+                f"needs {format_memory(needs)} of device memory{beside}{copies}, {instance} has {has}",
                 path=f"models.{name}.memory",
                 fix=f"choose a larger instance type{', a smaller per_machine' if copies else ''} or a smaller model",
             )

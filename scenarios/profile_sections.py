@@ -94,6 +94,7 @@ _FORMS = {
     "power": "The base is a start for each batch, and a power of the number of requests in it.",
     "roofline": "The base is a floor for small batches, and beyond it affine in the number of requests.",
     "step": "A step takes the sum of what it is made of.",
+    "step_roofline": "A step reads the weights or computes its tokens, whichever is longer, and so much for the rest.",
 }
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scenarios.certainty import certainty_data, certainty_record, certainty_sheets, held_text, latency_of
+from scenarios.certainty import certainty_data, certainty_record, certainty_sheets, held_text, latency_of, total
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner, wins
 from scenarios.plain import estimate_data, flat
+from scenarios.quality import qualities, quality_text
 from scenarios.sheet import Sheet
 from scenarios.token_sheets import token_data, token_rows
 from scenarios.wording import (
@@ -47,15 +48,15 @@ def result_sheets(result: Result) -> list[Sheet]:
 
 
 def _figures(result: Result) -> Sheet:
-    rows = [(f"latency p{q * 100:g}", told(result.percentile(q), in_seconds)) for q in PERCENTILES]
+    rows = [(f"latency p{q * 100:g}", told(latency_of(result, q), in_seconds)) for q in PERCENTILES]
     rows += [
-        ("latency mean", told(result.mean(), in_seconds)),
+        ("latency mean", told(total(result, "latency_mean_s", result.mean()), in_seconds)),
         *token_rows(result),
-        ("throughput", told(result.throughput, per_second)),
-        ("missed (errors and time-outs)", told(result.errors, in_percent)),
+        ("throughput", told(total(result, "throughput_per_s", result.throughput), per_second)),
+        ("missed (errors and time-outs)", told(total(result, "missed_share", result.errors), in_percent)),
         *([("missed, by outcome", missed)] if (missed := _missed(result)) else []),
-        ("cost per hour", told(result.hourly_cost, in_dollars)),
-        ("cost per 1,000 requests", told(result.cost_per_thousand, in_dollars)),
+        ("cost per hour", told(total(result, "usd_per_hour", result.hourly_cost), in_dollars)),
+        ("cost per 1,000 requests", told(total(result, "usd_per_1000_requests", result.cost_per_thousand), in_dollars)),
         ("load", load_text(result)),
         ("service times", result.level),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
@@ -97,6 +98,7 @@ def verdict_text(verdict: Verdict) -> str:
 def _pools(result: Result) -> Sheet:
     faulty = any(pool.ready is not None for pool in result.pools)
     cached = any(pool.found is not None for pool in result.pools)
+    adapted = any(pool.loads is not None for pool in result.pools)
     rows = tuple(
         (
             pool.name,
@@ -106,20 +108,21 @@ def _pools(result: Result) -> Sheet:
             spread(pool.batch),
             pool.level,
             *(_caching(pool) if cached else ()),
+            *((spread(pool.loads) if pool.loads else "",) if adapted else ()),
             *(_readiness(pool) if faulty else ()),
         )
         for pool in result.pools
     )
     columns: tuple[str, ...] = ("pool", "machines", "load of capacity", "busy", "mean batch", "service times")
     columns += ("prompts found in cache", "preemptions a request") if cached else ()
+    columns += ("adapters loaded a request",) if adapted else ()
     return Sheet("Pools", (*columns, "ready of wanted", "wanted for each ready") if faulty else columns, rows)
 
 
 def _caching(pool: PoolSummary) -> tuple[str, str]:
     """What an engine finds of its prompts, and how often requests lose their blocks."""
-    if pool.found is None or pool.preemptions is None:
-        return "", ""
-    return spread(pool.found, in_percent), spread(pool.preemptions)
+    found = "" if pool.found is None else spread(pool.found, in_percent)
+    return found, "" if pool.preemptions is None else spread(pool.preemptions)
 
 
 def _readiness(pool: PoolSummary) -> tuple[str, str]:
@@ -128,9 +131,9 @@ def _readiness(pool: PoolSummary) -> tuple[str, str]:
 
 
 def _accounts(result: Result) -> Sheet:
-    total = sum(result.accounts.values())
+    whole = sum(result.accounts.values())
     rows = tuple(
-        (cause, say(value, in_seconds), say(value / total, in_percent) if total else "0%")
+        (cause, say(value, in_seconds), say(value / whole, in_percent) if whole else "0%")
         for cause, value in result.accounts.items()
         if value
     )
@@ -191,10 +194,12 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     name = f"p{comparison.quantile * 100:g}"
     best = winner(comparison)
     doubted = any(option.result and option.result.uncertainty for option in comparison.simulated)
+    rated = any(qualities(option.scenario) for option in (comparison.current, *comparison.options))
     rows = []
     for option in (comparison.current, *comparison.options):
+        quality = [quality_text(option.scenario)] if rated else []
         if option.result is None:
-            rows.append((option.strategy, option.label, "", option.note, "", "", "", "", *([""] * doubted)))
+            rows.append((option.strategy, option.label, "", option.note, "", "", "", "", *quality, *([""] * doubted)))
             continue
         result = option.result
         mark = " ←" if best is not None and best.result is result else ""
@@ -202,12 +207,13 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
             (
                 option.strategy,
                 f"{option.label}{mark}",
-                TICKS[result.met] if result.verdicts else "",
+                TICKS[result.met] if result.verdicts and option.good else "" if option.good else TICKS[False],
                 spread(latency_of(result, comparison.quantile), in_seconds),
                 _difference(option),
                 spread(result.hourly_cost, in_dollars),
                 "n/a" if (cost := result.cost_per_thousand.value) is None else say(cost, in_dollars),
                 result.level,
+                *quality,
                 *([held_text(result)] if doubted else []),
             )
         )
@@ -218,7 +224,7 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
     title = f"{current.result.case.title}: {current.result.window}, {_span(counts)} replications{counted}"
     columns = (
         "strategy", "option", "SLO", f"{name} latency", f"{name} against {comparison.reference.label}", "cost per hour",
-        "per 1,000 requests", "service times", *(["objectives are met in"] * doubted),
+        "per 1,000 requests", "service times", *(["quality"] * rated), *(["objectives are met in"] * doubted),
     )  # fmt: skip
     return Sheet(title, columns, tuple(rows))
 
@@ -247,6 +253,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
                 "strategy": option.strategy,
                 "option": option.label,
                 "note": option.note,
+                **({"quality": known} if (known := qualities(option.scenario)) else {}),
                 "latency_difference_s": estimate_data(option.difference),
                 "differs": option.differs,
                 "result": None if option.result is None else result_data(option.result),
@@ -261,6 +268,7 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for option in (comparison.current, *comparison.options):
         row: dict[str, Any] = {"strategy": option.strategy, "option": option.label, "note": option.note}
+        row |= {f"quality_{name}": value for name, value in qualities(option.scenario).items()}
         if option.result is not None:
             row |= result_record(option.result)
             row |= flat("latency_difference_s", option.difference)

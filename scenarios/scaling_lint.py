@@ -75,7 +75,7 @@ class Looked:
     def needed(self) -> tuple[int, int] | None:
         """The replicas that the least and the most loaded part of the run takes at best; None for closed loops."""
         case = self.case
-        if any(item.arrivals.closed for item in case.workloads):
+        if any(item.closed for item in case.workloads):
             return None
         edges = [case.duration * place // SLICES for place in range(SLICES + 1)]
         stages = []

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.arrivals import Closed
-from simulator.batching import Continuous, NoBatching, Policy, Scheduler
-from simulator.batching.continuous import EngineFrontEnd
+from simulator.batching import LlmEngine, NoBatching, Policy, Scheduler
+from simulator.batching.llm_engine import EngineFrontEnd
 from simulator.component import Record
 from simulator.demand import Demand
 from simulator.discipline import FirstCome
@@ -81,11 +81,6 @@ class Case:
         """The workloads whose requests come to a stage."""
         return [number for number, item in enumerate(self.workloads) if stage in item.stages]
 
-    def speaks(self, workload: int) -> int | None:
-        """The stage whose tokens are a workload's answer: the last that LLM engines serve; None where none does."""
-        found = [stage for stage in self.workloads[workload].stages if isinstance(self.stages[stage].service, Steps)]
-        return found[-1] if found else None
-
     def seats(self, pool: int) -> int:
         """Batches that one replica of a pool can run at the same time: under the rule of a server, so many a stage."""
         case = self.pools[pool]
@@ -96,17 +91,18 @@ class Case:
         return 1 if self.pools[pool].common else self.seats(pool)
 
     def looks_at(self, stage: CaseStage) -> set[str]:
-        """The sizes that the law of a stage or its pool's batches look at."""
+        """The sizes that decide who comes to a stage, and those that its law or its pool's batches look at."""
         batching, reads = self.pools[stage.pool].batching, stage.service.reads
-        if isinstance(batching, Continuous):
-            return {PROMPT, OUTPUT}
+        asked = {condition.size for condition in stage.only}
+        if isinstance(batching, LlmEngine):
+            return {PROMPT, OUTPUT, *asked}
         total = batching.total() if isinstance(batching, Policy) else None
-        return {name for name in (reads, total and total.size) if name}
+        return {name for name in (reads, total and total.size, *asked) if name}
 
     def front_end(self, stage: int) -> EngineFrontEnd | None:
         """The process that reads requests to a stage's engines and sends their answers; None where there is none."""
         batching = self.pools[self.stages[stage].pool].batching
-        if isinstance(batching, Continuous) and batching.front_end != EngineFrontEnd():
+        if isinstance(batching, LlmEngine) and batching.front_end != EngineFrontEnd():
             return batching.front_end
         return None
 
@@ -150,7 +146,7 @@ class Case:
 
         That of an engine is told as if prompts and answers never shared a step: where they do, it is up to twice.
         """
-        return 2.0 if isinstance(self.pools[pool].batching, Continuous) else 1.0
+        return 2.0 if isinstance(self.pools[pool].batching, LlmEngine) else 1.0
 
     def apart(self, pool: int) -> bool:
         """Whether each stage of a pool has instances of its own, as under the rule of a server, on no common device."""
@@ -159,23 +155,33 @@ class Case:
 
     def offered(self, stage: int) -> float:
         """Requests per second that come to a stage on average."""
-        return sum(self.rate(item) for item in self.workloads if stage in item.stages)
+        return sum(
+            self.rate(item) * Demand(self, stage, [item]).share(item) for item in self.workloads if stage in item.stages
+        )
 
     def rate(self, workload: CaseWorkload) -> float:
         """Requests per second that a workload sends on average; of a closed loop the most that it can send."""
         arrivals = workload.arrivals
         if isinstance(arrivals, Closed):
             return arrivals.users * SECOND / (arrivals.think + self.fastest(workload))
-        return arrivals.mean_rate(self.duration)
+        rate = arrivals.mean_rate(self.duration)
+        return (
+            rate
+            if workload.max_concurrency is None
+            else min(rate, workload.max_concurrency * SECOND / self.fastest(workload))
+        )
 
     def fastest(self, workload: CaseWorkload) -> float:
-        """Nanoseconds until the answer where nothing waits: the longest way through the stages."""
+        """Mean nanoseconds until the answer where nothing waits: the longest way through the stages."""
         ends: dict[int, float] = {}
         for number in workload.stages:
             stage, demand = self.stages[number], Demand(self, number, [workload])
             begins = max((ends[before] for before in stage.after), default=0.0)
             speed = self.pools[stage.pool].sharing.speed(self.seats(stage.pool))
-            ends[number] = begins + stage.way + demand.work([demand.items()])[0] / speed
+            takes = stage.way + demand.work([demand.items()])[0] / speed
+            if stage.sends is not None:
+                takes += stage.sends.time(sum(demand.tokens()[:3])) + stage.sends.latency
+            ends[number] = begins + takes * demand.share(workload)
         return max(ends.values()) + workload.reply
 
     def abandons(self) -> bool:
@@ -211,10 +217,7 @@ class Case:
         if limits is not None and limits.bounded():
             return False
         return any(
-            pool in self.pools_of(item)
-            and item.timeout is None
-            and item.impatience is None
-            and not item.arrivals.closed
+            pool in self.pools_of(item) and item.timeout is None and item.impatience is None and not item.closed
             for item in self.workloads
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.batching import Continuous, Policy
+from simulator.batching import LlmEngine, Policy
 from simulator.llm.service import OUTPUT, PROMPT, together
 
 if TYPE_CHECKING:
@@ -43,8 +43,24 @@ class Demand:
     stage: int
     workloads: Sequence[CaseWorkload]
 
+    def share(self, workload: CaseWorkload) -> float:
+        """Of a workload's requests, those that the stage does not let pass by."""
+        found = 1.0
+        for condition in self.case.stages[self.stage].only:
+            found *= float(condition.holds(workload.size(condition.size).spread()).mean())
+        return found
+
+    def _sizes(self, workload: CaseWorkload, name: str) -> tuple[Floats, float]:
+        """Equally likely sizes of a workload's requests that come to the stage, and their mean."""
+        law = workload.size(name)
+        values, wanted = law.spread(), [one for one in self.case.stages[self.stage].only if one.size == name]
+        for condition in wanted:
+            values = values[condition.holds(values)]
+        return (values, float(values.mean())) if wanted and len(values) else (law.spread(), law.average())
+
     def _weights(self) -> Floats:
         rates = np.array([self.case.rate(item) if len(self.workloads) > 1 else 1.0 for item in self.workloads])
+        rates = rates * [self.share(item) for item in self.workloads]
         known = np.isfinite(rates).all() and rates.sum() > 0
         return rates / rates.sum() if known else np.full(len(rates), 1 / len(rates))
 
@@ -59,32 +75,33 @@ class Demand:
         """A size of the items; nothing where nobody comes."""
         if not self.workloads:
             return Mixture(np.zeros(1), np.ones(1), 0.0)
-        laws, shares = [item.size(name) for item in self.workloads], self._weights()
+        parts, means = zip(*(self._sizes(item, name) for item in self.workloads), strict=True)
+        shares = self._weights()
         shares = shares * [1.0 if item.items is None else item.items.average() for item in self.workloads]
         shares = shares / shares.sum()
-        parts = [law.spread() for law in laws]
         values, counts = np.concatenate(parts), [len(part) for part in parts]
         order = np.argsort(values, kind="stable")
         each = np.repeat(shares / counts, counts)[order]
-        return Mixture(values[order], each, float(shares @ [law.average() for law in laws]))
+        return Mixture(values[order], each, float(shares @ means))
 
     def tokens(self) -> tuple[float, float, float, float]:
         """Mean tokens of a request at an engine: shared with others, said before, the rest of the prompt, the answer.
 
-        What is shared and what was said is found in the cache at best.
+        What is shared and what was said is found in the cache at best; what was computed elsewhere counts as said.
         """
+        stage, (shared, said, new, output) = self.case.stages[self.stage], self._asked()
+        received, computed, answered = stage.computes(shared + said + new, output)
+        return (shared, said, new, answered) if stage.receives is None else (0.0, received, computed, answered)
+
+    def _asked(self) -> tuple[float, float, float, float]:
+        """The same as if the engine computed all of it."""
         prompt, output = self.mixture(PROMPT).mean, self.mixture(OUTPUT).mean
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         if all(item.prompts is None for item in self.workloads):
             return 0.0, 0.0, prompt, output
-        parts = [
-            (0.0, 0.0, item.size(PROMPT).average())
-            if item.prompts is None
-            else item.prompts.mean(item.size(PROMPT), item.size(OUTPUT), item.arrivals)
-            for item in self.workloads
-        ]
+        parts = [_beginning(item) for item in self.workloads]
         shared, said, new = (float(mean) for mean in self._weights() @ np.array(parts))
-        if isinstance(batching, Continuous) and not batching.prefix_caching:
+        if isinstance(batching, LlmEngine) and not batching.caches:
             return 0.0, 0.0, shared + said + new, output
         return shared, said, new, output
 
@@ -94,10 +111,11 @@ class Demand:
             self.case.stages[self.stage].service,
             self.case.pools[self.case.stages[self.stage].pool].batching,
         )
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             times, (shared, said, new, output) = batching.times(law), self.tokens()
             apart = batching.front_end.apart(shared + said + new)
-            return [max(together(times, count, new, output, shared + said), count * apart) for count in items]
+            ranks, parts = batching.data_parallel_size, (new, output, shared + said, batching.drafts, batching.gain)
+            return [max(together(times, count / ranks, *parts), count * apart) for count in items]
         padded = batching.cost
         counts = [padded(int(count)) if float(count).is_integer() else count for count in items]
         units = [0.0] * len(counts)
@@ -114,10 +132,10 @@ class Demand:
         """How many items a batch may have, from one request to the most."""
         batching = self.case.pools[self.case.stages[self.stage].pool].batching
         least = self.items()
-        if isinstance(batching, Continuous):
+        if isinstance(batching, LlmEngine):
             _, said, new, output = self.tokens()
-            room = batching.kv_tokens / (said + new + output / 2 or 1.0)
-            most = max(1, min(batching.max_num_seqs, int(room)))
+            room = batching.data_parallel_size * batching.room / (said + new + output / 2 or 1.0)
+            most = max(1, min(batching.largest(), int(room)))
             return sorted({float(most), *(float(1 << power) for power in range(most.bit_length()))})
         found = [least, *(float(count) for count in range(int(least) + 1, int(batching.most(least)) + 1))]
         total = batching.total() if isinstance(batching, Policy) else None
@@ -125,3 +143,14 @@ class Demand:
             return found
         sizes = self.mixture(total.size)
         return [found[0], *(count for count in found[1:] if sizes.units(count, total.padded) <= total.most)]
+
+
+def _beginning(item: CaseWorkload) -> tuple[float, float, float]:
+    """Mean tokens of a prompt: shared with others, said before, the rest."""
+    prompt = item.size(PROMPT)
+    if item.hashed is not None:
+        said = item.hashed.common()
+        return 0.0, said, prompt.average() - said
+    if item.prompts is None:
+        return 0.0, 0.0, prompt.average()
+    return item.prompts.mean(prompt, item.size(OUTPUT), item.arrivals)

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from simulator.arrivals import Process
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Batching, Continuous
+from simulator.batching import Batching, LlmEngine
+from simulator.condition import Condition
 from simulator.discipline import Discipline, FirstCome
 from simulator.dispatch import Balancer
 from simulator.faults import Fault
 from simulator.habits import Impatience, Retries
+from simulator.hashed import Hashed
 from simulator.limits import Limits
-from simulator.model import Spread, spread_out
+from simulator.model import KvTransfer, Spread, spread_out
 from simulator.prompts import Prompts
 from simulator.scenario import InstanceType, Placement, Victims
 from simulator.service import Law
@@ -46,6 +48,24 @@ class CaseStage:
     network_spread: Spread = "constant"
     """How the time on the network varies: `uniform` from 0 to twice the mean."""
 
+    sends: KvTransfer | None = None
+    """How keys and values get to the stage that follows: this one computes prompts only."""
+    receives: KvTransfer | None = None
+    """How they came here: this one answers prompts that were computed before."""
+    only: tuple[Condition, ...] = ()
+    """Who comes here: those for whom all of these hold. The others pass it by, in no time."""
+
+    def computes(self, prompt: float, output: float) -> tuple[float, float, float]:
+        """What its engines do of a request: tokens whose keys and values are sent to them, those of the prompt that
+        they compute, and those of the answer.
+        """
+        if self.sends is not None:
+            return 0, prompt, 1
+        if self.receives is None:
+            return 0, prompt, output
+        begun = int(self.receives.begun)
+        return prompt - 1 + begun, 1, output - begun
+
     @property
     def label(self) -> str:
         """The stage of the model, such as `ocr/detect`."""
@@ -77,6 +97,8 @@ class CaseWorkload:
     cancels: bool = True
     """Whether a pool learns that the client has given up."""
     retries: Retries | None = None
+    max_concurrency: int | None = None
+    """The most requests that its client has under way; None where there is no such bound."""
     impatience: Impatience | None = None
     reply: int = 0
     """Nanoseconds that the answer takes back to the client."""
@@ -92,6 +114,10 @@ class CaseWorkload:
     """What stages and batches may read of each item, by name."""
     prompts: Prompts | None = None
     """How the prompts of an LLM begin, where they have anything in common."""
+    adapter: str | None = None
+    """That of an LLM which its requests ask for."""
+    hashed: Hashed | None = None
+    """The same as a trace tells it, prompt by prompt."""
 
     def size(self, name: str) -> SizeLaw:
         """The law of one of its sizes."""
@@ -105,12 +131,18 @@ class CaseWorkload:
             arrivals=arrivals,
             items=None if self.items is None else self.items.beside(arrivals),
             sizes=tuple((name, law.beside(arrivals)) for name, law in self.sizes),
+            hashed=None if self.hashed is None else self.hashed.model_copy(update={"arrivals": arrivals}),
         )
 
     @property
     def answers_back(self) -> bool:
         """Whether what its clients send depends on the answers."""
-        return self.retries is not None or self.arrivals.answered
+        return self.retries is not None or self.max_concurrency is not None or self.arrivals.answered
+
+    @property
+    def closed(self) -> bool:
+        """Whether requests wait for the answers to others, so that no load is too high."""
+        return self.max_concurrency is not None or self.arrivals.closed
 
 
 @dataclass(frozen=True)
@@ -202,7 +234,7 @@ class CasePool:
     @property
     def common(self) -> bool:
         """Whether all that a replica runs at a time is on one device."""
-        return self.sharing.common or isinstance(self.batching, Continuous)
+        return self.sharing.common or isinstance(self.batching, LlmEngine)
 
     def most(self) -> int:
         """The most replicas that it can have."""

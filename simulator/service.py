@@ -94,6 +94,13 @@ class Law(Service):
         return None
 
 
+def lognormal(uniform: Floats, cv: float) -> Floats:
+    """Inverse distribution function of the lognormal with mean one; `cv` is its standard deviation over its mean."""
+    variance = np.log1p(cv**2)
+    factors: Floats = np.exp(np.sqrt(variance) * ndtri(uniform) - variance / 2)
+    return factors
+
+
 class _Linear(Law):
     """Work that grows by the same amount with each request of the batch, times a jitter of mean one."""
 
@@ -171,10 +178,8 @@ class Lognormal(_Linear):
     """Standard deviation over mean."""
 
     def draw(self, uniform: Floats) -> Floats:
-        """Inverse distribution function of the lognormal with mean one."""
-        variance = np.log1p(self.cv**2)
-        factors: Floats = np.exp(np.sqrt(variance) * ndtri(uniform) - variance / 2)
-        return factors
+        """Factors of mean one."""
+        return lognormal(uniform, self.cv)
 
 
 class Profile(Service):
@@ -195,6 +200,12 @@ class Profile(Service):
     def resolve(self, sources: Sources) -> Law:
         """Reads the profile. Raises InputError."""
         return sources.profile(self)
+
+
+def mean_of_levels(levels: Floats, row: Floats) -> float:
+    """Exact mean of the quantile function that is linear between a row of values at these levels, then constant."""
+    inside = np.sum(np.diff(levels) * (row[1:] + row[:-1]) / 2)
+    return float(inside + (1 - levels[-1]) * row[-1])
 
 
 class Tabled(Law):
@@ -224,8 +235,7 @@ class Tabled(Law):
 
     def expected(self, row: Floats) -> float:
         """Exact mean of the interpolated quantile function that goes through a row."""
-        inside = np.sum(np.diff(self.levels) * (row[1:] + row[:-1]) / 2)
-        return float(inside + (1 - self.levels[-1]) * row[-1])
+        return mean_of_levels(self.levels, row)
 
     def largest_batch(self) -> int:
         """The largest batch in the table."""

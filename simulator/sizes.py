@@ -219,8 +219,7 @@ class ReplayedSizes(SizeLaw):
 
     def sampler(self, draws: Draws, workload: str, size: str) -> Sampler:
         """Puts the trace in order once."""
-        _, place = self.arrivals.replayed(draws, workload)
-        values: Integers = self.values[place]
+        values: Integers = self.values[self.arrivals.replayed(draws, workload).places]
         # Nobody comes beyond the last.
         return lambda first, count: values[np.minimum(np.arange(first, first + count), len(values) - 1)]
 

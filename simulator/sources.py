@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from simulator.arrays import Chains
 from simulator.streams import Integers
 
 if TYPE_CHECKING:
@@ -14,16 +15,22 @@ if TYPE_CHECKING:
     from simulator.speed import Profiled, SpeedLaw
 
 
+Only = tuple[tuple[str, str], ...]
+"""Columns of a trace, each with the value that is asked for."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """The requests of a trace, ascending by time."""
 
     times: Integers
-    """Arrival stamps in nanoseconds from the first."""
+    """Arrival stamps in nanoseconds from the first of the file."""
     sizes: dict[str, Integers] = field(default_factory=dict)
     """What the trace says of each request's size: `input_tokens`, `output_tokens`, `bytes`."""
     interval: int = 0
     """Nanoseconds within which the trace does not say when a request came: of counts, their interval."""
+    hashes: Chains | None = None
+    """Of each request's prompt, the hashes of its blocks."""
     first: int | None = None
     """Nanoseconds since 1970, UTC, of the first stamp; None where the trace has no dates."""
 
@@ -31,8 +38,14 @@ class Recorded:
 class Sources(Protocol):
     """Where names become values; every method raises InputError for a name it does not know."""
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002 - the word users write
-        """The requests of a trace file; `column` holds the stamps."""
+    def trace(
+        self,
+        file: str,
+        format: str,  # noqa: A002 - the word users write
+        column: str | None = None,
+        only: Only = (),
+    ) -> Recorded:
+        """The requests of a trace file; `column` holds the stamps, and of the others those named have these values."""
 
     def profile(self, service: Profile) -> Law:
         """Service times of a calibrated profile, for what the batches and requests at hand ask of it."""

@@ -20,14 +20,15 @@ from pydantic.fields import FieldInfo
 from calibration.profile import shipped_profiles
 from scenarios.load import LIBRARY
 from simulator import quantities
-from simulator.arrivals import Process, Replay, Sessions, calendar
+from simulator.arrays import Chains
+from simulator.arrivals import Closed, InTurns, Process, Replay, calendar
 from simulator.autoscaling import Autoscaler, Manifest, Metric, PerRequest
 from simulator.autoscaling.amount import Amount as Thousandths
 from simulator.autoscaling.aws import Tracking
 from simulator.autoscaling.hpa.spec import TARGETS, HpaController
 from simulator.autoscaling.metric import POOL_SIGNALS, REPLICA_SIGNALS
-from simulator.batching import Batching, Continuous, NoBatching
-from simulator.batching.continuous import EngineFrontEnd, EngineHost
+from simulator.batching import Batching, LlmEngine, NoBatching
+from simulator.batching.llm_engine import EngineFrontEnd, EngineHost
 from simulator.case import Case
 from simulator.component import Component, Record
 from simulator.discipline import Discipline, FirstCome
@@ -35,15 +36,18 @@ from simulator.dispatch import Balancer, RoundRobin
 from simulator.faults import ControllerRestart, Fault, MetricsOutage
 from simulator.faults.rolling import Amount
 from simulator.habits import Impatience, Retries
+from simulator.hashed import Hashed
 from simulator.limits import Allowance, Limits
+from simulator.llm.adapters import Adapters
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
-from simulator.model import Model, Spread
+from simulator.llm.speculation import Speculation
+from simulator.model import KvTransfer, Model, Spread
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
 from simulator.runs import Run
-from simulator.scenario import InstanceType, Pool, Workload
+from simulator.scenario import InstanceType, Pool
 from simulator.service import Law
 from simulator.sharing import Separate, Sharing
 from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
@@ -51,6 +55,8 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
+from simulator.variant import Variant
+from simulator.workload import Workload
 
 MILLISECOND = 10**6
 SPREADS: tuple[Spread, ...] = ("constant", "constant", "uniform", "exponential")
@@ -378,7 +384,17 @@ def _layer_steps(draw: st.DrawFn) -> Any:
         skew=draw(st.sampled_from([(), ((2, 0.5),)])),
         largest_graph=draw(st.sampled_from([0, 8])),
     )
-    return _choice("service", "layer_table").model_validate({"level": "published", "table": table})
+    jitter = draw(st.sampled_from([None, {"cv": 0.3}]))
+    return _choice("service", "layer_table").model_validate({"level": "published", "table": table, "jitter": jitter})
+
+
+@st.composite
+def _fitted_steps(draw: st.DrawFn) -> Any:
+    """A law of steps that takes milliseconds."""
+    numbers = [draw(st.floats(1e5, 1e7)), *(draw(st.floats(0, most)) for most in (1e6, 1e6, 1e4, 1e4))]
+    form = draw(st.sampled_from(["sum", "roofline"]))
+    content = {"name": "steps", "level": "measured", "form": form, "numbers": tuple(numbers)}
+    return _choice("service", "fitted_steps").model_validate(content)
 
 
 SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
@@ -386,6 +402,7 @@ SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     _choice("service", "table"): _tables,
     _choice("service", "sized_table"): _sized_tables,
     _choice("service", "layer_table"): _layer_steps,
+    _choice("service", "fitted_steps"): _fitted_steps,
     _choice("service", "llm_layers"): st.nothing,
     _choice("sizes", "joint"): st.nothing,
     _choice("sizes", "replayed"): st.nothing,
@@ -398,6 +415,7 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "per_request": st.integers(0, 40).map(lambda n: f"{n}ms"),
     "per_unit": st.integers(0, 3).map(lambda n: f"{n}ms"),
     "size": st.sampled_from([None, TOKENS]),
+    "data_parallel_size": st.sampled_from([1, 1, 1, 2, 3]),
     "kv_tokens_on": st.dictionaries(st.sampled_from(NAMES[:2]), st.integers(1, 12), max_size=2),
 }
 """Fields, by name, of which few values are of use."""
@@ -412,15 +430,20 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
+    Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
+    Adapters: {"max_loras": st.integers(1, 2), "load": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
+    KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},
     Model: {"memory": st.integers(1, 1023).map(lambda size: f"{size}MiB")},
+    Variant: {"memory": st.one_of(st.none(), st.integers(1, 1023).map(lambda size: f"{size}MiB"))},
     ClusterAutoscaler: {"give_up": st.just("500ms")},
     Run: {"duration": st.integers(200, 800).map(lambda time: f"{time}ms")},
     _choice("arrivals", "trace"): {
         "file": st.just(str(LIBRARY / "evening-rush.csv.gz")),
+        "only": st.just({}),
         "start": st.sampled_from(["0s", "7.5m"]),
         "until": st.sampled_from([None, "10m"]),
         "format": st.just("csv"),
@@ -542,7 +565,9 @@ def supplied(draw: st.DrawFn, found: list[Serving]) -> list[Serving]:
         return found
     rules = Supply.model_validate(draw(written(Supply)))
     if rules.quota is not None:
-        least = sum(machines_for(one.pool, one.pool.replicas) for one in found)
+        # Where machines die, a pool might wait for ever for one that another has taken meanwhile.
+        dies = any(one.pool.faults for one in found)
+        least = sum(machines_for(one.pool, one.pool.most() if dies else one.pool.replicas) for one in found)
         rules = rules.model_copy(update={"quota": least + draw(st.integers(0, 2))})
     supply = CaseSupply("shared", rules)
     after = draw(st.integers(0, 60)) * MILLISECOND
@@ -602,8 +627,10 @@ def impatience() -> st.SearchStrategy[Impatience]:
 
 
 def _willing(**fields: Any) -> CaseWorkload:
-    """Clients who come back do not leave the queue."""
-    if fields["retries"] is not None or fields["arrivals"].answered:
+    """Clients who wait for answers do not leave the queue, and those who do anyway need no bound."""
+    if fields["arrivals"].answered:
+        fields["max_concurrency"] = None
+    if fields["retries"] is not None or fields["arrivals"].answered or fields["max_concurrency"] is not None:
         fields["impatience"] = None
     return CaseWorkload(**fields)
 
@@ -665,11 +692,11 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         fixed = {**fixed, "batching": NoBatching(), "balancer": RoundRobin()}
     batching = fixed.get("batching") or draw(any_of(Batching))
     law = fixed.get("service") or draw(any_of(Component.families["service"]))
-    if isinstance(batching, Continuous) != isinstance(law, Steps):
+    if isinstance(batching, LlmEngine) != isinstance(law, Steps):
         if "service" in fixed and not ("batching" in fixed or isinstance(autoscaler, PerRequest)):
-            batching = draw(matching(Batching, Continuous, isinstance(law, Steps)))
+            batching = draw(matching(Batching, LlmEngine, isinstance(law, Steps)))
         else:
-            law = draw(matching(Component.families["service"], Steps, isinstance(batching, Continuous)))
+            law = draw(matching(Component.families["service"], Steps, isinstance(batching, LlmEngine)))
     discipline = fixed.get("discipline") or draw(st.one_of(st.just(FirstCome()), any_of(Discipline)))
     if isinstance(autoscaler, PerRequest):
         discipline = FirstCome()
@@ -701,10 +728,10 @@ def pools(draw: st.DrawFn, /, name: str, **fixed: Any) -> Serving:
         cold_start=draw(st.integers(0, 300)) * MILLISECOND,
         limits=None if fixed.get("plain") else draw(st.one_of(st.none(), limits())),
         instances=1
-        if isinstance(autoscaler, PerRequest) or isinstance(batching, Continuous)
+        if isinstance(autoscaler, PerRequest) or isinstance(batching, LlmEngine)
         else draw(st.integers(1, 3)),
         speed=fixed.get("speed") or draw(any_of(Speed)),
-        sharing=Separate() if isinstance(batching, Continuous) else fixed.get("sharing") or draw(any_of(Sharing)),
+        sharing=Separate() if isinstance(batching, LlmEngine) else fixed.get("sharing") or draw(any_of(Sharing)),
         grace=None if fixed.get("plain") else draw(st.one_of(st.none(), st.integers(0, 60).map(MILLISECOND.__mul__))),
         slow_start=None if fixed.get("plain") else draw(slow_starts()),
         faults=fixed.get("faults") or draw(_faults(fixed.get("plain", False), autoscaler)),
@@ -721,14 +748,25 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
     if isinstance(arrivals, Replay):
         laws.append(st.just(ReplayedSizes(values=np.arange(len(arrivals.times)) % 7, arrivals=arrivals)))
     found = st.one_of(*laws) if sizes is None else st.just(sizes)
-    begins = [None, *(prompts for prompts in PROMPTS if isinstance(arrivals, Sessions) or not prompts.history)]
+    talks = isinstance(arrivals, InTurns) or (isinstance(arrivals, Closed) and arrivals.turns is not None)
+    begins = [None, *(prompts for prompts in PROMPTS if talks or not prompts.history)]
     return st.tuples(found, st.sampled_from(begins)).map(
         lambda drawn: {
             "arrivals": arrivals,
             "sizes": tuple((name, drawn[0]) for name in (TOKENS, PROMPT, OUTPUT)),
-            "prompts": drawn[1],
+            **_begins(drawn[0], drawn[1]),
         }
     )
+
+
+def _begins(law: SizeLaw, prompts: Prompts | None) -> dict[str, Any]:
+    """What prompts begin with: hashes, where a trace tells their sizes and they have anything in common."""
+    if prompts is None or not isinstance(law, ReplayedSizes):
+        return {"prompts": prompts}
+    rows = [[number % 2] * (number % 4) for number in range(len(law.values))]
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    chains = Chains(np.array([one for row in rows for one in row], dtype=np.int64), ends)
+    return {"prompts": Prompts(hashes=2), "hashed": Hashed.of(chains, law.values, 2, law.arrivals)}
 
 
 def items(most: int) -> st.SearchStrategy[Any]:
@@ -775,11 +813,13 @@ def cases(draw: st.DrawFn, /, **fixed: Any) -> Case:
             cancels=draw(st.booleans()),
             retries=None if plain else draw(st.one_of(st.none(), retries())),
             impatience=None if plain else draw(leaving),
+            max_concurrency=None if plain else draw(st.one_of(st.none(), st.none(), st.integers(1, 8))),
             reply=draw(ways),
             priority=draw(st.integers(0, 3)),
             deadline=draw(st.one_of(st.none(), st.integers(1, 100).map(lambda n: n * MILLISECOND))),
             weight=draw(st.integers(1, 4)),
             items=draw(st.one_of(st.none(), items(most))),
+            adapter=draw(st.sampled_from([None, "a", "b"])),
         )
         for number, t in enumerate(draw(st.lists(timeout, min_size=1, max_size=2)))
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from scenarios.load import load
 from simulator.autoscaling import PerRequest
-from simulator.batching import Continuous, Static
+from simulator.batching import LlmEngine, Static
 from simulator.case import Case
 from simulator.discipline import FirstCome, Priority
 from simulator.faults import RollingUpdate
@@ -58,6 +58,20 @@ def obeys_the_laws(case: Case, run: Replication) -> None:
     serves_in_order(case, run)
     uses_devices_while_anything_runs(case, run)
     finds_what_prompts_share(case, run)
+    keeps_to_what_may_be_under_way(case, run)
+
+
+def keeps_to_what_may_be_under_way(case: Case, run: Replication) -> None:
+    """Of a workload with such a bound, no more requests are ever under way, and none is sent after the end."""
+    for number, workload in enumerate(case.workloads):
+        if workload.max_concurrency is None:
+            continue
+        own = run.workload == number
+        begins, ends = run.arrived[own], (run.arrived + run.latency)[own]
+        moments = np.concatenate([ends, begins])  # whoever ends makes room for whoever begins at the same time
+        steps = np.concatenate([-np.ones(len(ends)), np.ones(len(begins))])
+        assert np.cumsum(steps[np.argsort(moments, kind="stable")]).max(initial=0) <= workload.max_concurrency
+        assert begins.max(initial=0) < case.duration
 
 
 def loses_only_what_dies(case: Case, run: Replication) -> None:
@@ -92,7 +106,13 @@ def conserves_requests(case: Case, run: Replication) -> None:
     for stage, visits in enumerate(run.visits):
         assert (np.diff(visits.attempt) > 0).all()
         passing = [number for number, item in enumerate(case.workloads) if stage in item.stages]
-        answered = np.flatnonzero((run.outcome == COMPLETED) & np.isin(run.workload, passing))
+        answered = (run.outcome == COMPLETED) & np.isin(run.workload, passing)
+        for condition in case.stages[stage].only:
+            known = condition.size in run.tokens
+            comes = condition.holds(run.tokens[condition.size]) if known else np.zeros(len(answered), bool)
+            assert not known or comes[run.request(visits.attempt)].all()
+            answered &= comes
+        answered = np.flatnonzero(answered)
         assert np.isin(answered, run.request(visits.attempt[visits.batch_of >= 0])).all()
 
 
@@ -121,8 +141,9 @@ def keeps_time_in_order(case: Case, run: Replication) -> None:
         for slot in np.unique(rows[:, SLOT]):
             for index in range(case.seats(number)):
                 own = rows[(rows[:, SLOT] == slot) & (rows[:, INSTANCE] == index)]
-                if isinstance(pool.batching, Continuous):
-                    assert pool.batching.priority or at_once(own) <= pool.batching.max_num_seqs
+                if isinstance(pool.batching, LlmEngine):
+                    # Who gave way is still counted, and others may have come in its place.
+                    assert records.engines[:, 4].any() or at_once(own) <= pool.batching.largest()
                     continue
                 assert (own[1:, START] >= own[:-1, END]).all(), "an instance served two batches at once"
         assert (rows[:, INSTANCE] < case.seats(number)).all()
@@ -229,8 +250,13 @@ def serves_in_order(case: Case, run: Replication) -> None:
 
 
 def uses_devices_while_anything_runs(case: Case, run: Replication) -> None:
-    for pool, record in zip(case.pools, run.pools, strict=True):
+    for number, (pool, record) in enumerate(zip(case.pools, run.pools, strict=True)):
         rows = record.batches if pool.common else record.batches[:0]
+        if any(case.stages[stage].sends is not None for stage in case.stages_of(number)):
+            # Who lost their blocks may wait, where nothing runs, for those of prompts that are being sent.
+            inside = merged(rows[:, [START, END]].tolist())
+            assert all(any(start <= one and other <= end for start, end in inside) for one, other in record.used)
+            continue
         spans = [merged(rows[rows[:, SLOT] == slot][:, [START, END]].tolist()) for slot in np.unique(rows[:, SLOT])]
         assert sum(end - start for part in spans for start, end in part) == int(np.diff(record.used).sum())
         assert {tuple(span) for span in merged(record.used.tolist())} == {
@@ -239,14 +265,23 @@ def uses_devices_while_anything_runs(case: Case, run: Replication) -> None:
 
 
 def finds_what_prompts_share(case: Case, run: Replication) -> None:
-    """Full blocks are found, never a whole prompt, and nothing of prompts that have nothing in common."""
-    for pool, record in zip(case.pools, run.pools, strict=True):
+    """Full blocks are found, never a whole prompt, and nothing of prompts that have nothing in common.
+
+    No prompts count where they come computed.
+    """
+    for number, (pool, record) in enumerate(zip(case.pools, run.pools, strict=True)):
         begun = record.engines[record.engines[:, 1] > 0]
-        assert len(begun) == (len(record.batches) if isinstance(pool.batching, Continuous) else 0)
-        found = begun[:, 3]
-        assert ((found >= 0) & (found < begun[:, 2])).all()
-        assert not isinstance(pool.batching, Continuous) or not (found % pool.batching.block_size).any()
+        assert len(begun) == (len(record.batches) if isinstance(pool.batching, LlmEngine) else 0)
+        prompts, found = begun[:, 2], begun[:, 3]
+        if any(case.stages[stage].receives is not None for stage in case.stages_of(number)):
+            assert not prompts.any()
+            assert not found.any()
+            continue
+        assert ((found >= 0) & (found < prompts)).all()
+        assert not isinstance(pool.batching, LlmEngine) or not (found % pool.batching.block_tokens).any()
         assert not found.any() or any(item.prompts is not None for item in case.workloads)
+        adapts = isinstance(pool.batching, LlmEngine) and pool.batching.adapts
+        assert adapts or not record.engines[:, 5].any()
 
 
 def merged(spans: list[list[int]]) -> list[list[int]]:

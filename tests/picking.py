@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator.component import Component
-from simulator.dispatch import REASONS, Balancer, View
+from simulator.dispatch import REASONS, Balancer, Chain, View
 
 
 def balancer(kind: str, **fields: Any) -> Balancer:
@@ -14,6 +14,14 @@ def balancer(kind: str, **fields: Any) -> Balancer:
     made = Component.families["balancer"].choices[kind].model_validate(fields)
     assert isinstance(made, Balancer)
     return made
+
+
+def prompt_of(request: int) -> tuple[Chain, int]:
+    """Two of three begin with one of two beginnings, and go on with what was said in one of five sessions."""
+    if not request % 3:
+        return (), 1 + request % 4
+    blocks = 3 + request % 6
+    return ((("beginning", request % 2), 2), (("session", request % 5), blocks)), blocks
 
 
 class Pool:
@@ -27,6 +35,9 @@ class Pool:
         self.view.waiting = lambda slot: max(0, self.view.outstanding[slot] - 1)
         self.view.tokens = lambda request: (1 + 7 * request % 10, 1 + 3 * request % 10)
         self.view.usual_answer = lambda: 5
+        self.view.prompt = prompt_of
+        self.view.cache = lambda slot: (self.view.outstanding[slot] % 4) / 4
+        self.view.cache_blocks = 24
         self.at: dict[int, int] = {}
         """Slots by request under way."""
         self.sent = 0

@@ -17,14 +17,16 @@ from scenarios.load import Loaded, validate
 from scenarios.lookup import Files
 from scenarios.yamlfile import format_yaml
 from simulator.autoscaling import Autoscaler
-from simulator.batching import Continuous
+from simulator.batching import Batching, LlmEngine
 from simulator.errors import InputError
-from simulator.llm.service import LlmRoofline, Steps
-from simulator.model import Model, Stage
+from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline, Steps
+from simulator.model import KvTransfer, Model, Stage
 from simulator.runs import Run
-from simulator.scenario import InstanceType, Pool, Scenario, Workload
+from simulator.scenario import InstanceType, Pool, Scenario
 from simulator.service import Service
 from simulator.supply import Supply
+from simulator.variant import Variant
+from simulator.workload import Workload
 
 FILES = Files(Path())
 MACHINES = NAMES[:2]
@@ -76,6 +78,10 @@ def objectives(draw: st.DrawFn, workloads: list[str]) -> str:
     return head + of + draw(st.sampled_from(["", f" over {duration}"]))
 
 
+def _values(values: list[int]) -> dict[str, Any]:
+    return {"kind": "empirical", "values": values}
+
+
 def _kind(choice: Any) -> Any:
     """Of a choice, with fields or without."""
     return choice["kind"] if isinstance(choice, dict) else choice
@@ -90,7 +96,7 @@ def pools(draw: st.DrawFn, machine: str) -> dict[str, Any]:
         low, high = _AUTOSCALER.validate_python(pool["autoscaler"]).bounds(replicas)
         if not low <= replicas <= high:
             pool["replicas"] = min(max(low, replicas), high)
-    if _kind(pool.get("batching")) == "continuous":
+    if _is_engine(pool):
         _simplify(pool)
     if _kind(pool.get("balancer")) == "locality":
         pool["zones"] = list(NAMES[:2])
@@ -110,23 +116,63 @@ def _simplify(pool: dict[str, Any]) -> None:
         del pool["autoscaler"]
 
 
+def _is_engine(pool: dict[str, Any]) -> bool:
+    """Whether a pool is of LLM engines."""
+    return _kind(pool.get("batching")) in _ENGINES
+
+
 def match(draw: st.DrawFn, parts: dict[str, Any]) -> None:
     """Engines are served in steps, and only they are."""
     kinds = {kind for kind, choice in Service.choices.items() if not choice.by_value}
     steps = {kind for kind in kinds if issubclass(Service.choices[kind], Steps)}
     for name, pool in parts["pools"].items():
-        if kinds == steps and _kind(pool.get("batching")) != "continuous":
+        if kinds == steps and not _is_engine(pool):
             pool["batching"] = draw(_ENGINE)
             _simplify(pool)
-        engine = _kind(pool.get("batching")) == "continuous"
+        engine = _is_engine(pool)
         for stage in (one for model in parts["models"].values() for one in model["stages"] if one["pool"] == name):
             for machine, service in stage["service"].items():
                 if (_kind(service) in steps) != engine:
                     stage["service"][machine] = draw(_STEPS if engine else _BATCHES)
     for workload in parts["workloads"].values():
         pools = [parts["pools"][stage["pool"]] for stage in parts["models"][workload["model"]]["stages"]]
-        if not any(_kind(pool.get("batching")) == "continuous" for pool in pools):
+        if not any(_is_engine(pool) for pool in pools):
             workload.pop("prompts", None)
+        if not any(_is_engine(pool) and pool["batching"].get("adapters") for pool in pools):
+            workload.pop("adapter", None)
+
+
+def choose(draw: st.DrawFn, parts: dict[str, Any]) -> None:
+    """Some stages serve only some of the requests, by a size that their workloads tell."""
+    for name, model in parts["models"].items():
+        told = [set(one.get("sizes", {})) for one in parts["workloads"].values() if one["model"] == name]
+        known = sorted(set.intersection(*told)) if told else []
+        for stage in model["stages"][1:] if known else []:
+            if draw(st.booleans()):
+                size, sign = draw(st.sampled_from(known)), draw(st.sampled_from(("<", "<=", ">", ">=")))
+                stage["only"] = f"{size} {sign} {draw(st.integers(1, 200))}"
+
+
+def part(draw: st.DrawFn, parts: dict[str, Any]) -> None:
+    """Some models are LLMs whose prompts are computed on one pool and answered on another."""
+    if not Batching.choices.keys() >= _ENGINES or LlmRoofline not in Service.choices.values():
+        return
+    for name, model in parts["models"].items():
+        every = [stage["pool"] for other in parts["models"].values() for stage in other["stages"]]
+        answers = model["stages"][0]
+        if any(every.count(stage["pool"]) > 1 for stage in model["stages"]) or not draw(_SELDOM):
+            continue
+        for stage in model["stages"][1:]:
+            del parts["pools"][stage["pool"]]
+        pool = parts["pools"][answers["pool"]]
+        pool["batching"] = draw(_ENGINE)
+        _simplify(pool)
+        computes = {**answers, "name": "computes", "pool": f"{answers['pool']}-computes"}
+        parts["pools"][computes["pool"]] = {**pool, "batching": draw(_ENGINE)}
+        answers["after"], answers["kv_transfer"] = ["computes"], draw(_TRANSFER)
+        model["stages"] = [computes, answers]
+        for workload in (one for one in parts["workloads"].values() if one["model"] == name):
+            workload["sizes"] = {**workload.get("sizes", {}), **{size: draw(_TOKENS) for size in (PROMPT, OUTPUT)}}
 
 
 @st.composite
@@ -140,16 +186,30 @@ def stages(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return stage, draw(pools(machine))
 
 
+def _unbounded(workload: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what goes with arrivals that come whatever happens."""
+    return {name: value for name, value in workload.items() if name not in ("max_concurrency", "impatience")}
+
+
 _INSTANCE, _RUN, _SERVICE = written(InstanceType), written(Run), any_written(Service)
 _STAGE, _POOL, _MODEL = (
-    written(Stage, ("name", "pool", "service", "after")),
+    written(Stage, ("name", "pool", "service", "after", "only", "kv_transfer")),
     written(Pool, ("instance", "supply", "fallback")),
-    written(Model, ("stages",)),
+    written(Model, ("stages", "variants")),
 )
-_ENGINE, _STEPS = written(Continuous), written(LlmRoofline)
+_VARIANT = written(Variant)
+_ENGINES = {kind for kind, choice in Batching.choices.items() if issubclass(choice, LlmEngine)}
+_ENGINE = st.one_of(*(written(Batching.choices[kind]) for kind in sorted(_ENGINES)))
+_STEPS = written(LlmRoofline)
+_TRANSFER, _SELDOM = written(KvTransfer), st.sampled_from((False, False, True))
+_TOKENS = st.one_of(st.integers(1, 300), st.lists(st.integers(1, 300), min_size=1, max_size=4).map(_values))
 _BATCHES = _SERVICE.filter(lambda found: _kind(found) != "llm_roofline")
 _MODELS = st.lists(st.lists(stages(), min_size=1, max_size=3), min_size=1, max_size=2)
-_WORKLOAD = written(Workload, ("model",)).filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+_WORKLOAD = (
+    written(Workload, ("model",))
+    .map(lambda found: found if _kind(found["arrivals"]) not in ("agents", "closed", "sessions") else _unbounded(found))
+    .filter(lambda found: valid(Workload, {"model": "any", **found}) is not None)
+)
 _WORKLOADS = st.lists(_WORKLOAD, min_size=1, max_size=3)
 _REST = written(Scenario, ("workloads", "models", "pools", "supplies", "instances", "slos", "run", "seed"))
 _SUPPLY = written(Supply)
@@ -186,7 +246,7 @@ def scenarios(draw: st.DrawFn) -> Written:
             shared = [
                 known
                 for known, other in parts["pools"].items()
-                if other["instance"] in stage["service"] and _kind(other.get("batching")) != "continuous"
+                if other["instance"] in stage["service"] and not _is_engine(other)
             ]
             chosen = draw(st.sampled_from([NAMES[len(parts["pools"])], *shared]))
             parts["pools"].setdefault(chosen, pool)
@@ -194,6 +254,8 @@ def scenarios(draw: st.DrawFn) -> Written:
             after = draw(st.one_of(st.none(), earlier))
             waits = {} if after is None else {"after": sorted(after)}
             parts["models"][name]["stages"].append({"name": NAMES[number], "pool": chosen, **stage, **waits})
+        served = sorted({kind for stage in parts["models"][name]["stages"] for kind in stage["service"]})
+        parts["models"][name]["variants"] = draw(st.dictionaries(st.sampled_from(served), _VARIANT, max_size=2))
     for name, workload in named(draw(_WORKLOADS)).items():
         parts["workloads"][name] = {"model": draw(st.sampled_from(list(parts["models"]))), **workload}
     for pool in parts["pools"].values():
@@ -201,6 +263,8 @@ def scenarios(draw: st.DrawFn) -> Written:
             limited = (pool.get("limits") or {}).get(by_workload, {})
             for name in limited.keys() - parts["workloads"].keys():
                 del limited[name]
+    choose(draw, parts)
+    part(draw, parts)
     match(draw, parts)
     share(draw, parts)
     parts["instances"] = {name: draw(_INSTANCE) for name in MACHINES}

@@ -356,6 +356,22 @@ def test_steps_of_a_language_model_become_terms(tmp_path: Path) -> None:
         profile.table()
 
 
+def test_steps_that_hide_the_arithmetic_behind_the_weights_take_the_roofline_form(tmp_path: Path) -> None:
+    def law(prefill: int, decode: int, context: int, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        dense = (8e6**4 + (3e4 * (prefill + decode)) ** 4) ** 0.25
+        rest = 2e4 * (decode + (prefill > 0)) + 60 * decode * context + prefill**2
+        return np.asarray((dense + rest) * (0.99 + 0.02 * uniform), dtype=np.float64)
+
+    points = tuple((p, d, c) for p in (0, 256, 1024) for d in (1, 16, 64) for c in (128, 2048))
+    axes = ("prefill", "decode", "context")
+    base = fit(_written(tmp_path, *_days(law, (1.0, 1.0), axes=axes, points=points, rounds=20)), "steps").fit.base
+    assert (base.form, base.terms) == ("step_roofline", ("weights", "token", "sequence", "context", "pair"))
+    np.testing.assert_allclose(base.coefficients[:4], [8e6, 3e4, 2e4, 60], rtol=0.05)
+    chosen = {one.form: one.chosen for one in base.candidates}
+    assert [form for form, is_it in chosen.items() if is_it] == ["step_roofline"]
+    assert (base.left_out_error or 1) < 0.02
+
+
 def test_a_call_that_is_missing_is_noticed(tmp_path: Path) -> None:
     samples = sampled(lognormal, rounds=20)
     short = {name: values[:-1] for name, values in samples.columns.items()}

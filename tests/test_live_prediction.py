@@ -14,7 +14,7 @@ from calibration.live.comparison import compare
 from calibration.live.course import START, Course, Executions
 from calibration.live.emulated import Emulated
 from calibration.live.prediction import Courses, Model, stalls, true_speeds, typical
-from calibration.live.schedule import poisson, probing
+from calibration.live.schedule import poisson, probing, racing
 from calibration.live.servers import Setup
 from simulator.errors import MeasurementError
 from simulator.quantities import SECOND
@@ -69,6 +69,26 @@ def test_causes_are_found_again(setup: Setup, known: Causes) -> None:
     assert found.forward == pytest.approx(known.forward, abs=0.1 * MS)
     assert found.late == known.late
     assert found.service_ratio == pytest.approx(1, rel=1e-6)
+
+
+@pytest.mark.parametrize("often", [0.0, 0.3, 1.0])
+def test_who_is_faster_when_an_execution_returns_is_found_again(often: float) -> None:
+    known = causes(late=0.0).model_copy(update={"batcher_first": often})
+    bursts, light = (seen(TRITON, known, arrived) for arrived in (BURSTS, LIGHT))
+    rounds = 400
+    races = seen(TRITON, known, racing(8, 5 * MS, 28 * MS, rounds))
+    found = calibrate(bursts, light, TRITON, ALONE, races=races)
+    assert abs(found.batcher_first - often) <= 4 * np.sqrt(often * (1 - often) / rounds)
+    assert calibrate(bursts, light, TRITON, ALONE).batcher_first == 0
+
+
+def test_what_a_short_batch_hides_is_not_asked_for() -> None:
+    # 2.5 ms, then 5 ms and 2.5 ms more, and two to be sure: 12 ms.
+    assert len(racing(8, 5 * MS, 12 * MS, rounds=3)) == 30
+    assert not len(racing(8, 5 * MS, 11 * MS, rounds=3))
+    late = Log({name: np.full(30, -1) for name in seen(TRITON, causes(), LIGHT).columns}, 1)
+    with pytest.raises(MeasurementError, match="no burst went as planned"):
+        calibrate(seen(TRITON, causes(), BURSTS), seen(TRITON, causes(), LIGHT), TRITON, ALONE, races=late)
 
 
 def test_causes_that_were_not_seen_are_named() -> None:

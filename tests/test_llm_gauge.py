@@ -5,15 +5,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from operator import mul
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_reference import Asked, Reference
+from llm_reference import Asked, Entry, Reference
 from test_llm import MS, Always, Engine, Heard, Mixed, at_random, drive, jobs_of
+from test_llm_speculation import drafted
 
 from simulator.buckets import bottom, bucket, middle
 from simulator.grid import Grid
@@ -22,6 +23,7 @@ from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.plan import Plan
 from simulator.llm.readings import SLICE, TICKS, Gaps, Jumps, Readings
+from simulator.llm.vllm import Vllm
 
 BOUNDS = (10 * MS + 1, 12 * MS)
 EDGES = [0, 100 * MS, 130 * MS, 1000 * MS, 10**6 * MS]
@@ -95,34 +97,35 @@ def readings(*edges: int, workloads: int = 1, bounds: Sequence[int] = ()) -> Rea
 
 def watched(engine: Engine, asked: list[Asked], times: Mixed, asynchronous: bool, jumps: bool) -> Readings:
     jobs = jobs_of(asked)
-    for job in jobs:
+    for job, one in zip(jobs, asked, strict=True):
         job.workload = job.request % 2
+        if engine.drafts:
+            job.gains = np.array(one.gains, np.int64)
     told = readings(*EDGES, workloads=2, bounds=BOUNDS)
     told.block = engine.block_size
-    drive(Loop(engine, times, Heard(), asynchronous, jumps=jumps, readings=told), jobs)
+    drive(Loop(Vllm(engine), times, Heard(), asynchronous, jumps=jumps, readings=told), jobs)
     told.flush()
     return told
 
 
-@dataclass
 class Tokens(Reference):
-    """Writes down when each token comes, and how many blocks are held in which step."""
+    """Writes down when tokens come, and how many blocks are held in which step."""
 
-    times: dict[int, list[int]] = field(default_factory=dict)
-    held: list[tuple[int, int]] = field(default_factory=list)
-
-    def __init__(self, engine: Engine, asynchronous: bool) -> None:
+    def __init__(self, engine: Any, asynchronous: bool) -> None:
         super().__init__(engine, self.watch, asynchronous)
-        self.times, self.held = {}, []
+        self.times: dict[int, list[int]] = {}
+        self.steps: list[tuple[int, int]] = []
 
     def watch(self, *measured: int) -> int:
         lasts = Mixed.lasts(*measured)
-        self.held.append((self.settings.blocks - len(self.free), lasts))
+        self.steps.append((self.settings.blocks - len(self.free), lasts))
         return lasts
 
-    def give(self, asked: Asked, now: int) -> None:
-        self.times.setdefault(asked.request, []).append(now)
-        super().give(asked, now)
+    def give(self, one: Entry, now: int) -> None:
+        before = one.asked.generated
+        super().give(one, now)
+        if one.asked.generated > before:
+            self.times.setdefault(one.asked.request, []).append(now)
 
 
 def counted(gaps: Gaps) -> dict[int, int]:
@@ -138,11 +141,14 @@ def same(found: list[Gaps], known: list[Gaps]) -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("first", range(0, 60, 20))
-def test_gaps_are_those_of_tokens_one_by_one_and_blocks_those_of_steps(first: int, asynchronous: bool) -> None:
+@pytest.mark.parametrize("drafts", [False, True])
+@pytest.mark.parametrize("first", [0, 20])
+def test_gaps_are_those_of_tokens_one_by_one_and_blocks_those_of_steps(
+    first: int, drafts: bool, asynchronous: bool
+) -> None:
     apart = 0
     for seed in range(first, first + 20):
-        engine, asked = at_random(seed)
+        engine, asked = drafted(seed, asynchronous) if drafts else at_random(seed)
         told = watched(engine, asked, Mixed(), asynchronous, jumps=True)
         reference = Tokens(engine, asynchronous)
         reference.run(asked)
@@ -155,9 +161,9 @@ def test_gaps_are_those_of_tokens_one_by_one_and_blocks_those_of_steps(first: in
                 known.faster[:, place] += [gap < bound for bound in BOUNDS]
                 apart += gap > 20 * MS
         same(told.gaps, gaps)
-        held = sum(held * lasts for held, lasts in reference.held)
+        held = sum(held * lasts for held, lasts in reference.steps)
         assert told.held.sum() == pytest.approx(held, rel=1e-9)
-        assert told.most.max() == max(held for held, _ in reference.held)
+        assert told.most.max() == max(held for held, _ in reference.steps)
     assert apart > 0, "nobody lost their blocks"
 
 
@@ -182,7 +188,7 @@ def test_two_requests_by_hand() -> None:
     # Steps of 10 ms. 16 and 40 tokens take 1 and 3 blocks of 16 in the first step; the first one's 17th takes one more,
     # and so it stays for the four steps after it: 4 x 10 + 5 x 40 = 240 ms. Five tokens each: eight gaps of 10 ms.
     told = readings(0, 1000 * MS)
-    drive(Loop(Engine(), Always(), Heard(), asynchronous=False, readings=told), [Job(0, 16, 5), Job(1, 40, 5)])
+    drive(Loop(Vllm(Engine()), Always(), Heard(), asynchronous=False, readings=told), [Job(0, 16, 5), Job(1, 40, 5)])
     told.flush()
     assert (told.held.tolist(), told.most.tolist()) == ([240 * MS, 0], [5, 0])
     (gaps,) = told.gaps
@@ -194,7 +200,8 @@ def test_who_lost_its_blocks_waits_long_for_its_next_token() -> None:
     # the second gives way, and has its 18th token when the first has ended (400 ms) and its 33 are computed again.
     told = readings(0, 1000 * MS)
     drive(
-        Loop(Engine(blocks=4), Always(), Heard(), asynchronous=False, readings=told), [Job(0, 16, 40), Job(1, 16, 40)]
+        Loop(Vllm(Engine(blocks=4)), Always(), Heard(), asynchronous=False, readings=told),
+        [Job(0, 16, 40), Job(1, 16, 40)],
     )
     told.flush()
     assert buckets(told.gaps[0]) == {10: 39 + 38, 240: 1}
@@ -203,7 +210,7 @@ def test_who_lost_its_blocks_waits_long_for_its_next_token() -> None:
 def test_an_engine_that_dies_has_held_until_then_and_its_last_step_gave_no_token() -> None:
     # One token each 10 ms from 10 ms on; it dies at 34 ms, after two gaps. One block is held.
     told = readings(0, 25 * MS, 1000 * MS)
-    loop = Loop(Engine(), Always(), Heard(), asynchronous=False, readings=told)
+    loop = Loop(Vllm(Engine()), Always(), Heard(), asynchronous=False, readings=told)
     loop.arrive(Job(0, 4, 9), 0)
     loop.advance(0)
     loop.advance(10 * MS)

@@ -26,6 +26,7 @@ from simulator.figures.results import Result
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.vllm import Vllm
 from simulator.prompts import Prompts
 from simulator.run import stepping
 from simulator.run.engine import simulate
@@ -242,7 +243,7 @@ def test_sessions_are_as_written_token_by_token(asynchronous: bool) -> None:
         told = []
         for jumps in (False, True):
             talk = Talk(settings, seed)
-            loop = Loop(settings, Mixed(), talk, asynchronous, jumps=jumps)
+            loop = Loop(Vllm(settings), Mixed(), talk, asynchronous, jumps=jumps)
             talk.drive(loop)
             assert loop.planner.blocks.free == settings.blocks
             told.append((talk.firsts, talk.lasts, [(job.preempted, job.hits) for job in talk.jobs]))

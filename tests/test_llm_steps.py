@@ -208,7 +208,10 @@ def test_a_run_with_steps_at_once_is_the_same_run(table: LayerTable, asynchronou
     for jumps in (False, True):
         jobs = [Job(number, 3 + 7 * (number % 9), 5 + 11 * (number % 7), 400_000 * number**2) for number in range(60)]
         loop = Loop(
-            settings(max_num_seqs=8, max_num_batched_tokens=64, blocks=40), times, Served(FrontEnd()), asynchronous
+            settings(max_num_seqs=8, max_num_batched_tokens=64, blocks=40).planner(),
+            times,
+            Served(FrontEnd()),
+            asynchronous,
         )
         loop.jumps = jumps
         served = serve(loop, FrontEnd(), jobs)

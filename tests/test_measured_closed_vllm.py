@@ -110,7 +110,7 @@ def comparisons(data: Path) -> Iterator[tuple[str, Floats, Floats]]:
     found = rows(data)
     times = fit(found).numbers.steps()
     for _, sweep in groupby(found, key=lambda row: row.workload):
-        loop, now, first = Loop(ENGINE, times, Served(front_end()), jumps=False), 0, 0
+        loop, now, first = Loop(ENGINE.planner(), times, Served(front_end()), jumps=False), 0, 0
         for row in sweep:
             parts = []
             for seed in range(3):
@@ -127,7 +127,8 @@ def test_rows_free_of_cache_hits(shared_data: Path) -> None:
     free = [row for row in found if row.free]
     assert len(free) == 22
     errors = [
-        figures(simulated(row, Loop(ENGINE, times, Served(front_end()), jumps=False))) / row.figures - 1 for row in free
+        figures(simulated(row, Loop(ENGINE.planner(), times, Served(front_end()), jumps=False))) / row.figures - 1
+        for row in free
     ]
     duration, itl, ttft, latency = np.abs(errors).mean(axis=0)
     assert itl <= 0.025

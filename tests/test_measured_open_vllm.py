@@ -52,7 +52,7 @@ def simulated(times: StepTime, rate: float, count: int) -> Served:
         return job
 
     engine, front = settings(max_num_seqs=128), front_end()
-    return serve(Loop(engine, times, Served(front), asynchronous=False), front, jobs[:IN_FLIGHT], then)
+    return serve(Loop(engine.planner(), times, Served(front), asynchronous=False), front, jobs[:IN_FLIGHT], then)
 
 
 def comparisons(data: Path) -> Iterator[tuple[str, Floats, Floats]]:

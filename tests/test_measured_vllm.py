@@ -52,7 +52,7 @@ def replayed(data: Path) -> Served:
         for number, row in enumerate(rows(data))
     ]
     front = FrontEnd(there=1_000_000)
-    return serve(Loop(engine, Layers(table), Served(front)), front, jobs)
+    return serve(Loop(engine.planner(), Layers(table), Served(front)), front, jobs)
 
 
 def comparisons(data: Path) -> Iterator[tuple[str, Floats, Floats]]:

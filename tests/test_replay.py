@@ -13,7 +13,7 @@ from simulator.arrivals import Replay, Trace
 from simulator.component import problems
 from simulator.errors import InputError
 from simulator.quantities import SECOND
-from simulator.sources import Recorded
+from simulator.sources import Only, Recorded
 from simulator.streams import Draws
 
 TIMES = np.array([0, 1, 1, 4, 6, 10], dtype=np.int64) * SECOND
@@ -25,7 +25,7 @@ class Files:
     def __init__(self, interval: int = 0) -> None:
         self.recorded = Recorded(TIMES, interval=interval)
 
-    def trace(self, file: str, format: str, column: str | None = None) -> Recorded:  # noqa: A002
+    def trace(self, file: str, format: str, column: str | None = None, only: Only = ()) -> Recorded:  # noqa: A002
         return self.recorded
 
     def profile(self, service: Any) -> Any:
@@ -70,7 +70,7 @@ def test_the_trace_hands_on_what_was_asked() -> None:
 
 def test_more_load_repeats_every_request_until_the_next() -> None:
     times = np.arange(1000, dtype=np.int64) * SECOND
-    moved, place = replay(times, load=3.0).replayed(Draws(5, 0), "load")
+    moved, place, _ = replay(times, load=3.0).replayed(Draws(5, 0), "load")
     assert np.array_equal(np.bincount(place), np.full(1000, 3))
     assert (moved >= times[place]).all()
     assert (moved[place < 999] < times[place[place < 999]] + SECOND).all()
@@ -97,10 +97,10 @@ def test_less_load_keeps_some_of_what_more_keeps() -> None:
 
 
 def test_places_follow_the_requests_through_jitter() -> None:
-    moved, place = replay(jitter="5s").replayed(Draws(5, 0), "load")
+    moved, place, _ = replay(jitter="5s").replayed(Draws(5, 0), "load")
     assert sorted(place) == list(range(6))
     assert ((moved - TIMES[place] >= 0) & (moved - TIMES[place] < 5 * SECOND)).all()
-    _, place = replay(start="1s").replayed(Draws(5, 0), "load")
+    _, place, _ = replay(start="1s").replayed(Draws(5, 0), "load")
     assert place.tolist() == [1, 2, 3, 4, 5]
 
 

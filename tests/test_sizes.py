@@ -92,7 +92,7 @@ def test_sizes_of_different_names_are_independent() -> None:
 
 def test_a_size_stays_with_its_request() -> None:
     law = Joint(column="input_tokens").resolve({"input_tokens": TOKENS}, REPLAY)
-    stamps, place = REPLAY.replayed(DRAWS, "load")
+    stamps, place, _ = REPLAY.replayed(DRAWS, "load")
     sizes = law.draw(DRAWS, "load", "input_tokens", 0, len(stamps))
     assert np.array_equal(sizes, TOKENS[place])
     # Without jitter and load the stamp tells the size: request k of the trace came at second k.

@@ -281,7 +281,7 @@ def test_differences_are_taken_under_the_same_refit(tmp_path: Path) -> None:
 def test_every_format_tells_the_parts(tmp_path: Path) -> None:
     result = headroom.run(scenario(tmp_path, [0.9, 1.0, 1.1], "slos=[p50(latency)<12ms]"), input_uncertainty=3)
     told = json.loads(json.dumps(result_data(result)))["uncertainty"]
-    assert told["draws"] == {"load": 0, "profile": 3}
+    assert told["draws"] == {"load": 0, "profile": 3, "extrapolation": 0}
     assert told["figures"]["latency_p50_s"]["half_widths"]["profile"] == pytest.approx(T_2 / 1000, rel=1e-4)
     assert told["figures"]["latency_p50_s"]["half_widths"]["load"] is None
     assert told["objectives_met"] == [{"objective": "p50(latency)<12ms", "profile": 3}]
@@ -289,7 +289,7 @@ def test_every_format_tells_the_parts(tmp_path: Path) -> None:
     assert row["latency_p50_s_total_high"] == pytest.approx(0.01 + T_2 / 1000)
     assert row["latency_p50_s_half_profile"] == told["figures"]["latency_p50_s"]["half_widths"]["profile"]
     text = "\n".join(sheet.markdown() for sheet in result_sheets(result))
-    assert "| latency p50 | 10.0 ms (5.7 to 14.3) | ± 0 ms | n/a | ± 4.30 ms |" in text
+    assert "| latency p50 | 10.0 ms (5.7 to 14.3) | ± 0 ms | n/a | ± 4.30 ms | n/a |" in text
     assert "met in 3 of 3 refits of the profiles" in text
 
 

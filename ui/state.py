@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
+from scenarios.doubt import Drawn
 from scenarios.load import Loaded, load
 from simulator.figures.replications import Known
 from simulator.figures.tally import Tally
@@ -125,6 +126,11 @@ def known() -> Known:
     return cast("Kept", st.session_state.setdefault("known", Kept()))
 
 
+def drawn() -> Drawn:
+    """What the draws of the inputs came to so far, for the same."""
+    return cast("Drawn", st.session_state.setdefault("drawn", {}))
+
+
 # The answer.
 
 
@@ -134,6 +140,7 @@ def answer() -> Answer | None:
 
 
 def keep(found: Answer) -> None:
-    """Remembers an answer; nothing is under way any more."""
+    """Remembers an answer; nothing is under way any more, and its draws are done with."""
     st.session_state["answer"] = found
+    st.session_state["drawn"] = {}
     st.session_state["asked"] = st.session_state["stopped"] = None

@@ -8,6 +8,7 @@ import numpy as np
 
 from calibration.axes import AxisName
 from calibration.fitting.base import CLOSE, Curve, choose_curve, fit_curve
+from calibration.fitting.bent import or_bent
 from calibration.fitting.features import SEQUENCES, SEQUENCES_MORE, STEP, STEP_MORE, choose_sum, left_out_of_table
 from calibration.fitting.goodness import Judgement, best, judge, later, other_session
 from calibration.fitting.grid import Grid
@@ -30,7 +31,7 @@ def choose_base(axes: Sequence[AxisName], cells: Sequence[Cell]) -> Base:
     if tuple(axes) == ("batch",):
         return _of_one_axis(places["batch"], times)
     if tuple(axes) == STEP_AXES:
-        return _of_terms("step", STEP, STEP_MORE, places, times)
+        return or_bent(_of_terms("step", STEP, STEP_MORE, places, times), places, times)
     if tuple(axes) == ("batch", "seq"):
         return _of_terms("affine", SEQUENCES, SEQUENCES_MORE, places, times)
     return Base(form="table")

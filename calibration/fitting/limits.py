@@ -71,6 +71,8 @@ def _hull(cells: tuple[Cell, ...], base: Base, top: float) -> str:
     between += " linearly" if base.form in _BETWEEN else " interpolated linearly"
     if base.form == "step":
         between = f"the base is the sum of its terms ({' + '.join(base.terms)})"
+    if base.form == "step_roofline":
+        between = "the base is the roofline form of its five numbers"
     return (
         f"Nothing is known beyond {where}, nor of jitter beyond quantile {top}, where it stays; between the measured "
         f"cells {between}."

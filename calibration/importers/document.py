@@ -15,6 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from calibration.files import read_whole, sha256
 from simulator.errors import InputError
 
@@ -76,6 +79,14 @@ class Document:
     def json(self) -> Node:
         """The file as JSON. Raises InputError."""
         return self._parse(self.text, "")
+
+    def yaml(self) -> Node:
+        """The file as YAML. Raises InputError."""
+        try:
+            return Node(self.path, YAML(typ="safe").load(self.text))
+        except YAMLError as error:
+            line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+            raise InputError("is not YAML", file=self.path, path=f"line {line}", fix=WRITE_AGAIN) from None
 
     def json_lines(self) -> list[Node]:
         """The file as one JSON value a line. Raises InputError."""

@@ -11,16 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from calibration.importers.base import Timings
-from calibration.importers.document import MICROSECOND, WRITE_AGAIN, Document, Node
-from calibration.importers.steps import Step, step_profile
+from calibration.importers.document import MICROSECOND, Document, Node
+from calibration.importers.steps import step_profile
+from calibration.llm.step import Step
 from calibration.profile import Profile
 from calibration.records import Source
 from calibration.subjects import Subject
@@ -36,6 +35,7 @@ _LIMITS = (
     "Figures of the source, not measured again: layers timed one by one and added up, two norms a layer; what the host "
     "does between steps is not in them.",
     "The source gives means of a few calls: nothing is known of jitter.",
+    "In scenarios the service llm_layers reads the tables themselves, which is closer than one law through all steps.",
     "One prompt a step, and decoding sequences of equal context; tokens before a prompt's chunk are in the fit, and "
     "have no axis.",
 )
@@ -57,7 +57,7 @@ class LlmServingSim(Timings):
 
     def read(self, document: Document) -> Sequence[Profile]:
         """One profile of LLM steps for each degree of tensor parallelism whose tables are there."""
-        meta = read_meta(document)
+        meta = document.yaml()
         if self.layers is None:
             fix = "give --layers, such as 32 for Llama 3.1 8B"
             raise InputError("does not tell how many layers the model has", file=document.path, fix=fix)
@@ -72,16 +72,6 @@ class LlmServingSim(Timings):
             wanted = _file(document.path, degrees[0] if degrees else 1, "dense")
             raise InputError("has no tables beside it", file=document.path, fix=f"put them there, such as {wanted}")
         return [_profile(document, meta, degree, table, self.layers) for degree, table in tables.items()]
-
-
-def read_meta(document: Document) -> Node:
-    """What meta.yaml says. Raises InputError."""
-    try:
-        value: Any = YAML(typ="safe").load(document.text)
-    except YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise InputError("is not YAML", file=document.path, path=f"line {line}", fix=WRITE_AGAIN) from None
-    return Node(document.path, value)
 
 
 def _file(meta: Path, degree: int, table: str) -> Path:

@@ -14,7 +14,8 @@ from typing import Literal
 
 from calibration.importers.base import Timings
 from calibration.importers.document import MILLISECOND, Document, Row
-from calibration.importers.steps import Step, step_profile
+from calibration.importers.steps import step_profile
+from calibration.llm.step import Step
 from calibration.profile import Profile
 from calibration.records import Source
 from calibration.subjects import Subject

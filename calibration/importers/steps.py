@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.axes import AxisName
 from calibration.importers.offline import as_name
+from calibration.llm.roofline import NAMES, Point, fitted_alone
+from calibration.llm.step import Step
 from calibration.profile import Profile
-from calibration.records import Base, Cell, Fit, Jitter, Source
+from calibration.records import Base, Candidate, Cell, Fit, Jitter, Source
 from calibration.subjects import Subject
 from calibration.terms import relative_nnls, rounded
 from simulator.streams import Floats
 
-RECIPE = "published step times, non-negative least squares of relative errors, version 1"
+RECIPE = "published step times, the sum of terms or the roofline form of steps, whichever is closer; version 2"
 TERMS = ("1", "prefill", "decode", "decode*context", "prefill^2")
 _LEVELS = (0.0, 0.5, 1.0)
 _PAIRS = (
@@ -25,31 +26,11 @@ _PAIRS = (
 )
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of an engine, and how long it took."""
-
-    prefill: int
-    """Prompt tokens in it."""
-    decode: int
-    """Sequences that it gave a token each."""
-    context: int
-    """Tokens before each of these."""
-    pairs: int
-    """Of prompt tokens with those before them."""
-    time_ns: int
-    cell: bool = True
-    """Whether its place on the axes is its own: what it is besides has no axis."""
-    prompts: int = 1
-    """That the prompt tokens belong to, where there are any."""
-
-
 def step_profile(
     name: str, subject: Subject, source: Source, steps: Sequence[Step], limits: tuple[str, ...]
 ) -> Profile:
     """The profile of steps in any order, some of them repeated."""
-    columns, times = _columns(steps), np.array([step.time_ns for step in steps], dtype=np.float64)
-    coefficients, _ = relative_nnls(columns, times)
+    law = _law(steps)
     places = _places(steps)
     cells, ratios = [], []
     for (prefill, decode, context), repeated in sorted(places.items()):
@@ -58,7 +39,8 @@ def step_profile(
         at: dict[AxisName, int] = {"prefill": prefill, "decode": decode, "context": context}
         cells.append(Cell(at=at, n=len(repeated), base_ns=base))
         ratios.append(tuple(round(value / base, 6) for value in (low, middle, high)))
-    errors = np.abs(columns @ coefficients / times - 1)
+    mean, worst = next((one.mean_error or 0.0, one.worst_error or 0.0) for one in law.candidates if one.chosen)
+    what = "sum of terms" if law.form == "step" else "roofline form"
     return Profile.build(
         name=as_name(name),
         kind="llm_step",
@@ -70,15 +52,40 @@ def step_profile(
         fit=Fit(
             recipe=RECIPE,
             clock="published",
-            base=Base(form="step", terms=TERMS, coefficients=rounded(coefficients)),
+            base=law,
             jitter=Jitter(levels=_LEVELS, ratios=tuple(ratios)),
         ),
         limits=(
             *limits,
-            f"The sum of terms is off the figures by {errors.mean():.1%} on average and {errors.max():.0%} at worst: "
-            "an engine's steps are not a sum, the cells are what was measured.",
-            _PAIRS,
+            f"The {what} is off the figures by {mean:.1%} on average and {worst:.0%} at worst: an engine's steps are "
+            "neither, the cells are what was measured.",
+            *([_PAIRS] if law.form == "step" else []),
         ),
+    )
+
+
+def _law(steps: Sequence[Step]) -> Base:
+    """The sum of terms or the roofline form, whichever is closer to the figures."""
+    columns, times = _columns(steps), np.array([step.time_ns for step in steps], dtype=np.float64)
+    coefficients, _ = relative_nnls(columns, times)
+    bent = fitted_alone([Point.of(step) for step in steps])
+    tried = {"step": columns @ coefficients / times - 1, "step_roofline": np.array(bent.errors)}
+    means = {form: float(np.abs(errors).mean()) for form, errors in tried.items()}
+    chosen = "step" if means["step"] <= means["step_roofline"] else "step_roofline"
+    numbers = coefficients if chosen == "step" else [getattr(bent.numbers, name) for name in NAMES]
+    candidates = [
+        Candidate(
+            form=form,
+            parameters=5,
+            chosen=form == chosen,
+            mean_error=rounded([means[form]], 4)[0],
+            worst_error=rounded([float(np.abs(errors).max())], 4)[0],
+        )
+        for form, errors in tried.items()
+    ]
+    law = {"terms": TERMS if chosen == "step" else NAMES, "coefficients": rounded(numbers)}
+    return Base.model_validate(
+        {"form": chosen, **law, "error": candidates[chosen != "step"].mean_error, "candidates": candidates}
     )
 
 

@@ -55,16 +55,19 @@ class Causes(Record):
     """How much slower the device is in the server than alone."""
     pairs: int
     """Batches from which the gaps were taken."""
+    batcher_first: float = Field(0, ge=0, le=1)
+    """Of Triton: how often its batcher still adds to the next batch when an execution returns."""
 
     def batching(self, setup: Setup) -> Scheduler:
         """The server's own rule, with these times in it."""
         after = {"gap_per_previous": self.gap_per_previous, "gap_per_next": self.gap_per_next}
         fields: dict[str, float]
-        limits: dict[str, int | str]
+        limits: dict[str, int | float | str]
         kind: type[Scheduler]
         if setup.server == "triton":
-            kind, known, limits = Triton, WAKE, {}
+            kind, known = Triton, WAKE
             fields = {"gap": self.gap, **after, "batcher_wake": WAKE, "instance_wake": WAKE}
+            limits = {"p_batcher_first": self.batcher_first}
         else:
             kind, known = Mosec, TICK // 2
             limits = {"capacity": CAPACITY, "queue_timeout": f"{TIMEOUT_MS}ms"}
@@ -86,11 +89,14 @@ class Causes(Record):
         return max(0, round(self.forward - self.hand_over(setup)))
 
 
-def calibrate(bursts: Log, light: Log, setup: Setup, alone: Alone, saturated: Log | None = None) -> Causes:
+def calibrate(
+    bursts: Log, light: Log, setup: Setup, alone: Alone, saturated: Log | None = None, races: Log | None = None
+) -> Causes:
     """The causes: the ways from a run at light load, the gaps from one of `schedule.probing`.
 
-    Where there is a saturated run too, it tells of gaps between full batches and of their ways back. Raises
-    MeasurementError where the runs show too little.
+    Where there is a saturated run too, it tells of gaps between full batches and of their ways back; one of
+    `schedule.racing` tells who is faster when an execution returns. Raises MeasurementError where the runs show too
+    little.
     """
     found = Executions.of(bursts)
     if not len(found.size):
@@ -114,6 +120,7 @@ def calibrate(bursts: Log, light: Log, setup: Setup, alone: Alone, saturated: Lo
         gap_per_next=per_next[0] if per_next else 0.0,
         service_ratio=_ratio(found, alone),
         pairs=len(gaps),
+        batcher_first=_batcher_first(races, setup) if races else 0.0,
     )
 
 
@@ -131,6 +138,19 @@ def _forward(found: Executions, setup: Setup, late: float) -> float:
         raise MeasurementError("no request was alone on an idle server, so the way to it is not known")
     waited = float(np.median((found.start - found.first_sent)[due]))
     return max(0.0, waited - (setup.max_delay + late if _waits(setup) else 0))
+
+
+def _batcher_first(log: Log, setup: Setup) -> float:
+    """The share of rounds of `schedule.racing` in which the last request was added to the batch of the one before."""
+    rounds = {name: log[name].reshape(-1, setup.max_batch + 2) for name in ("status", "start", "end", "size")}
+    full, alone, late = 0, setup.max_batch, setup.max_batch + 1
+    begun = rounds["start"]
+    # As planned: a full batch, during which the other two came.
+    seen = (rounds["status"] == OK).all(axis=1) & (rounds["size"][:, full] == setup.max_batch)
+    seen &= begun[:, alone] >= rounds["end"][:, full]
+    if not seen.any():
+        raise MeasurementError("no burst went as planned, so it is not known who is faster when an execution returns")
+    return float(np.mean((begun[:, alone] == begun[:, late])[seen]))
 
 
 def _back(log: Log) -> npt.NDArray[np.int64]:

@@ -26,6 +26,7 @@ from simulator.streams import Integers
 PROFILE_SECONDS = 6.0
 CANARY_SECONDS = 1.0
 PROBING_ROUNDS = 4
+RACES = 60
 LIGHT, LIGHT_SECONDS = 0.15, 8.0
 """Of the capacity that the device alone suggests..."""
 SATURATION = 1.5
@@ -185,7 +186,7 @@ class _Work:
         course = measured(log, SECOND, round(SATURATED_SECONDS * SECOND))
         if not course.throughput():
             raise MeasurementError("the saturated server answered nothing, so its capacity is not known")
-        causes = calibrate(probed, light, setup, alone, log)
+        causes = calibrate(probed, light, setup, alone, log, self._race(endpoint, slowest))
         model = prediction.Model(setup, causes, alone.table(causes.service_ratio, setup.max_batch))
         simulated = model.simulate(course.arrived, course.since, course.until)
         return Calibrated(
@@ -196,6 +197,14 @@ class _Work:
             course.throughput(),
             float(np.mean([one.throughput() for one in simulated])),
         )
+
+    def _race(self, endpoint: Endpoint, slowest: int) -> Log | None:
+        """Who is faster when an execution returns: of one Triton that waits for more, as far as it can be seen."""
+        setup = self.plan.setup
+        if setup.server != "triton" or setup.replicas > 1 or not setup.max_delay:
+            return None
+        bursts = schedule.racing(setup.max_batch, setup.max_delay, slowest, RACES)
+        return drive(endpoint, bursts) if len(bursts) else None
 
     def decision(self, calibrated: Calibrated) -> Decision:
         """Other settings of the server at one rate, real and simulated."""

@@ -24,6 +24,20 @@ class Device:
     """Per second, dense, of the numbers that the model is made of."""
 
 
+DATA_SHEETS = {
+    "T4": Device(16 * GIB, 320e9, 65e12),
+    "L4": Device(24 * GIB, 300e9, 121e12),
+    "A10G": Device(24 * GIB, 600e9, 70e12),
+    "L40S": Device(48 * GIB, 864e9, 362.05e12),
+    "A100-40GB": Device(40 * GIB, 1555e9, 312e12),
+    "A100-80GB": Device(80 * GIB, 2039e9, 312e12),
+    "H100": Device(80 * GIB, 3350e9, 989e12),
+    "H200": Device(141 * GIB, 4800e9, 989e12),
+    "B200": Device(180 * GIB, 7700e9, 2250e12),
+}
+"""NVIDIA's, for 16-bit numbers without sparsity; A100 to B200 as SXM modules, under the names of the catalogue."""
+
+
 @dataclass(frozen=True)
 class Efficiency:
     """What is achieved of a data sheet, and what a sequence takes: as Qwen3-8B in bf16 has it on an H100 SXM."""
@@ -41,7 +55,7 @@ def assumed(shapes: Shapes, device: Device, degree: int = 1, efficiency: Efficie
     A step is taken to read all experts, which is too much for a few tokens.
     """
     share = efficiency or Efficiency()
-    read = shapes.number_bytes * shapes.matrices(shapes.experts) / degree
+    read = shapes.weight_size * shapes.matrices(shapes.experts) / degree
     # Two operations for each number and token; four for each pair of tokens, by head and number of it.
     work = 2 * shapes.matrices(shapes.taken) / degree
     pair = 4 * shapes.layers * shapes.heads * shapes.head / degree
@@ -100,8 +114,10 @@ def room(
     if blocks < 2:
         held = f"{weights / GIB:.1f} GiB of weights do not fit {device.memory_bytes / GIB:.0f} GiB a GPU"
         raise InputError(f"{held} with room for keys and values", fix="use more GPUs, or weights of fewer bytes")
+    memory_each = f"from {uses.utilisation:.0%} of {degree} x {device.memory_bytes / GIB:g} GiB"
     remark = (
-        f"room for {blocks - 1} blocks of {block_size} tokens is worked out from the model's shapes, and often some "
-        "percent too much: give the number that the engine prints at its start"
+        f"room for {blocks * block_size:,} tokens is worked out {memory_each} and the model's shapes; this was 4 % "
+        "too much for an 8B model on an H100, and errs more on small GPUs: give the number that the engine prints at "
+        "its start (kv_tokens)"
     )
     return Room(blocks - 1, "assumed", remark)

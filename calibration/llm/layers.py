@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.importers.document import Document
-from calibration.importers.llmservingsim import Tables, read_meta
+from calibration.importers.llmservingsim import Tables
 from simulator.errors import InputError
 from simulator.llm.attention import Line, between
 from simulator.llm.layers import LayerTable
@@ -34,7 +34,7 @@ def layer_table(meta: Path, layers: int, degree: int = 1, experts: Experts | Non
     tables = Tables.beside(meta, degree)
     if tables is None:
         raise InputError(f"has no tables of tensor parallelism {degree} beside it", file=meta, fix="put them there")
-    mixture = tables.experts or "moe" in read_meta(Document(meta)).at("architecture").text()
+    mixture = tables.experts or "moe" in Document(meta).yaml().at("architecture").text()
     if mixture and experts is None:
         fix = "say how many experts there are and how many each token takes"
         raise InputError("is of a mixture of experts", file=meta, fix=fix)

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibration.importers.steps import Step
+from calibration.llm.step import Step
 from calibration.terms import rounded
 from simulator.llm.roofline import Roofline
 from simulator.streams import Floats
@@ -17,7 +17,18 @@ PULL = 0.02
 """How many times its own error a figure must be off before a number is moved to e times where it began."""
 _STAYED = 0.05
 """A number that the points say little of, and that moved by no larger share, is still as it was assumed."""
+_BEGIN = (10_000.0, 20.0, 1.0)
+"""Nanoseconds of a sequence, a token of context and a pair."""
 NAMES = ("weights", "token", "sequence", "context", "pair")
+
+
+def law_of(numbers: Sequence[float], points: Floats) -> Floats:
+    """Nanoseconds by the roofline form of steps, a row each: tokens, sequences, context, pairs."""
+    weights, token, sequence, context, pair = numbers
+    tokens, sequences, contexts, pairs = points.T
+    dense = (weights**4 + (token * tokens) ** 4) ** 0.25
+    found: Floats = dense + sequence * sequences + context * contexts + pair * pairs
+    return found
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,7 @@ class Numbers:
 
     def at(self, points: Floats) -> Floats:
         """Nanoseconds of steps, a row each: tokens, sequences, context, pairs."""
-        tokens, sequences, context, pairs = points.T
-        dense = (self.weights**4 + (self.token * tokens) ** 4) ** 0.25
-        found: Floats = dense + self.sequence * sequences + self.context * context + self.pair * pairs
-        return found
+        return law_of([getattr(self, name) for name in NAMES], points)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,8 @@ class Point:
     """Tokens that the decoding requests attend to, together."""
     pairs: float
     """Of prompt tokens with those before them, half of themselves included."""
-    time_ns: float
+    time_ns: float = 0.0
+    """Nothing where it is known only in a mean with others."""
 
     @classmethod
     def of(cls, step: Step) -> Point:
@@ -81,6 +90,15 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The mean time of steps of several sorts, that somebody measured."""
+
+    sorts: tuple[tuple[float, Point], ...]
+    """Each with its share of the steps."""
+    time_ns: float
+
+
+@dataclass(frozen=True)
 class Fitted:
     """Numbers through some points."""
 
@@ -91,7 +109,7 @@ class Fitted:
     """The numbers of which the points tell too little: they stay about where they began."""
 
 
-def fitted(points: Sequence[Point], start: Numbers) -> Fitted:
+def fitted(points: Sequence[Point | Mean], start: Numbers) -> Fitted:
     """The numbers that make the relative errors smallest, beginning with those that are assumed.
 
     Each is held near where it began by a weak pull on its logarithm, so that any number of points will do: those that
@@ -99,11 +117,18 @@ def fitted(points: Sequence[Point], start: Numbers) -> Fitted:
     """
     if not points:
         return Fitted(start, (), NAMES)
-    places = np.array([astuple(point) for point in points], dtype=np.float64)
-    times = places[:, 4]
+    sorts = [((1.0, point),) if isinstance(point, Point) else point.sorts for point in points]
+    begins = np.cumsum([0, *map(len, sorts[:-1])])
+    shares = np.array([share for each in sorts for share, _ in each])
+    places = np.array([astuple(point)[:4] for each in sorts for _, point in each], dtype=np.float64)
+    times = np.array([point.time_ns for point in points])
+
+    def errors(numbers: Numbers) -> Floats:
+        found: Floats = np.add.reduceat(shares * numbers.at(places), begins) / times - 1
+        return found
 
     def off(moved: Floats) -> Floats:
-        return np.concatenate([start.moved(np.exp(moved)).at(places[:, :4]) / times - 1, PULL * moved])
+        return np.concatenate([errors(start.moved(np.exp(moved))), PULL * moved])
 
     found = least_squares(off, np.zeros(len(NAMES)), bounds=(-5.0, 5.0))
     # What is left of the freedom that a number had before there were points.
@@ -116,4 +141,14 @@ def fitted(points: Sequence[Point], start: Numbers) -> Fitted:
     )
     level = f"published, {' and '.join(assumed)} assumed" if assumed else "published"
     best = start.moved(np.exp(found.x), level)
-    return Fitted(best, rounded(best.at(places[:, :4]) / times - 1, 6), assumed)
+    return Fitted(best, rounded(errors(best), 6), assumed)
+
+
+def fitted_alone(points: Sequence[Point]) -> Fitted:
+    """The numbers through points of all sorts, where nothing is known of the hardware.
+
+    They begin with the least that any step takes and the least for a token, and with what some GPU takes for the rest.
+    """
+    least = min(point.time_ns for point in points)
+    token = min(point.time_ns / point.tokens for point in points)
+    return fitted(points, Numbers(least, token, *_BEGIN))

@@ -33,7 +33,14 @@ class Shapes:
     taken: int = 1
     """Experts that each token takes."""
     number_bytes: float = 2.0
-    """Of one weight; keys and values have as many."""
+    """Of one number that is computed with; keys and values have as many."""
+    weight_bits: float | None = None
+    """Of one weight, where they are quantised."""
+
+    @property
+    def weight_size(self) -> float:
+        """Bytes of one weight."""
+        return self.number_bytes if self.weight_bits is None else self.weight_bits / 8
 
     def _attention(self) -> int:
         return 2 * self.hidden * self.head * (self.heads + self.kv_heads)
@@ -47,7 +54,7 @@ class Shapes:
     def weight_bytes(self) -> float:
         """All weights."""
         embedding = 0 if self.tied else self.hidden * self.vocabulary
-        return self.number_bytes * (self.matrices(self.experts) + embedding)
+        return self.weight_size * self.matrices(self.experts) + self.number_bytes * embedding
 
     def kv_heads_each(self, degree: int) -> int:
         """Of each of so many GPUs: heads are copied where there are fewer."""
@@ -80,7 +87,26 @@ def shapes(path: Path) -> Shapes:
         experts=experts,
         taken=min(experts, _size(config, "num_experts_per_tok", otherwise=1)),
         number_bytes=2.0 if dtype is None else _BYTES[dtype.text()],
+        weight_bits=_weight_bits(config),
     )
+
+
+def _weight_bits(config: Node) -> float | None:
+    """Of a quantised model. Raises InputError."""
+    found = config.find("quantization_config")
+    if found is None:
+        return None
+    if (bits := found.find("bits")) is not None:
+        if not 1 <= bits.number() <= 32:
+            raise bits.fail(f"{bits.value} is not from 1 to 32", _FIX)
+        return float(bits.number())
+    method = found.at("quant_method").text()
+    if method in ("fp8", "fbgemm_fp8"):
+        return 8.0
+    for bits_each in (4, 8):
+        if found.value.get(f"load_in_{bits_each}bit") is True:
+            return float(bits_each)
+    raise found.fail(f"quant_method {method!r} does not tell the bits of a weight", "add bits: 8, or 4")
 
 
 def _size(config: Node, *names: str, otherwise: int | None = None) -> int:

@@ -1,14 +1,13 @@
-"""Formats of one request a line: JSON lines and access logs."""
+"""Access logs."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from scenarios.traces.stamps import UNREADABLE, Rows, parse_number, parse_size, since_epoch, unreadable
+from scenarios.traces.stamps import UNREADABLE, Rows, since_epoch, unreadable
 from simulator.quantities import SECOND
 
 _LOG = re.compile(
@@ -19,15 +18,19 @@ _LOG = re.compile(
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def read_mooncake(lines: Iterable[str], path: Path) -> Rows:
-    """JSON objects with `timestamp` in milliseconds, and perhaps `input_length` and `output_length` in tokens."""
-    return _each(lines, path, _mooncake, 'a JSON object with "timestamp" in milliseconds')
-
-
 def read_access_log(lines: Iterable[str], path: Path) -> Rows:
     """The common and the combined log format. Their stamps are whole seconds."""
-    rows = _each(lines, path, _log_entry, 'such as: host - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 2326')
-    rows.interval = SECOND
+    rows = Rows(interval=SECOND, sizes={"bytes": []})
+    expected = 'such as: host - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 2326'
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            stamp, size = _log_entry(line)
+        except UNREADABLE:
+            raise unreadable(path, number, line, expected) from None
+        rows.stamps.append(stamp)
+        rows.sizes["bytes"].append(size)
     return rows
 
 
@@ -36,35 +39,11 @@ def looks_like_a_log(line: str) -> bool:
     return _LOG.fullmatch(line.strip()) is not None
 
 
-def _each(lines: Iterable[str], path: Path, read: Callable[[str], tuple[int, dict[str, int]]], expected: str) -> Rows:
-    rows = Rows()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            stamp, sizes = read(line)
-        except UNREADABLE:
-            raise unreadable(path, number, line, expected) from None
-        rows.stamps.append(stamp)
-        for name, size in sizes.items():
-            rows.sizes.setdefault(name, []).append(size)
-    # A size that only some lines tell cannot be used.
-    rows.sizes = {name: column for name, column in rows.sizes.items() if len(column) == len(rows.stamps)}
-    return rows
-
-
-def _mooncake(line: str) -> tuple[int, dict[str, int]]:
-    entry = json.loads(line, parse_float=str, parse_int=str)
-    fields = {"input_tokens": "input_length", "output_tokens": "output_length"}
-    sizes = {name: parse_size(entry[key]) for name, key in fields.items() if key in entry}
-    return parse_number(entry["timestamp"], 10**6), sizes
-
-
-def _log_entry(line: str) -> tuple[int, dict[str, int]]:
+def _log_entry(line: str) -> tuple[int, int]:
     found = _LOG.fullmatch(line.strip())
     if found is None:
         raise ValueError("not an entry")
     month = _MONTHS.index(found["month"]) + 1
     zone = f"{found['zone'][:3]}:{found['zone'][3:]}"
     moment = datetime.fromisoformat(f"{found['year']}-{month:02}-{found['day']}T{found['time']}{zone}")
-    return since_epoch(moment), {"bytes": 0 if found["bytes"] == "-" else int(found["bytes"])}
+    return since_epoch(moment), 0 if found["bytes"] == "-" else int(found["bytes"])

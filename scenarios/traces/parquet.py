@@ -8,26 +8,29 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scenarios.traces.choosing import Chooser
 from scenarios.traces.stamps import UNREADABLE, Rows, parse_number, parse_size, parse_stamp, unit_of
-from scenarios.traces.tables import SIZES, stamp_column
+from scenarios.traces.tables import size_columns, stamp_column
 from simulator.errors import InputError
 from simulator.quantities import SECOND
 
 
-def read_parquet(path: Path, column: str | None) -> Rows:
+def read_parquet(path: Path, column: str | None, chooser: Chooser) -> Rows:
     """Stamps and sizes by the names of their columns. Raises InputError."""
     try:
         file = pq.ParquetFile(path)
         names = [str(name) for name in file.schema_arrow.names]
         stamp = stamp_column(names, column, path)
-        sizes = [name for name in SIZES if name in names]
-        table = file.read(columns=[stamp, *sizes])
+        sizes, looked_at = size_columns(names), chooser.columns(names)
+        table = file.read(columns=list(dict.fromkeys([stamp, *sizes.values(), *looked_at])))
     except pa.ArrowException as error:
         problem = str(error).splitlines()[0]
         raise InputError(f"is not a readable Parquet file: {problem}", file=path, fix="check the file") from None
+    for values in zip(*(table.column(name).to_pylist() for name in looked_at), strict=True):
+        chooser.note(map(str, values))
     return Rows(
         stamps=_column(path, stamp, table.column(stamp), stamps=True),
-        sizes={name: _column(path, name, table.column(name), stamps=False) for name in sizes},
+        sizes={size: _column(path, name, table.column(name), stamps=False) for size, name in sizes.items()},
     )
 
 

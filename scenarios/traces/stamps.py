@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -26,6 +27,10 @@ class Rows:
     stamps: list[int] = field(default_factory=list)
     """Nanoseconds from any origin, in any order."""
     sizes: dict[str, list[int]] = field(default_factory=dict)
+    hashes: array[int] = field(default_factory=lambda: array("q"))
+    """Of the blocks of prompts, request by request."""
+    hashed: list[int] = field(default_factory=list)
+    """How many of these are a request's."""
     interval: int = 0
     """Nanoseconds within which the stamps say nothing."""
 

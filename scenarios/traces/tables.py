@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scenarios.traces.choosing import Chooser
 from scenarios.traces.stamps import (
     UNREADABLE,
     Rows,
@@ -25,9 +26,16 @@ _INTERVALS = {"second": SECOND, "minute": MINUTE, "hour": 60 * MINUTE, "day": 14
 _BEGINS = (*_INTERVALS, "timestamp", "time")
 _COUNTS = ("requests", "count")
 _MOST = 200_000_000
-SIZES = ("input_tokens", "output_tokens", "bytes")
-"""Columns of a CSV or Parquet file that are sizes."""
-STAMPS = ("timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "time")
+SIZES = {
+    "input_tokens": ("input_tokens", "prompt_tokens", "input_length", "num_prefill_tokens"),
+    "output_tokens": ("output_tokens", "completion_tokens", "output_length", "num_decode_tokens"),
+    "bytes": ("bytes",),
+}
+"""What is known as a size, with the names that its column may have, the first that there is."""
+STAMPS = (
+    *("timestamp", "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "time"),
+    *("arrived_at", "arrival_time", "arrival"),
+)
 """Columns that are taken as stamps where none is named, the first that there is."""
 
 
@@ -51,6 +59,12 @@ LAYOUTS = {
     "azure-functions": Layout("end_timestamp", duration="duration"),
     "burstgpt": Layout("timestamp", {"input_tokens": "request tokens", "output_tokens": "response tokens"}),
 }
+
+
+def size_columns(names: Iterable[str]) -> dict[str, str]:
+    """By size the column that tells it."""
+    found = {size: next((name for name in usual if name in names), None) for size, usual in SIZES.items()}
+    return {size: name for size, name in found.items() if name is not None}
 
 
 def header_of(line: str) -> list[str]:
@@ -82,13 +96,13 @@ def stamp_column(names: list[str], column: str | None, path: Path) -> str:
     return found
 
 
-def read_table(first: str, lines: Iterable[str], path: Path, table: str, column: str | None) -> Rows:
+def read_table(first: str, lines: Iterable[str], path: Path, table: str, column: str | None, chooser: Chooser) -> Rows:
     """A CSV file in a published layout, or with a column of stamps. Raises InputError."""
     names = [name.strip() for name in next(csv.reader([first]), [])]
     header = header_of(first)
     if table == "csv":
         stamp = stamp_column(names, column, path)
-        layout = Layout(stamp.lower(), {name: name for name in SIZES if name in header})
+        layout = Layout(stamp.lower(), size_columns(header))
         places = [names.index(stamp)]
     else:
         layout = LAYOUTS[table]
@@ -98,6 +112,7 @@ def read_table(first: str, lines: Iterable[str], path: Path, table: str, column:
             )
         places = [header.index(layout.stamp)]
     places += [header.index(name) for name in layout.sizes.values()]
+    looked_at = [names.index(name) for name in chooser.columns(names)]
     read = _reader(layout.stamp)
     rows = Rows(sizes={name: [] for name in layout.sizes})
     columns = list(rows.sizes.values())
@@ -111,6 +126,7 @@ def read_table(first: str, lines: Iterable[str], path: Path, table: str, column:
         try:
             stamp_read = read(cells[places[0]]) - (parse_number(cells[late], SECOND) if late is not None else 0)
             sizes = [parse_size(cells[place]) for place in places[1:]]
+            chooser.note(cells[place] for place in looked_at)
         except UNREADABLE:
             raise unreadable(path, number, line, expected) from None
         rows.stamps.append(stamp_read)

@@ -6,22 +6,27 @@ observed.
 
 from __future__ import annotations
 
+from simulator.arrivals.agents import Agents
+from simulator.arrivals.at_once import AtOnce
 from simulator.arrivals.base import BLOCK, Arrivals, Process
 from simulator.arrivals.bursty import Bursty, Phase
-from simulator.arrivals.closed import Answered, Closed, Sessions
+from simulator.arrivals.closed import Answered, Closed, InTurns, Sessions
 from simulator.arrivals.renewal import Deterministic, Gamma, Lognormal, Poisson, Weibull
 from simulator.arrivals.replay import Replay, Trace
 from simulator.arrivals.scheduled import Diurnal, Piecewise, Spike, Step
 
 __all__ = [
     "BLOCK",
+    "Agents",
     "Answered",
     "Arrivals",
+    "AtOnce",
     "Bursty",
     "Closed",
     "Deterministic",
     "Diurnal",
     "Gamma",
+    "InTurns",
     "Lognormal",
     "Phase",
     "Piecewise",

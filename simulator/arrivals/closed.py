@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from simulator.arrivals.base import Process
@@ -18,6 +19,18 @@ from simulator.streams import Draws, Integers
 TURN = 1 << 32
 """Turn t of session s is request number t x TURN + s of its workload."""
 _CHUNK = 1 << 10
+
+
+class Sequel(ABC):
+    """What clients send next, by the numbers of requests."""
+
+    @abstractmethod
+    def answered(self, number: int) -> Sequence[int]:
+        """The requests that follow the answer to one."""
+
+    def failed(self, number: int) -> Sequence[int]:
+        """Those that follow although one has failed for good."""
+        return ()
 
 
 class Answered(Process):
@@ -39,8 +52,12 @@ class Answered(Process):
         return found
 
     @abstractmethod
-    def following(self, draws: Draws, entity: str) -> Callable[[int], int | None]:
-        """The function from a request's number to that of the next; None where it was the last."""
+    def sequel(self, draws: Draws, entity: str) -> Sequel:
+        """What follows answers in one replication."""
+
+    @abstractmethod
+    def before(self) -> float:
+        """Mean number of requests that were answered before one, in the same session."""
 
 
 class Closed(Answered):
@@ -54,6 +71,9 @@ class Closed(Answered):
     """How many there are."""
     ramp: Duration = 0
     """Users start evenly over this time; 0 starts all at once."""
+    turns: float | None = Field(None, ge=1, le=10_000, allow_inf_nan=False)
+    """Requests of a session on average, after which the user begins another; their number is geometrically distributed.
+    After a failure another begins too. Prompts with a history need it."""
     closed: ClassVar[bool] = True
 
     def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
@@ -61,9 +81,29 @@ class Closed(Answered):
         times = np.arange(self.users, dtype=np.int64) * self.ramp // self.users
         yield times[: np.searchsorted(times, until)]
 
-    def following(self, draws: Draws, entity: str) -> Callable[[int], int | None]:
+    def sequel(self, draws: Draws, entity: str) -> Sequel:
         """Users take turns in numbering."""
-        return lambda number: number + self.users
+        if self.turns is None:
+            return _Users(self.users, lambda _: True)
+
+        @functools.lru_cache(64)
+        def begins(chunk: int) -> list[bool]:
+            found: list[bool] = self.begins(draws, entity, chunk * _CHUNK, _CHUNK).tolist()
+            return found
+
+        return _Users(self.users, lambda number: begins(number // _CHUNK)[number % _CHUNK])
+
+    def begins(self, draws: Draws, entity: str, first: int, count: int) -> npt.NDArray[np.bool_]:
+        """Whether a session begins with requests `first` ... `first + count - 1`."""
+        numbers = np.arange(first, first + count)
+        if self.turns is None:
+            return numbers < self.users
+        found: npt.NDArray[np.bool_] = draws.uniform("turns", entity, first, count) < 1 / self.turns
+        return found | (numbers < self.users)
+
+    def before(self) -> float:
+        """Numbers of turns are geometric: as many as a session has after its first. Nothing is told of endless ones."""
+        return 0.0 if self.turns is None else self.turns - 1
 
     def session(self, numbers: Integers) -> Integers:
         """The user."""
@@ -78,36 +118,48 @@ class Closed(Answered):
         return self.model_copy(update={"users": max(1, round(self.users * factor))})
 
 
-class Sessions(Answered):
-    """Sessions that begin at random and take turns: each request comes some time after the answer to the last.
+class _Users(Sequel):
+    def __init__(self, users: int, begins: Callable[[int], bool]) -> None:
+        self.users, self.begins = users, begins
 
-    A session ends early when a request of it fails for good.
-    """
+    def answered(self, number: int) -> Sequence[int]:
+        return (number + self.users,)
 
-    kind: Literal["sessions"] = "sessions"
+    def failed(self, number: int) -> Sequence[int]:
+        following = number + self.users
+        while not self.begins(following):
+            following += self.users
+        return (following,)
+
+
+class InTurns(Answered):
+    """Sessions that begin at random and take turns."""
+
     rate: Rate
     """New sessions."""
     turns: float = Field(ge=1, le=10_000, allow_inf_nan=False)
-    """Requests of a session on average; their number is geometrically distributed."""
+    """Turns of a session on average; their number is geometrically distributed."""
 
     def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
         """The first request of each session, as a Poisson process; what follows depends on the answers."""
         return Poisson.model_construct(rate=self.rate).stamps(draws, entity, until)
 
-    def following(self, draws: Draws, entity: str) -> Callable[[int], int | None]:
-        """The next turn, if the session has one more."""
+    def before(self) -> float:
+        """Numbers of turns are geometric: as many as a session has after its first."""
+        return self.turns - 1
+
+    def lasts(self, draws: Draws, entity: str) -> Callable[[int], int]:
+        """The function from a session to its number of turns."""
 
         @functools.lru_cache(64)
         def lengths(chunk: int) -> list[int]:
             found: list[int] = self.lengths(draws, entity, chunk * _CHUNK, _CHUNK).tolist()
             return found
 
-        def following(number: int) -> int | None:
-            turn, session = divmod(number, TURN)
-            chunk, place = divmod(session, _CHUNK)
-            return number + TURN if turn + 1 < lengths(chunk)[place] else None
+        def lasts(session: int) -> int:
+            return lengths(session // _CHUNK)[session % _CHUNK]
 
-        return following
+        return lasts
 
     def lengths(self, draws: Draws, entity: str, first: int, count: int) -> Integers:
         """Turns of sessions `first` ... `first + count - 1`."""
@@ -122,9 +174,31 @@ class Sessions(Answered):
         return numbers % TURN
 
     def mean_rate(self, until: int) -> float:
-        """Sessions times turns, as if every answer came at once."""
-        return self.rate * self.turns
+        """Sessions times their requests, as if every answer came at once."""
+        return self.rate * (1 + self.before())
 
     def scaled(self, factor: float) -> Self:
         """The same sessions at `factor` times the rate."""
         return self.model_copy(update={"rate": self.rate * factor})
+
+
+class Sessions(InTurns):
+    """Sessions that begin at random and take turns: each request comes some time after the answer to the last.
+
+    A session ends early when a request of it fails for good.
+    """
+
+    kind: Literal["sessions"] = "sessions"
+
+    def sequel(self, draws: Draws, entity: str) -> Sequel:
+        """The next turn, if the session has one more."""
+        return _Turns(self.lasts(draws, entity))
+
+
+class _Turns(Sequel):
+    def __init__(self, lasts: Callable[[int], int]) -> None:
+        self.lasts = lasts
+
+    def answered(self, number: int) -> Sequence[int]:
+        turn, session = divmod(number, TURN)
+        return (number + TURN,) if turn + 1 < self.lasts(session) else ()

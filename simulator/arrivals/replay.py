@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,7 +12,7 @@ from simulator.arrays import Array
 from simulator.arrivals.base import Arrivals, Process
 from simulator.errors import InputError
 from simulator.quantities import SECOND, Duration, PositiveDuration, format_duration
-from simulator.sources import Sources
+from simulator.sources import Recorded, Sources
 from simulator.streams import Draws, Integers
 
 
@@ -54,16 +54,24 @@ class Trace(_Replaying):
     Stamps with an offset from UTC are put on one clock; those without are taken as UTC.
     """
     format: str = "auto"
-    """`azure-llm`, `azure-functions`, `mooncake`, `burstgpt`, `access-log`, `csv`, `parquet`, `counts`, or `auto`."""
+    """`azure-llm`, `azure-functions`, `mooncake`, `burstgpt`, `access-log`, `csv`, `parquet`, `jsonl`, `counts`,
+    `load-test` for the requests of a benchmark's result, or `auto`."""
     column: str | None = None
     """Of CSV and Parquet, the column of the stamps: seconds or ISO 8601; `_ms`, `_us`, `_ns` at its end are units."""
+    only: dict[str, str | int] = Field(default_factory=dict, max_length=8)
+    """Columns with the value that they must have, such as `{class: chat}`: the requests of one class, at their times
+    from the first of the file."""
     jitter: Duration | None = None
     """Each stamp is moved later by a uniform draw up to this, which undoes binning. Without it counts are spread over
     their interval, and other traces are left as they are."""
 
+    def read(self, sources: Sources) -> Recorded:
+        """What the file tells. Raises InputError."""
+        return sources.trace(self.file, self.format, self.column, tuple((k, str(v)) for k, v in self.only.items()))
+
     def resolve(self, sources: Sources) -> Process:
         """Reads the file. Raises InputError."""
-        recorded = sources.trace(self.file, self.format, self.column)
+        recorded = self.read(sources)
         jitter = recorded.interval if self.jitter is None else self.jitter
         fields = {name: getattr(self, name) for name in _Replaying.model_fields}
         replay = Replay.model_construct(times=recorded.times, jitter=jitter, **fields)
@@ -73,6 +81,16 @@ class Trace(_Replaying):
                 fix="choose another stretch of it",
             )
         return replay
+
+
+class Replayed(NamedTuple):
+    """The requests of a replay, in the order in which they are sent."""
+
+    times: Integers
+    places: Integers
+    """In the trace, of the request that each one replays."""
+    copies: Integers
+    """How often that was sent before."""
 
 
 class Replay(_Replaying, Process):
@@ -97,21 +115,23 @@ class Replay(_Replaying, Process):
 
     def stamps(self, draws: Draws, entity: str, until: int) -> Iterator[Integers]:
         """The recorded stamps, repeated or thinned, moved by the jitter, divided by the speed-up, in order."""
-        times, _ = self.replayed(draws, entity)
+        times = self.replayed(draws, entity).times
         yield times[: np.searchsorted(times, until)]
 
-    def replayed(self, draws: Draws, entity: str) -> tuple[Integers, Integers]:
-        """All stamps in order, and the place in `times` of the request that each one replays."""
+    def replayed(self, draws: Draws, entity: str) -> Replayed:
+        """All stamps in order, and what each one replays."""
         times, place = self.window(), np.arange(len(self.times))[self.places()]
+        copy = np.zeros(len(times), dtype=np.int64)
         if self.jitter or self.load != 1:
             moved, kept = zip(*(self._copy(number, times, draws, entity) for number in self._copies()), strict=True)
             place = np.concatenate([place[which] for which in kept])
+            copy = np.repeat(self._copies(), [len(which) for which in kept])
             times = np.concatenate(moved)
             order = np.argsort(times, kind="stable")
-            times, place = times[order], place[order]
+            times, place, copy = times[order], place[order], copy[order]
         if self.speedup != 1:
             times = np.floor(times / self.speedup).astype(np.int64)
-        return times, place
+        return Replayed(times, place, copy)
 
     def _copies(self) -> range:
         return range(int(np.ceil(self.load)))

@@ -23,6 +23,7 @@ from simulator.batching.bentoml import BentoML
 from simulator.batching.continuous import Continuous
 from simulator.batching.kserve import KServe
 from simulator.batching.litserve import LitServe
+from simulator.batching.llm_engine import LlmEngine
 from simulator.batching.mosec import Mosec
 from simulator.batching.ray import Ray
 from simulator.batching.simple import Dynamic, Greedy, NoBatching, Static
@@ -49,6 +50,7 @@ __all__ = [
     "Host",
     "KServe",
     "LitServe",
+    "LlmEngine",
     "Mosec",
     "NoBatching",
     "Policy",

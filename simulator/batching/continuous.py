@@ -1,73 +1,33 @@
-"""Continuous batching: an LLM engine that decides anew before each step what it computes."""
+"""Continuous batching as vLLM does it, the engine of reference."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Callable
+from typing import ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from simulator.batching.base import Batching
-from simulator.component import Record
-from simulator.llm.front_end import FrontEnd
-from simulator.llm.host import Hosted
+from simulator.batching.llm_engine import LlmEngine
+from simulator.llm.adapted import AdaptedVllm
+from simulator.llm.adapters import Adapters, Loading
 from simulator.llm.loop import StepTime
-from simulator.llm.service import Steps
-from simulator.quantities import Duration
+from simulator.llm.planner import Planner
+from simulator.llm.speculation import Drafted, Speculation
+from simulator.llm.vllm import Vllm
 from simulator.service import Law
-from simulator.streams import Integers
+from simulator.streams import Floats, Integers
 
 
-class EngineHost(Record):
-    """What the host takes for each step: under synchronous scheduling the GPU waits for it, else both work at once."""
-
-    fixed: Duration = 0
-    """Whatever the step is; calibrate it at one request."""
-    per_request: Duration = 0
-    """For each request of the step; calibrate it where all places are taken."""
-
-
-class EngineFrontEnd(Record):
-    """The process before the engine that reads requests and sends answers; each replica has one. Off unless given."""
-
-    there: Duration = 0
-    """Until a request is in the process: connection, parsing. Side by side."""
-    fixed: Duration = 0
-    """Of reading a request, one after the other."""
-    per_token: Duration = 0
-    """And for each token of its prompt."""
-    chunk: Duration = 0
-    """Of sending a first token, one after the other."""
-    back: Duration = 0
-    """Of first and last tokens on their way back."""
-
-    def start(self) -> FrontEnd:
-        """The process of a replica that has just become ready."""
-        return FrontEnd(self.there, self.fixed, self.per_token, self.chunk, self.back)
-
-    def answered(self, ends: Integers, firsts: Integers) -> Integers:
-        """When whoever asked has the last token, by when it was there (zero: not yet): no sooner than the first."""
-        found: Integers = np.where(ends > 0, np.maximum(ends + self.back, firsts), 0)
-        return found
-
-    def apart(self, prompt: float) -> float:
-        """Nanoseconds between two like requests, at least, where it is the process that has most to do."""
-        return max(self.fixed + self.per_token * prompt, self.chunk)
-
-
-Tokens = Annotated[int, Field(ge=1, le=10**10)]
-
-
-class Continuous(Batching):
+class Continuous(LlmEngine):
     """Step by step, as vLLM (v1) does: requests join and leave the running batch between two steps."""
 
     kind: Literal["continuous"] = "continuous"
-    own_queue: ClassVar[bool] = True
-    scale_free: ClassVar[bool] = False
-    kv_tokens: Tokens
-    """Tokens whose keys and values the replica has room for: the engine prints it when it starts."""
-    kv_tokens_on: dict[str, Tokens] = Field(default_factory=dict, max_length=64)
-    """`kv_tokens` by instance type, for machines that have room for more or fewer."""
+    reserve: ClassVar[int] = 1
+    levers: ClassVar[dict[str, str]] = {
+        "max_num_seqs": "requests at a time",
+        "max_num_batched_tokens": "tokens a step",
+        "kv_tokens": "room for tokens",
+    }
     max_num_seqs: int = Field(256, ge=1, le=16384)
     """Requests that run at a time."""
     max_num_batched_tokens: int = Field(8192, ge=1, le=10**7)
@@ -90,39 +50,79 @@ class Continuous(Batching):
     """Whether a batch runs until its longest answer ends (static batching): places that become free stay empty."""
     async_scheduling: bool = True
     """Whether a step is planned while the one before runs (vLLM from 0.14 on)."""
-    host: EngineHost = EngineHost()
-    """What the host takes for each step: `fixed`, and `per_request` in it. The GPU waits for it without
-    async_scheduling, and works beside it with it."""
-    front_end: EngineFrontEnd = EngineFrontEnd()
-    """The process before the engine, one a replica: requests take `there` to come in, and are read one after the other
-    in `fixed` and `per_token` of the prompt; first tokens are sent one after the other in `chunk`, and take `back`."""
+    speculation: Speculation | None = None
+    """Speculative decoding, such as {tokens: 4, acceptance: 70%, draft: 1ms}: so many tokens are drafted in that time
+    each, and accepted up to the first that is wrong. Off unless given."""
+
+    adapters: Adapters | None = None
+    """Adapters (LoRA) that workloads may ask for, such as {max_loras: 4, load: 300ms}: so many are held at a time, and
+    whoever needs another one makes the step wait until it is loaded."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_num_batched_tokens < self.max_num_seqs:
             wrong = f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs {self.max_num_seqs}"
             raise ValueError(f"{wrong}; every request that runs needs a token a step")
-        for tokens in (self.kv_tokens, *self.kv_tokens_on.values()):
-            if tokens < 2 * self.block_size:
-                wrong = f"kv_tokens {tokens} has no room for a block of {self.block_size} beside the one in reserve"
-                raise ValueError(f"{wrong}; write what the engine prints")
+        if self.drafts and min(self.on(one).longest for one in ("", *self.kv_tokens_on)) < 2:
+            raise ValueError(f"there is no room for {self.drafts} drafted tokens; lower speculation.tokens")
         return self
 
-    def on(self, instance: str) -> Self:
-        """The same on machines of one type."""
-        return self.model_copy(
-            update={"kv_tokens": self.kv_tokens_on.get(instance, self.kv_tokens), "kv_tokens_on": {}}
-        )
+    def planner(self) -> Planner:
+        """vLLM's scheduler."""
+        return Vllm(self) if self.adapters is None else AdaptedVllm(self, self.adapters.max_loras)
 
     @property
-    def blocks(self) -> int:
-        """Blocks that requests can hold: the engine keeps one for itself."""
-        return self.kv_tokens // self.block_size - 1
+    def block_tokens(self) -> int:
+        """`block_size`."""
+        return self.block_size
+
+    @property
+    def caches(self) -> bool:
+        """`prefix_caching`."""
+        return self.prefix_caching
+
+    @property
+    def asynchronous(self) -> bool:
+        """`async_scheduling`."""
+        return self.async_scheduling
+
+    @property
+    def drafts(self) -> int:
+        """`speculation.tokens`."""
+        return 0 if self.speculation is None else self.speculation.tokens
+
+    @property
+    def adapts(self) -> bool:
+        """Where `adapters` are told of."""
+        return self.adapters is not None
+
+    @property
+    def gain(self) -> float:
+        """By the acceptance."""
+        return 1.0 if self.speculation is None else self.speculation.gain
+
+    def gains(self, uniform: Callable[[int, int], Floats], request: int, output: int) -> Integers:
+        """By the acceptance."""
+        given = self.speculation
+        return super().gains(uniform, request, output) if given is None else given.gains(uniform, request, output)
+
+    def device(self, law: Law) -> StepTime:
+        """Drafting and loading included."""
+        device = super().device(law)
+        if self.speculation is not None:
+            device = Drafted(device, self.speculation)
+        return device if self.adapters is None else Loading(device, self.adapters)
+
+    @property
+    def step_tokens(self) -> int:
+        """`max_num_batched_tokens`."""
+        return self.max_num_batched_tokens
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest request that can be served: longer ones are refused."""
-        room = self.blocks * self.block_size
+        """As much as there is room for; with prompts in one piece, what a step computes."""
+        # Room is kept for what a step verifies and the next one drafts, and for the step that is planned meanwhile.
+        room = self.blocks * self.block_size - self.drafts * (3 if self.async_scheduling else 2)
         return room if self.chunked_prefill else min(room, self.max_num_batched_tokens)
 
     @property
@@ -130,18 +130,7 @@ class Continuous(Batching):
         """Whether the priorities of workloads count."""
         return self.policy == "priority"
 
-    def times(self, law: Law) -> StepTime:
-        """How long steps take, the host's part included."""
-        assert isinstance(law, Steps)
-        host, device = self.host, law.times()
-        if host == EngineHost():
-            return device
-        return Hosted(device, host.fixed, host.per_request, self.async_scheduling)
-
-    def largest(self) -> int:
-        """Requests that run at a time."""
+    @property
+    def places(self) -> int:
+        """`max_num_seqs`."""
         return self.max_num_seqs
-
-    def most(self, items: float) -> float:
-        """Requests count, whatever they bring."""
-        return self.max_num_seqs * items

@@ -1,6 +1,7 @@
 """Balancers: which replica a request goes to, one file for each choice or tight family of choices."""
 
 from simulator.dispatch.base import (
+    BEST_SCORE,
     DRAWN,
     FEWEST_TOKENS,
     FEWEST_WAITING,
@@ -17,12 +18,14 @@ from simulator.dispatch.base import (
     PINNED,
     REASONS,
     RECENT,
+    REMEMBERED,
     SHARED,
     SHORTER,
     SHORTEST,
     SPILLED,
     TIED,
     Balancer,
+    Chain,
     LoadAware,
     Picker,
     View,
@@ -37,6 +40,9 @@ from simulator.dispatch.consistent_hash import (
 from simulator.dispatch.drawn import (
     Random,
     WeightedRandom,
+)
+from simulator.dispatch.endpoint_picker import (
+    EndpointPicker,
 )
 from simulator.dispatch.envoy import (
     EnvoyLeastRequest,
@@ -73,6 +79,9 @@ from simulator.dispatch.power_of_d import (
 from simulator.dispatch.session_affinity import (
     SessionAffinity,
 )
+from simulator.dispatch.sglang_router import (
+    SglangRouter,
+)
 from simulator.dispatch.turns import (
     RoundRobin,
     WeightedRoundRobin,
@@ -82,6 +91,7 @@ from simulator.dispatch.vllm_router import (
 )
 
 __all__ = [
+    "BEST_SCORE",
     "DRAWN",
     "FEWEST_TOKENS",
     "FEWEST_WAITING",
@@ -98,6 +108,7 @@ __all__ = [
     "PINNED",
     "REASONS",
     "RECENT",
+    "REMEMBERED",
     "SHARED",
     "SHORTER",
     "SHORTEST",
@@ -105,7 +116,9 @@ __all__ = [
     "TIED",
     "Balancer",
     "CentralQueue",
+    "Chain",
     "ConsistentHash",
+    "EndpointPicker",
     "EnvoyLeastRequest",
     "HaproxyLeastconn",
     "HaproxyRandom",
@@ -127,6 +140,7 @@ __all__ = [
     "Random",
     "RoundRobin",
     "SessionAffinity",
+    "SglangRouter",
     "View",
     "VllmRouter",
     "WeightedRandom",

@@ -8,7 +8,7 @@ logarithm of the number of replicas; only `regrouped` may look at all of them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -19,7 +19,7 @@ from simulator.quantities import Duration
 
 NEXT, DRAWN, SHORTER, TIED, SHORTEST, SHARED, LAST_TIED, IN_TURN = range(8)
 FEWEST_WAITING, LEAST_WORK, OWNER, PASSED_ON, PINNED, OPENED, OWN_ZONE, SPILLED = range(8, 16)
-RECENT, LAUNCHED, FEWEST_TOKENS, LEAST_SCORE = range(16, 20)
+RECENT, LAUNCHED, FEWEST_TOKENS, LEAST_SCORE, REMEMBERED, BEST_SCORE = range(16, 22)
 REASONS = (
     "the next in turn",
     "drawn at random",
@@ -41,7 +41,12 @@ REASONS = (
     "no replica was idle: it launched one",
     "fewest tokens outstanding",
     "least of 4 x waiting + running",
+    "most of its prompt was sent there before",
+    "the highest score of queue, KV cache and prompt",
 )
+
+Chain = tuple[tuple[Hashable, int], ...]
+"""What a prompt consists of, from its beginning on: names of tokens, and the blocks up to the end of each."""
 
 Weights = Annotated[
     tuple[Annotated[int, Field(ge=1, le=256)], ...],
@@ -64,6 +69,14 @@ def _one_token(_: int) -> tuple[int, int]:
 
 def _no_answer() -> int:
     return 0
+
+
+def _nothing_held(_: int) -> float:
+    return 0.0
+
+
+def _nothing_known(_: int) -> tuple[Chain, int]:
+    return (), 0
 
 
 @dataclass
@@ -92,6 +105,12 @@ class View:
     """Tokens of a request's prompt and of its answer; (1, 0) where the pool serves no LLM."""
     usual_answer: Callable[[], int] = _no_answer
     """Tokens of an answer on average."""
+    prompt: Callable[[int], tuple[Chain, int]] = _nothing_known
+    """What a request's prompt has in common with others, and its full blocks; nothing where the pool serves no LLM."""
+    cache: Callable[[int], float] = _nothing_held
+    """Share of a slot's KV cache that requests hold."""
+    cache_blocks: int = 0
+    """Blocks of it."""
     read: int = 0
     """When the loads were last told, where they are read now and then."""
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from simulator.autoscaling import PerRequest
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.figures.cost import HOUR, machine_time
 from simulator.figures.plans import Plan, lead, load_by_minute, minutes, playing, replica_time, service_time, staffed
@@ -232,7 +232,7 @@ def least_hours(result: Result, number: int) -> float | None:
     """
     case = result.case
     workload, most = case.workloads[0], 0.0
-    if len(case.workloads) > 1 or workload.arrivals.closed or isinstance(case.pools[number].batching, Continuous):
+    if len(case.workloads) > 1 or workload.closed or isinstance(case.pools[number].batching, LlmEngine):
         return None
     for slo in case.slos:
         share = {"percentile": slo.quantile, "errors": 1 - slo.target, "attainment": slo.target}.get(slo.measure)

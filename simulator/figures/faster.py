@@ -18,7 +18,7 @@ RELIEF = 1.2
 def faster(law: Law) -> Law:
     """The same law, relieved."""
     if isinstance(law, Steps):
-        return FasterSteps(level=law.level, law=law)
+        return FasterSteps(level=law.level, jitter=law.jitter, law=law)
     return Faster(level=law.level, law=law)
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from simulator.case import Case
 from simulator.figures.tally import Tally
 from simulator.quantities import NEVER
-from simulator.run.closing import attempts, over
+from simulator.run.closing import attempts
 from simulator.run.columns import by_request, chosen, joined
+from simulator.run.ending import over
 from simulator.run.engine import Run
 from simulator.run.extents import Extent, Extents
 from simulator.run.recording import RUNNING, SIZE, Replication

@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Literal
 
 from simulator.autoscaling import Fixed, PerRequest
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.component import Record
 from simulator.dispatch import CentralQueue
@@ -35,14 +35,6 @@ _AUTOSCALER = {
 """Fields of autoscalers, and of their policies, that are levers of their own, and how they are called."""
 _LARGER = ("max_replicas", "idle_expiry")
 """Those that are relieved when they get larger; the others when they get smaller."""
-
-
-_ENGINE = {
-    "max_num_seqs": "requests at a time",
-    "max_num_batched_tokens": "tokens a step",
-    "kv_tokens": "room for tokens",
-}
-"""Fields of continuous batching, and how they are called."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +97,11 @@ def _stage(case: Case, position: int) -> Iterator[Lever]:
         if before := getattr(stage, field):
             after = _less(before)
             yield Lever(pool, f"{field}{whose}", before / SECOND, after / SECOND, "s", relieved(**{field: after}))
+    if (way := stage.sends) is not None:
+        faster_way = way.model_copy(update={"bandwidth": way.bandwidth * RELIEF, "latency": _less(way.latency)})
+        prompt = sum(demand.tokens()[:3])
+        took, takes = ((one.time(prompt) + one.latency) / SECOND for one in (way, faster_way))
+        yield Lever(pool, "transfer of keys and values", took, takes, "s", relieved(sends=faster_way))
 
 
 _Change = tuple[str, float | str, float | str, Unit, CasePool]
@@ -197,8 +194,8 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         if after > before:
             batching = pool.batching.model_copy(update={"max_batch": after})
             yield "largest batch", before, after, "", replace(pool, batching=batching)
-    if isinstance(pool.batching, Continuous):
-        for field, what in _ENGINE.items():
+    if isinstance(pool.batching, LlmEngine):
+        for field, what in pool.batching.levers.items():
             before = getattr(pool.batching, field)
             batching = pool.batching.model_copy(update={field: _more(before)})
             yield what, before, _more(before), "", replace(pool, batching=batching)
@@ -214,15 +211,18 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
         yield _told("batching delay", delay, after, True, replace(pool, batching=batching))
 
 
-def _around(pool: CasePool, batching: Continuous) -> Iterator[_Change]:
-    """The levers of what is around an engine: its host and its front end."""
-    for part in ("host", "front_end"):
-        terms: Record = getattr(batching, part)
-        for field in type(terms).model_fields:
-            if before := getattr(terms, field):
-                less = terms.model_copy(update={field: _less(before)})
-                relieved = replace(pool, batching=batching.model_copy(update={part: less}))
-                yield _told(f"{part}: {field}".replace("_", " "), before, _less(before), True, relieved)
+def _around(pool: CasePool, batching: LlmEngine) -> Iterator[_Change]:
+    """The levers of what is around an engine: its host, its front end, the model that drafts, adapters."""
+    for part in ("host", "front_end", "speculation", "adapters"):
+        terms: Record | None = getattr(batching, part, None)
+        if terms is None:
+            continue
+        for field, before in terms:
+            if before and field not in ("tokens", "acceptance"):
+                after = _more(before) if (counted := field == "max_loras") else _less(before)
+                update = {part: terms.model_copy(update={field: after})}
+                relieved = replace(pool, batching=batching.model_copy(update=update))
+                yield _told(f"{part}: {field}".replace("_", " "), before, after, not counted, relieved)
 
 
 def _limits(pool: CasePool, limits: Limits) -> Iterator[_Change]:

@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.faults import Fault
 from simulator.figures.statistics import RELAXATIONS
@@ -50,7 +50,7 @@ def _memory(pool: CasePool, fault: Fault) -> float:
 
 def _pool(case: Case, number: int, pool: CasePool, runs: Sequence[Tally], begin: int) -> float:
     stages = case.stages_of(number)
-    if isinstance(pool.batching, Continuous):
+    if isinstance(pool.batching, LlmEngine):
         batch = _stay(stages, runs, begin)
     else:
         batch = max(map(case.full_batch, stages)) / SECOND

@@ -36,7 +36,7 @@ def row_of(result: Result) -> Row:
     """What is kept of a draw; the records behind it can then be forgotten."""
     found, quantiles = figures(result), _quantiles(result)
     samples = [sample for sample in result.samples() if len(sample)]
-    alone = [Result(result.case, [run]) for run in result.runs]
+    alone = [Result(result.case, [run]) for run in result.tallies]
     parts = {
         **{latency(q): tuple(sample.quantile(q) for sample in samples) for q in quantiles},
         **{str(slo): by_replication(result, slo) for slo in result.case.slos},

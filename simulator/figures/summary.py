@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from simulator.autoscaling import PerRequest
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.figures.cost import machine_time, serving_time
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
-from simulator.figures.usage import PoolTally
 from simulator.grid import BINS
 from simulator.run.lives import Lives
 from simulator.service import weakness
@@ -41,9 +40,11 @@ class PoolSummary:
     ready: Estimate | None
     """Share of the wanted replicas that is ready, on average; None where no fault can change it, or none is wanted."""
     found: Estimate | None = None
-    """Share of the tokens of prompts that engines found in their caches; None where no engine serves."""
+    """Share of the tokens of prompts that engines found in their caches; None where no engine computes any."""
     preemptions: Estimate | None = None
     """How often a request loses its blocks, on average; None where no engine serves."""
+    loads: Estimate | None = None
+    """How often an adapter is loaded for a request, on average; None where no engine loads any."""
 
     @property
     def inflation(self) -> float:
@@ -67,7 +68,7 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         busy.append(float(used.busy[begin:].sum()) / serving if serving else 0.0)
         batches = float(used.batches[begin:].sum())
         batch.append(float(used.visits[begin * BINS :].sum()) / batches if batches else 0.0)
-        if isinstance(pool.batching, Continuous):
+        if isinstance(pool.batching, LlmEngine):
             batch[-1] = float(used.inside[begin:].sum()) / float(used.busy[begin:].sum() or 1.0)
         machines.append(machine_time(lives.machines, since, until) / (until - since))
     wanted = pool.faults and not isinstance(pool.autoscaler, PerRequest)
@@ -83,18 +84,25 @@ def summarise(case: Case, number: int, runs: Sequence[Tally], begin: int) -> Poo
         batch=mean_of(batch),
         machines=mean_of(machines),
         ready=_share(mean_of(ready)) if ready else None,
-        **_of_engines([run.pools[number] for run in runs], begin) if isinstance(pool.batching, Continuous) else {},
+        **_of_engines(case, number, runs, begin),
     )
 
 
-def _of_engines(pools: Sequence[PoolTally], begin: int) -> dict[str, Estimate]:
-    """What prompts found, and what was lost."""
+def _of_engines(case: Case, number: int, runs: Sequence[Tally], begin: int) -> dict[str, Estimate | None]:
+    """What prompts found, where any are computed, what was lost, and what was loaded."""
+    batching = case.pools[number].batching
+    if not isinstance(batching, LlmEngine):
+        return {}
+    pools = [run.pools[number] for run in runs]
+    computes = all(case.stages[stage].receives is None for stage in case.stages_of(number))
 
     def ratio(parts: str, wholes: str) -> Estimate:
         pairs = [(getattr(one, parts)[begin:].sum(), getattr(one, wholes)[begin:].sum()) for one in pools]
         return mean_of([float(part / whole) if whole else 0.0 for part, whole in pairs])
 
-    return {"found": _share(ratio("found", "prompts")), "preemptions": ratio("preemptions", "begun")}
+    found = _share(ratio("found", "prompts")) if computes else None
+    loads = ratio("loads", "begun") if batching.adapts else None
+    return {"found": found, "preemptions": ratio("preemptions", "begun"), "loads": loads}
 
 
 def _share(estimate: Estimate) -> Estimate:

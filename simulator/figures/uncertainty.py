@@ -10,6 +10,9 @@ estimator of a component; Searle, Casella & McCulloch, Variance Components, 1992
 the luck of the tapes, cancels; it is the Monte Carlo error and has its own interval. The parts are independent, so
 their half-widths add up as squares (Song, Nelson & Pegden, Advanced tutorial: input uncertainty quantification, WSC
 2014; Barton, Nelson & Xie, INFORMS J. Computing 26, 2014). What load and profile do together is left out.
+
+A profile that is asked for more than was measured is no draw: its law is believed within a band, and both ends of the
+band are run. The half-width is how far the figure of the farther end lies from that of the law.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, inf, isfinite, sqrt
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import stdtrit
@@ -26,8 +29,8 @@ from simulator.figures.attainment import Verdict
 from simulator.figures.statistics import CONFIDENCE, Estimate
 from simulator.streams import Floats
 
-Source = Literal["load", "profile"]
-SOURCES: tuple[Source, ...] = ("load", "profile")
+Source = Literal["load", "profile", "extrapolation"]
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Uncertainty:
     def half_width(self, source: Source, name: str, confidence: float = CONFIDENCE) -> float | None:
         """That part of a figure's half-width; None: the source is taken for known. Infinite: a draw has no figure."""
         rows = self.draws.get(source)
-        return None if rows is None else part(rows, name, confidence)
+        return None if rows is None else _half(source, self.fit, rows, name, confidence)
 
     def total(self, name: str, estimate: Estimate, most: float = inf) -> Estimate:
         """The estimate, with the interval that all parts together give; no figure is below zero or above `most`."""
@@ -87,6 +90,20 @@ class Uncertainty:
             return Verdict(verdict.slo, estimate, None)
         sides = {verdict.slo.holds(end) for end in (estimate.low, estimate.value, estimate.high)}
         return Verdict(verdict.slo, estimate, sides.pop() if len(sides) == 1 else None)
+
+
+def _half(source: Source, fit: Row, rows: Sequence[Row], name: str, confidence: float) -> float:
+    """Half-width of a figure that a source gives; a band is as wide whatever the confidence."""
+    return farthest(fit, rows, name) if source == "extrapolation" else part(rows, name, confidence)
+
+
+def farthest(fit: Row, rows: Sequence[Row], name: str) -> float:
+    """How far the farthest of some rows lies from the fit; infinite where one of them has no figure."""
+    values = [row.values[name] for row in (fit, *rows)]
+    if any(value is None or not isfinite(value) for value in values):
+        return inf
+    first, *others = (value for value in values if value is not None)
+    return max(abs(value - first) for value in others)
 
 
 def part(rows: Sequence[Row], name: str, confidence: float = CONFIDENCE) -> float:
@@ -135,5 +152,6 @@ def less(first: Uncertainty, second: Uncertainty, name: str, confidence: float =
             found.append(None)
             continue
         ones, twos = (item.draws.get(source, (item.fit,) * min(counts)) for item in (first, second))
-        found.append(part([one.minus(two, name) for one, two in zip(ones, twos, strict=False)], name, confidence))
+        rows = [one.minus(two, name) for one, two in zip(ones, twos, strict=False)]
+        found.append(_half(source, first.fit.minus(second.fit, name), rows, name, confidence))
     return found

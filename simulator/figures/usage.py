@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from simulator.batching import FULL, Continuous
+from simulator.batching import FULL, LlmEngine
 from simulator.case import Case
 from simulator.grid import Grid
 from simulator.run.recording import END, REASON, SIZE, STAGE_CAUSES, START, WAY, Visits
@@ -23,7 +23,7 @@ class StageTally:
         each = demand.items()
         most = max(batching.most(each), 1.0)  # many requests in one batch bring few items each
         # Where batching is continuous every request has a row of its own.
-        largest = 1 if isinstance(batching, Continuous) else batching.largest()
+        largest = 1 if isinstance(batching, LlmEngine) else batching.largest()
         expected = demand.work([min(each * size, most) for size in range(1, largest + 1)])
         self.expected = np.array([1.0, *(max(time, 1.0) for time in expected)])
         """By size: how long a batch takes on average."""
@@ -69,9 +69,9 @@ class PoolTally:
         """By slice, where a device runs several at a time: nanoseconds in service, added up over all of them."""
         self.visits, self.squares = np.zeros((2, bins))
         """By bin in which their batch began: visits, and for each of them the size of its batch."""
-        self.begun, self.prompts, self.found, self.preemptions = np.zeros((4, slices))
+        self.begun, self.prompts, self.found, self.preemptions, self.loads = np.zeros((5, slices))
         """Of LLM engines: requests that they began with, tokens of their prompts, of these found in the cache; and of
-        those that ended, how often they had lost their blocks."""
+        those that ended, how often they had lost their blocks, and their adapters had been loaded."""
         self.filled = False
         """Whether any batch could take no more."""
 
@@ -99,6 +99,6 @@ class PoolTally:
         """What engines began with and ended."""
         if len(rows):
             places = grid.places(rows[:, 0])
-            counted = (self.begun, self.prompts, self.found, self.preemptions)
+            counted = (self.begun, self.prompts, self.found, self.preemptions, self.loads)
             for counts, column in zip(counted, rows[:, 1:].T, strict=True):
                 counts += grid.by_slice(places, column)

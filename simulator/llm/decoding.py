@@ -10,11 +10,11 @@ from simulator.llm.job import Job
 class Decoding:
     """The requests of one engine that decode. Nothing is done for each of them as plans go by."""
 
-    def __init__(self, block_size: int, workloads: int = 0) -> None:
+    def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.count = 0
-        self.workloads = [0] * workloads
-        """By place of a workload: how many, where they are told apart."""
+        self.workloads = [0]
+        """By place of a workload: how many."""
         self._bases = 0
         """The sum of their bases."""
         self.crossings = [0] * block_size
@@ -35,11 +35,10 @@ class Decoding:
         self.count -= 1
         self._bases -= job.base
         self.crossings[job.base % self.block_size] -= 1
-        if self.workloads:
-            self.workloads[job.workload] -= 1
+        self.workloads[job.workload] -= 1
 
-    def delay(self, job: Job) -> None:
-        """The plan that is being made does not serve it."""
+    def delay(self, job: Job, number: int) -> None:
+        """Plan `number`, which is being made, does not serve it."""
         self.leave(job)
         job.base, job.last = job.base - 1, job.last + 1
         self._enter(job)
@@ -53,6 +52,10 @@ class Decoding:
     def crossing(self, number: int) -> int:
         """How many need a block more for plan `number`."""
         return self.crossings[-number % self.block_size]
+
+    def gains(self, number: int) -> tuple[int, ...]:
+        """By place of a workload: how many get a token from plan `number`."""
+        return tuple(self.workloads)
 
     def context(self, number: int) -> int:
         """Tokens that they attend to in plan `number`, the new ones included."""
@@ -102,7 +105,6 @@ class Decoding:
         self.count += 1
         self._bases += job.base
         self.crossings[job.base % self.block_size] += 1
-        if self.workloads:
-            self.workloads[job.workload] += 1
+        self.workloads[job.workload] += 1
         heappush(self._ends, (job.last, job.order, job))
         heappush(self._longest, (-job.base, job.order, job))

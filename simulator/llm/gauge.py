@@ -52,11 +52,12 @@ class Jump(NamedTuple):
 class Gauge:
     """One engine, from when it is ready. Numbers are written in a row: tuples would keep Python's collector busy."""
 
-    __slots__ = ("blocks", "edge", "planner", "readings", "since", "write")
+    __slots__ = ("blocks", "edge", "nobody", "planner", "readings", "since", "write")
 
     def __init__(self, readings: Readings, planner: Planner) -> None:
         self.readings, self.planner, self.blocks = readings, planner, planner.blocks
-        self.write = readings.steps.extend
+        planner.decoding.workloads = [0] * len(readings.served)
+        self.write, self.nobody = readings.steps.extend, (0,) * len(readings.served)
         self.since = self.edge = 0
         """When the step before ended, or the first of several began; a time until which no slice ends."""
 
@@ -65,13 +66,25 @@ class Gauge:
         blocks, gap = self.blocks, now - self.since
         self.since = now
         held = blocks.total - blocks.free
-        self.write((now, gap, held, *plan.workloads) if plan.workloads else (now, gap, held, plan.decodes))
+        self.write((now, gap, held, *(plan.gains or self.nobody)))
         if plan.apart:
-            for job, decodes in plan.apart:
-                if decodes:
+            for job, among in plan.apart:
+                if among:
                     self.readings.apart.extend((now, gap, job.workload, -1))
-                self.readings.apart.extend((now, now - job.since, job.workload, 1))
-                job.since = -1
+                if job.since >= 0:  # else its tokens before are another engine's
+                    self.readings.apart.extend((now, now - job.since, job.workload, 1))
+                    job.since = -1
+
+    def rest(self, now: int) -> None:
+        """No step was made until now; blocks may be held nevertheless."""
+        if held := self.blocks.total - self.blocks.free:
+            self.write((now, now - self.since, held, *self.nobody))
+        self.since = now
+
+    def released(self, blocks: int, now: int) -> None:
+        """So many blocks that were held since the step before are so no more."""
+        self.write((now, now - self.since, blocks, *self.nobody))
+        self.write((now, 0, blocks + self.blocks.total - self.blocks.free, *self.nobody))
 
     def jump(self, plan: Plan, steps: tuple[int, int, int, int, int], now: int) -> None:
         """Several have ended, in which the same requests decoded and nobody else was served; `steps` as in `Jump`."""
@@ -79,9 +92,10 @@ class Gauge:
             origin, ticks, first, growth, count = steps
             since, blocks, planner, readings = self.since, self.blocks, self.planner, self.readings
             before, held = (origin - since) * TICKS + ticks, blocks.total - blocks.free
-            counts = plan.workloads or (plan.decodes,)
-            readings.jumps.extend((since, before, first, growth, count, held, planner.number, *counts))
-            readings.crossings += planner.decoding.crossings
+            readings.jumps.extend(
+                (since, before, first, growth, count, held, planner.number, *(plan.gains or self.nobody))
+            )
+            readings.crossings += planner.crossings()
         else:
             self._split(plan, Jump(*steps), steps[-1])
         self.since = now
@@ -90,11 +104,11 @@ class Gauge:
         """The engine is gone: steps that were to end before have, and in the one after them nobody got a token."""
         ended = steps.ended(now)
         self._split(plan, steps, ended)
-        self.write((now, now - steps.end(ended), self._held(ended), *([0] * len(plan.workloads or (0,)))))
+        self.write((now, now - steps.end(ended), self._held(ended), *self.nobody))
 
     def _split(self, plan: Plan, steps: Jump, count: int) -> None:
         """Writes down the first so many, each by itself where it ends in another slice than it begins in."""
-        edges, done, counts = self.readings.edges, 0, plan.workloads or (plan.decodes,)
+        edges, done = self.readings.edges, 0
         while done < count:
             begin = steps.end(done)
             after = bisect_right(edges, begin)
@@ -105,12 +119,12 @@ class Gauge:
             if inside > done + 1:
                 before, first = (steps.origin - begin) * TICKS + steps.ticks, steps.first + steps.growth * done
                 row = begin, before + steps.span(done), first, steps.growth, inside - done, self._held(done)
-                self.readings.jumps.extend((*row, self.planner.number + done, *counts))
-                self.readings.crossings += self.planner.decoding.crossings
+                self.readings.jumps.extend((*row, self.planner.number + done, *plan.gains))
+                self.readings.crossings += self.planner.crossings()
             else:
                 inside = done + 1
                 end = steps.end(inside)
-                self.write((end, end - begin, self._held(done), *counts))
+                self.write((end, end - begin, self._held(done), *(plan.gains or self.nobody)))
             done = inside
 
     def _held(self, done: int) -> int:

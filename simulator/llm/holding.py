@@ -21,7 +21,11 @@ class Holding:
         if not self.caching or not (job.pieces or job.preempted or job.keeps):
             return []
         known = job.prompt + job.issued
-        return self.blocks.found((*job.pieces, (job.own, known)), (known - 1) // self.size)
+        return self.blocks.found((*job.before, (job.own, known)), (known - 1) // self.size)
+
+    def there(self, job: Job, found: list[tuple[Prefix, int]]) -> int:
+        """Tokens that need not be computed of one that waits: they were found, or sent."""
+        return max(sum(depth for _, depth in found) * self.size, job.received)
 
     def has_room(self, job: Job) -> bool:
         """Whether there are blocks for all that is known of a request, whatever becomes of those that are free."""
@@ -34,8 +38,8 @@ class Holding:
         for prefix, depth in found:
             self.blocks.hold(prefix, depth)
             hits += depth
-        job.shared, job.computed, job.copies = found, hits * self.size, False
-        job.hits += job.computed
+        job.shared, job.computed, job.copies = found, self.there(job, found), False
+        job.hits += hits * self.size
         job.blocks = self.needed(job.computed + count)
         self.blocks.take(job.blocks - hits)
 
@@ -60,7 +64,7 @@ class Holding:
 
     def release(self, job: Job, found: bool) -> None:
         """Gives the blocks of a request back; its own can be found again where somebody will look for them."""
-        begin, full = job.pieces[-1][1] if job.pieces else 0, job.computed // self.size
+        begin, full = job.before[-1][1] if job.before else 0, job.computed // self.size
         own = job.blocks - sum(depth for _, depth in job.shared)
         if found and full > begin and self.caching:
             prefix, before = self.blocks.prefix(job.own), 0

@@ -105,7 +105,10 @@ class Layers:
         """Ticks."""
         decodes = plan.decodes
         if not plan.chunks:
-            return self.decoding(decodes, plan.context, plan.longest)[0]
+            alone = self.decoding(decodes, plan.context, plan.longest)[0]
+            if not plan.drafts:
+                return alone
+            return alone + self.rest(plan.tokens(), decodes + plan.drafts) - self.rest(decodes, decodes)
         tokens = twice = 0
         for count, before in plan.chunks:
             tokens += count
@@ -114,7 +117,8 @@ class Layers:
         history = (twice - tokens * tokens) / (2 * tokens)
         mean = plan.context / decodes if decodes else 0.0
         time = self.attention.of(tokens, history, decodes, mean, plan.longest, self.skew(decodes))
-        return self.rest(tokens + decodes, decodes + len(plan.chunks)) + round(time * TICKS)
+        sampled = decodes + plan.drafts
+        return self.rest(tokens + sampled, sampled + len(plan.chunks)) + round(time * TICKS)
 
     def decoding(self, decodes: int, context: int, longest: int) -> tuple[int, int, int]:
         """Ticks of the first, the growth, and for how many steps: until one of the lines has its next corner."""

@@ -2,17 +2,19 @@
 
 Scheduling is synchronous (a step is planned when the one before has ended) or asynchronous (a step is planned when the
 one before it begins, so whoever comes waits for one step more). Where all that run decode and nothing can change for a
-while, many steps are made at once: their times are sums of whole numbers, so it is as if each had been made.
+while, many steps are made at once: their times are sums of whole numbers, so it is as if each had been made. Noise is
+drawn anew only where others run than in the step before (`simulator.llm.jitter`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from simulator.llm.gauge import Gauge, Jump
+from simulator.llm.jitter import PARTS
 from simulator.llm.job import Job
-from simulator.llm.plan import Plan, Settings
+from simulator.llm.plan import Plan
 from simulator.llm.planner import Planner
 from simulator.llm.readings import TICKS as TICKS
 from simulator.llm.readings import Readings
@@ -48,20 +50,26 @@ class Loop:
 
     def __init__(
         self,
-        settings: Settings,
+        planner: Planner,
         times: StepTime,
         outputs: Outputs,
         asynchronous: bool = True,
         pace: Callable[[int, int], int] | None = None,
         jumps: bool = True,
         gone: Callable[[Job], bool] | None = None,
+        factors: Iterator[int] | None = None,
         readings: Readings | None = None,
     ) -> None:
-        self.planner = Planner(settings, 0 if readings is None else readings.workloads)
-        self.gauge = None if readings is None else Gauge(readings, self.planner)
-        self.planner.gone = gone
+        self.planner = planner
+        planner.gone = gone
+        self.gauge = None if readings is None else Gauge(readings, planner)
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
+        self._factors, self._factor = factors, 1
+        self._unit = TICKS if factors is None else TICKS * PARTS
+        """Ticks to a nanosecond, once they are multiplied by the factor."""
+        self._changed = False
+        """Whether others run since the present step began, as far as the next does not tell."""
         self.inbox: list[Job] = []
         """Those that came since the last step began."""
         self.due: int | None = None
@@ -98,7 +106,7 @@ class Loop:
         if ran is None:
             self._origin, self._ticks = now, 0
             if self.gauge is not None:
-                self.gauge.since = now
+                self.gauge.rest(now)
             self._begin(now)
             return
         if self.gauge is not None:
@@ -106,14 +114,14 @@ class Loop:
                 self.gauge.step(ran, now)
             else:  # before the last of them others may be planned
                 made = count - (count == self._whole)
-                steps = self._origin, self._ticks, self._first, self._growth, made
-                self.gauge.jump(ran, steps, now if made == count else self._end(made))
+                self.gauge.jump(ran, self._steps(made), now if made == count else self._end(made))
         last = ran.last if count == 1 else self._catch_up(ran, count)
         self._ticks += self._span(count)
         if self.pace is not None:
             self._origin, self._ticks = now, 0
         self.steps += count
         self._running = None
+        self._changed = self._changed or bool(last)
         for job in ran.first:
             self.outputs.first(job, now)
         for job in last:
@@ -121,17 +129,35 @@ class Loop:
             self.outputs.last(job, now)
         self._begin(now)
 
+    def release(self, job: Job, now: int) -> None:
+        """The blocks of a request that stayed when it had ended are needed no more."""
+        free = self.planner.blocks.free
+        self.planner.release(job)
+        if self.gauge is not None:
+            self.gauge.released(self.planner.blocks.free - free, now)
+        if self._running is None and self.planner.waits:
+            self.due = now
+
     def held(self, now: int) -> int:
         """Blocks of the KV cache that requests hold; steps that are made at once are counted as far as they are."""
         ended = 0 if self._count == 1 or self._running is None else self._ended(now)
         return self.planner.blocks.total - self.planner.blocks.free + self.planner.takes(ended)
 
     def cut(self, now: int) -> None:
-        """The engine is gone, in the midst of a step."""
-        if self._running is not None and self.gauge is not None:
-            first = self._first if self.pace is None else ((self.due or 0) - self._origin) * TICKS
-            steps = Jump(self._origin, self._ticks, first, self._growth, self._count)
-            self.gauge.cut(self._running, steps, now)
+        """The engine is gone."""
+        if self.gauge is None:
+            return
+        if self._running is None:
+            self.gauge.rest(now)
+        elif self.pace is None:
+            self.gauge.cut(self._running, Jump(*self._steps(self._count)), now)
+        else:
+            self.gauge.rest(now)
+
+    def _steps(self, count: int) -> tuple[int, int, int, int, int]:
+        """The first so many that are made at once, as of `Jump`; without what noise adds beyond a tick."""
+        parts = self._unit // TICKS
+        return self._origin, self._ticks // parts, self._first // parts, self._growth // parts, count
 
     def _catch_up(self, ran: Plan, count: int) -> list[Job]:
         """Plans what was planned while so many steps were made; gives back those whose last token is there."""
@@ -150,7 +176,10 @@ class Loop:
     def _following(self) -> Plan | None:
         """The next plan, if there is anything to do."""
         plan = self.planner.plan()
-        return None if plan.empty else plan
+        if plan.empty:
+            self._changed = self._changed or plan.preempted
+            return None
+        return plan
 
     def _begin(self, now: int) -> None:
         """The next step begins, if there is anything to do."""
@@ -159,6 +188,7 @@ class Loop:
         self.inbox.clear()
         plan = self._next or self.planner.plan()
         while plan.empty and plan.preempted:
+            self._changed = True
             plan = self.planner.plan()
         self._next, self.due = None, None
         if self.planner.missed:
@@ -166,6 +196,9 @@ class Loop:
         if plan.empty:
             return
         self._running = plan
+        if self._factors is not None and (self._changed or plan.joined or plan.preempted):
+            self._factor = next(self._factors)
+        self._changed = False
         for job in plan.begun:
             self.outputs.begin(job, now)
         if self.asynchronous:
@@ -177,7 +210,8 @@ class Loop:
                 self._count = min(alike, self._alike(plan))
         else:
             self._first = self.times.of(plan)
-        self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // TICKS))
+        self._first, self._growth = self._first * self._factor, self._growth * self._factor
+        self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // self._unit))
 
     def _note(self, now: int) -> None:
         """Who is not part of the plan that begins had the latest token now, if not earlier."""
@@ -222,4 +256,4 @@ class Loop:
 
     def _end(self, count: int) -> int:
         """When they have ended."""
-        return self._origin - (-(self._ticks + self._span(count)) // TICKS)
+        return self._origin - (-(self._ticks + self._span(count)) // self._unit)

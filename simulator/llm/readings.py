@@ -68,11 +68,6 @@ class Readings:
         self.apart: list[int] = []
         """Gaps of their own: when it ended, how long it was, whose, and whether it counts or does not after all."""
 
-    @property
-    def workloads(self) -> int:
-        """How many are told apart; none where only one comes."""
-        return len(self.served) if len(self.served) > 1 else 0
-
     def flush(self) -> None:
         """Adds up what was written."""
         if self.steps:

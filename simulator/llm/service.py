@@ -10,6 +10,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from simulator.component import Record
+from simulator.llm.additive import Additive
+from simulator.llm.jitter import StepJitter
 from simulator.llm.layers import Layers, LayerTable
 from simulator.llm.loop import TICKS, StepTime
 from simulator.llm.plan import Plan
@@ -27,13 +29,16 @@ class Steps(Law):
     """How long the steps of an LLM engine take, by value; only pools with continuous batching have steps."""
 
     scale_free: ClassVar[bool] = False
+    jitter: StepJitter | None = None
+    """Noise of steps, such as {cv: 0.05}: a lognormal factor of mean one, drawn anew whenever other requests run than
+    in the step before."""
 
     @abstractmethod
     def times(self) -> StepTime:
         """The same as a function of what a step computes."""
 
     def draw(self, uniform: Floats) -> Floats:
-        """Nothing is random about a step but what it computes."""
+        """Nothing is random about a request but what it brings: noise is that of the engine."""
         return np.ones(len(uniform))
 
     def work(self) -> WorkFunction:
@@ -45,16 +50,25 @@ class Steps(Law):
         raise NotImplementedError
 
 
-def together(times: StepTime, count: float, prompt: float, output: float, found: float = 0.0) -> float:
+def together(
+    times: StepTime,
+    count: float,
+    prompt: float,
+    output: float,
+    found: float = 0.0,
+    drafts: int = 0,
+    gain: float = 1.0,
+) -> float:
     """Nanoseconds in which so many like requests are served from the first token to the last, side by side.
 
-    `prompt` are the tokens of each that are computed, after those that were found in the cache.
+    `prompt` are the tokens of each that are computed, after those that were found in the cache. A step verifies
+    `drafts` tokens of each, and gives it `gain`.
     """
     tokens, answer = max(round(prompt), 1), max(output, 1.0)
-    prompts = times.of(Plan(0, chunks=[(tokens, round(found))] * max(round(count), 1)))
-    context = found + prompt + answer / 2
-    step = times.decoding(max(round(count), 1), round(count * context), round(context))[0]
-    return (prompts + (answer - 1) * step) / TICKS
+    several, context = max(round(count), 1), found + prompt + answer / 2 + drafts
+    prompts = times.of(Plan(0, chunks=[(tokens, round(found))] * several))
+    step = times.of(Plan(0, several, round(count * context), round(context), several * drafts))
+    return (prompts + (answer - 1) / gain * step) / TICKS
 
 
 class LlmRoofline(Steps):
@@ -120,6 +134,9 @@ class LlmLayers(Service):
     """What these tell each other, which is not in the tables; needed where there are several."""
     experts: MixtureOfExperts | None = None
     """Needed for a mixture of experts."""
+    jitter: StepJitter | None = None
+    """Noise of steps, such as {cv: 0.05}: a lognormal factor of mean one, drawn anew whenever other requests run than
+    in the step before."""
     largest_graph: Annotated[int, Field(ge=0, le=10**6)] = 0
     """Steps of at most so many tokens are padded to a size for which a graph was captured (vLLM: twice max_num_seqs,
     at most 512); 0 for none."""
@@ -152,3 +169,29 @@ class LayerSteps(Steps):
     @cached_property
     def _times(self) -> Layers:
         return Layers(self.table)
+
+
+Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+
+
+class FittedSteps(Steps):
+    """Steps of an LLM by the law that was fitted to a profile, by value."""
+
+    kind: Literal["fitted_steps"] = "fitted_steps"
+    by_value: ClassVar[bool] = True
+    name: str
+    level: str
+    form: Literal["sum", "roofline"]
+    """The numbers are those of `Additive` or of `Roofline`, in their order."""
+    numbers: tuple[Amount, Amount, Amount, Amount, Amount]
+    """Nanoseconds."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.numbers[0]:
+            raise ValueError("numbers: a step must take time, whatever it computes; the first is above zero")
+        return self
+
+    def times(self) -> StepTime:
+        """The same as a function of what a step computes."""
+        return Additive(*self.numbers) if self.form == "sum" else Roofline(*self.numbers)

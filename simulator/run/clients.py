@@ -1,17 +1,18 @@
-"""Clients that answer back: they give up, try again, and in closed loops send their next request.
+"""Clients that answer back: they give up, try again, and send their next request after an answer.
 
-Only workloads with retries or closed loops are followed; the others cost nothing here.
+Only workloads with retries, closed loops or a bound on what is under way are followed; the others cost nothing here.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappush
 from typing import TYPE_CHECKING
 
 from simulator.arrivals import Answered
+from simulator.run.capped import Capped
 from simulator.run.clock import ARRIVAL, RETRY, TIMEOUT, Clock, place
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class _Workload:
         self.number, self.case = number, case
         self.followed = case.answers_back
         self.answered = case.arrivals if isinstance(case.arrivals, Answered) else None
-        self.following = self.answered.following(tape.draws, case.name) if self.answered else None
+        self.sequel = self.answered.sequel(tape.draws, case.name) if self.answered else None
         self.waits = case.retries.waits() if case.retries else []
         self.share = None if case.retries is None or case.retries.budget is None else case.retries.budget
         self.earned = 0 if self.share is None else int(self.share * _TOKEN)
@@ -76,7 +77,13 @@ class Clients:
         self.workloads = [_Workload(number, item, tape) for number, item in enumerate(case.workloads)]
         self.attempt, self.open = tape.attempt, tape.open
         self.coming = 0
-        """Attempts that are sure to follow: retries and users who think."""
+        """Attempts that are sure to follow: retries, users who think, and clients about to send what is due."""
+        self.capped = {
+            number: self._capped(workload, item.max_concurrency)
+            for number, (workload, item) in enumerate(zip(self.workloads, case.workloads, strict=True))
+            if item.max_concurrency is not None
+        }
+        """By workload."""
 
     def send(self, row: int, now: int) -> None:
         """An attempt is sent."""
@@ -95,7 +102,10 @@ class Clients:
         workload = self.workloads[self.tape.workload[row]]
         if workload.followed and self.open[row]:
             self.open[row] = 0
-            self._think(workload, row, now)
+            if workload.number in self.capped:
+                self.capped[workload.number].ended(now)
+            elif workload.sequel:
+                self._think(workload, workload.sequel.answered(self.tape.index[row]), row, now)
 
     def failed(self, visit: int, now: int) -> None:
         """A visit was refused, or the client of its attempt has given up."""
@@ -112,24 +122,48 @@ class Clients:
             tape.again[row] = 1
             again = functools.partial(self._send, workload, index, attempt, tape.origin[row])
             self._at(now + workload.wait(index, attempt), RETRY, row, again)
-        elif workload.case.arrivals.closed:
-            self._think(workload, row, now, _PAUSE)
+        elif workload.number in self.capped:
+            self.capped[workload.number].ended(now)
+        elif workload.sequel:
+            self._think(workload, workload.sequel.failed(self.tape.index[row]), row, now, _PAUSE)
 
-    def _think(self, workload: _Workload, row: int, now: int, least: int = 0) -> None:
-        """Who has an answer thinks, and sends the next request if there is one."""
-        index = workload.following(self.tape.index[row]) if workload.following else None
-        if index is None:
+    def _think(self, workload: _Workload, following: Sequence[int], row: int, now: int, least: int = 0) -> None:
+        """Who has an answer thinks, and sends the next requests if there are any."""
+        if not following:
             return
-        time = now + max(workload.thought(index), least)
+        time = now + max(workload.thought(following[0]), least)
         if time < self.until:
-            self._at(time, ARRIVAL, row, functools.partial(self._send, workload, index, 0, None))
+            self._at(time, ARRIVAL, row, functools.partial(self._go_on, workload, following))
+
+    def _capped(self, workload: _Workload, most: int) -> Capped:
+        number, name = workload.number, workload.case.name
+        stamps = workload.case.arrivals.stamps(self.tape.draws, name, self.until)
+
+        def at(time: int, go: Callable[[int], None]) -> None:
+            def come(now: int) -> None:
+                self.coming -= 1
+                go(now)
+
+            self.coming += 1
+            heappush(self.clock.agenda, (time, place(ARRIVAL, 0, 0), 1 + number, come))
+
+        def send(index: int, now: int) -> None:
+            self.send(self.tape.append(number, index, 0, None, now), now)
+
+        return Capped(most, (block.tolist() for block in stamps), self.until, send, at)
 
     def _at(self, time: int, rank: int, row: int, what: Callable[[int], None]) -> None:
         self.coming += 1
         heappush(self.clock.agenda, (time, place(rank, 0, self.tape.number[row]), 0, what))
 
-    def _send(self, workload: _Workload, index: int, attempt: int, origin: int | None, now: int) -> None:
-        """The next attempt at a request, or (attempt 0) the next request after one."""
+    def _go_on(self, workload: _Workload, numbers: Sequence[int], now: int) -> None:
+        """The next requests after some."""
+        self.coming -= 1
+        for number in numbers:
+            self.send(self.tape.append(workload.number, number, 0, None, now), now)
+
+    def _send(self, workload: _Workload, index: int, attempt: int, origin: int, now: int) -> None:
+        """The next attempt at a request."""
         self.coming -= 1
         self.send(self.tape.append(workload.number, index, attempt, origin, now), now)
 

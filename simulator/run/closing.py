@@ -21,6 +21,7 @@ from simulator.run.recording import (
     REJECTED,
     RUNNING,
     TIMED_OUT,
+    TRANSFER,
     Log,
     PoolRecord,
     Replication,
@@ -57,29 +58,6 @@ def attempts(case: Case, tape: Tape, stamps: Stamps, first: int, end: int, stopp
     return _Closing(case, tape, stamps, first, end, stopped).attempts()
 
 
-def over(case: Case, tape: Tape, stamps: Stamps, first: int, end: int) -> int | None:
-    """When the last of the attempts of these rows was over; None while there are visits whose end is not known."""
-    workload, stage = np.array(tape.workload[first:end]), np.array(tape.stage[first:end])
-    firsts = np.flatnonzero(tape.begins(workload, stage))
-    unserved = (stamps.refused[first:end] | stamps.dropped[first:end]) > 0
-    lost, known = stamps.lost[first:end] > 0, (stamps.end[first:end] > 0) | unserved
-    ended = np.where(lost | unserved, 0, stamps.end[first:end])
-    latest = int(stamps.lost[first:end].max(initial=0))
-    for stages in dict.fromkeys(item.stages for item in case.workloads):
-        own = [item.stages == stages for item in case.workloads]
-        starts = firsts[np.array(own)[workload[firsts]]]
-        ends: dict[int, Integers] = {}
-        for place, number in enumerate(stages):
-            comes = reduce(np.logical_and, (ends[before] > 0 for before in case.stages[number].after), starts >= 0)
-            ends[number] = np.where(comes, ended[starts + place], 0)
-            if (front_end := case.front_end(number)) is not None:
-                ends[number] = front_end.answered(ends[number], stamps.first[first:end][starts + place])
-            if (comes & ~known[starts + place]).any():
-                return None
-            latest = max(latest, int(ends[number].max(initial=0)))
-    return latest + max(item.reply for item in case.workloads)
-
-
 def _stretches(begins: np.ndarray) -> Iterator[tuple[int, int]]:
     """Stretches of whole attempts, as (first row, one past the last)."""
     first = 0
@@ -101,6 +79,8 @@ class _Closing:
         """By attempt: its first row."""
         self.routed = np.frombuffer(bytes(tape.routed[self.rows]), dtype=np.uint8)
         self.workload = workload[self.first]
+        self.past = tape.passes_by(self.rows) if tape.chooses else None
+        """By row: whether the request passes by the stage; None where none does."""
         self.network = None if tape.network is None else np.array(tape.network[self.rows])
         """By row."""
         self.arrived = np.array(tape.arrived[self.rows])[self.first]
@@ -137,12 +117,23 @@ class _Closing:
                 continue
             attempts = np.flatnonzero(self.workload == number)
             rows = self.first[attempts] + places[-1]
-            first, end = self.stamps.first[self.rows][rows], self._ends(item.stages[places[-1]], rows)
+            first, end = self._tokens(item.stages, places, attempts)
             after = np.maximum(outputs[rows] - 1, 1)
             self.tokens[PROMPT][attempts], self.tokens[OUTPUT][attempts] = prompts[rows], outputs[rows]
             found[0, attempts] = np.where(first > 0, first + item.reply - self.arrived[attempts], 0)
             found[1, attempts] = np.where(outputs[rows] > 1, np.maximum(end - first, 0) // after, -1)
         return dict(zip(("ttft", "tpot"), found, strict=True))
+
+    def _tokens(self, stages: tuple[int, ...], places: list[int], attempts: Integers) -> tuple[Integers, Integers]:
+        """When the first and the last token came of the last LLM stage of these attempts; zero where none did."""
+        first, end = np.zeros((2, len(attempts)), dtype=np.int64)
+        for place in places:
+            rows, stage = self.first[attempts] + place, self.case.stages[stages[place]]
+            here = slice(None) if self.past is None else ~self.past[rows]
+            end[here] = self._ends(stages[place], rows)[here]
+            if stage.receives is None or not stage.receives.begun:
+                first[here] = self.stamps.first[self.rows][rows][here]
+        return first, end
 
     def _earliest(self, noted: Integers, attempt_of: Integers) -> Integers:
         """By attempt: the first of the times plus one that were noted of its visits; never where none was.
@@ -164,6 +155,8 @@ class _Closing:
             stage = self.case.stages[number]
             begins[number] = reduce(np.maximum, (ends[before] for before in stage.after), self.arrived[chosen])
             ends[number] = self._ended(number, rows[number])
+            if self.past is not None:
+                ends[number] = np.where(self.past[rows[number]], begins[number], ends[number])
             unserved = (ends[number] == NEVER) & (begins[number] < NEVER)
             ends[number][self.stamps.lost[self.rows][rows[number]] > 0] = NEVER
             leaves = np.maximum(self.leaves[chosen], begins[number] + self._way(stage, rows[number]))
@@ -174,6 +167,8 @@ class _Closing:
         critical = _critical(self.case, stages, ends, last)
         for place, number in enumerate(stages):
             came = begins[number] < NEVER
+            if self.past is not None:
+                came &= ~self.past[rows[number]]
             visits = self._visits(number, chosen[came], rows[number][came], begins[number][came])
             self.visits[number] = replace(visits, critical=critical[place][came])
         replies = np.array([item.reply for item in self.case.workloads])[self.workload[chosen]]
@@ -194,14 +189,11 @@ class _Closing:
 
     def _ends(self, number: int, rows: Integers) -> Integers:
         """When visits to a stage have ended; zero where they have not."""
-        ends, front_end = self.stamps.end[self.rows][rows], self.case.front_end(number)
-        return ends if front_end is None else front_end.answered(ends, self.stamps.first[self.rows][rows])
+        return self.stamps.left(self.case, number, self.rows.start + rows)
 
     def _ended(self, number: int, rows: Integers) -> Integers:
         """The same; never where they have not."""
-        ends = self._ends(number, rows)
-        found: Integers = np.where(ends > 0, ends, NEVER)
-        return found
+        return _or_never(self._ends(number, rows))
 
     def _served(self, stamps: Integers, rows: Integers) -> Integers:
         """A stamp of the batches of rows; never where they got into none."""
@@ -211,7 +203,7 @@ class _Closing:
     def _visits(self, number: int, attempts: Integers, rows: Integers, came: Integers) -> Visits:
         """Eight stamps of each visit, and what lies between: set out, passed the network, was transferred, joined a
         queue, was sent to a line, its turn, started, left. Where an engine has a front end two more: was read by it,
-        once it was sent to a line, and was answered.
+        once it was sent to a line, and was answered; and one more where its keys and values were sent on after that.
 
         A visit's turn has come when a replica was free to take it: from then on it waits only for its batch to fill.
         """
@@ -224,7 +216,10 @@ class _Closing:
         turn = np.clip(free, read, start)
         steps = list(enumerate((passed, passed + stage.transfer, joined, sent, turn, start, end)))
         if self.case.front_end(number) is not None:
-            steps = [*steps[:4], (OVERHEAD, read), *steps[4:], (OVERHEAD, self._ended(number, rows))]
+            answered = _or_never(stamps.answered(self.case, number, self.rows.start + rows))
+            steps = [*steps[:4], (OVERHEAD, read), *steps[4:], (OVERHEAD, answered)]
+        if stage.sends is not None:
+            steps.append((TRANSFER, self._ended(number, rows)))
         spent: dict[int, Integers] = {}
         limit = self.limit[attempts]
         before = np.minimum(came, limit)
@@ -279,6 +274,12 @@ def _critical(case: Case, stages: tuple[int, ...], ends: dict[int, Integers], la
             ]
             where = np.flatnonzero(found[place])
             found[slowest[where], where] = True
+    return found
+
+
+def _or_never(times: Integers) -> Integers:
+    """Times; never where they are zero."""
+    found: Integers = np.where(times > 0, times, NEVER)
     return found
 
 

@@ -20,15 +20,17 @@ def scraping(pool: PoolRun, period: int, delay: int) -> Generator[simpy.Event, A
         yield pool.clock.timeout(period)
         outstanding = list(pool.view.outstanding)
         waiting = [pool.view.waiting(slot) for slot in range(len(outstanding))]
-        arrival = pool.clock.timeout(delay, (outstanding, waiting))
+        caches = [replica.line.cache(int(pool.clock.now)) for replica in pool.replicas]
+        arrival = pool.clock.timeout(delay, (outstanding, waiting, caches))
         arrival.callbacks.append(lambda event: _learn(pool, *event.value))
 
 
-def _learn(pool: PoolRun, outstanding: list[int], waiting: list[int]) -> None:
+def _learn(pool: PoolRun, outstanding: list[int], waiting: list[int], caches: list[float]) -> None:
     """The balancer comes to know loads that were read by slot; slots that came since are not among them."""
     pool.seen.outstanding[: len(outstanding)] = outstanding
-    known = dict(enumerate(waiting))
+    known, held = dict(enumerate(waiting)), dict(enumerate(caches))
     pool.seen.waiting = lambda slot: known.get(slot, 0)
+    pool.seen.cache = lambda slot: held.get(slot, 0.0)
     pool.seen.read = int(pool.clock.now)
     pool.picker.regrouped()
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.arrivals import Agents
 from simulator.case import Case
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.parts import CaseWorkload
-from simulator.run.prompts import GROUP, TALK, Drawn, by_session
+from simulator.run.prompts import GROUP, HASHED, SAID, TALK, Drawn, by_session
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
@@ -47,25 +48,33 @@ class Drawing:
         self.items = not all(self.alone) and any(workload.items is not None for workload in case.workloads)
         """Whether any batch looks at how many items requests bring."""
         batched = [stage for stage, alone in zip(case.stages, self.alone, strict=True) if not alone]
-        self.sizes = sorted(set().union(*map(case.looks_at, batched)))
-        """The sizes that batches look at."""
-        if PROMPT in self.sizes and any(workload.prompts is not None for workload in case.workloads):
-            self.sizes += [GROUP, TALK]
+        self.sizes = sorted(
+            set().union(*map(case.looks_at, batched), *({one.size for one in stage.only} for stage in case.stages))
+        )
+        """The sizes that batches look at, or that decide who comes to a stage."""
+        if PROMPT in self.sizes:
+            alike = [item for item in case.workloads if item.prompts is not None]
+            self.sizes += [GROUP, TALK] * any(item.hashed is None for item in alike)
+            self.sizes += [SAID] * any(isinstance(item.arrivals, Agents) for item in alike)
+            self.sizes += [HASHED] * any(item.hashed is not None for item in alike)
         self.patience = any(workload.impatience is not None for workload in case.workloads)
         """Whether clients have a patience of their own."""
         self._samplers = [self._amounts(item) for item in case.workloads]
         """By workload and name: the sizes that its stages look at, and its items."""
 
     def stretches(self) -> Iterator[Stretch]:
-        """The first attempts of all requests, in order of arrival."""
-        return _merge([self._stretches(number) for number in range(len(self.case.workloads))])
+        """The first attempts of all requests whose times are known beforehand, in order of arrival."""
+        known = [number for number, item in enumerate(self.case.workloads) if item.max_concurrency is None]
+        return _merge([self._stretches(number) for number in known])
 
     def _amounts(self, workload: CaseWorkload) -> dict[str, Sampler]:
         wanted = set().union(*(self.case.looks_at(self.case.stages[stage]) for stage in workload.stages))
         laws = [(name, law) for name, law in workload.sizes if name in wanted]
         laws += [] if workload.items is None else [(_ITEMS, workload.items)]
         found = {name: law.sampler(self.draws, workload.name, name) for name, law in laws}
-        if workload.prompts is not None and PROMPT in found:
+        if workload.hashed is not None and PROMPT in found:
+            found[HASHED] = workload.hashed.sampler(self.draws, workload.name)
+        elif workload.prompts is not None and PROMPT in found:
             found |= Drawn(self.draws, workload, workload.prompts, found[PROMPT], found[OUTPUT]).samplers()
         return found
 

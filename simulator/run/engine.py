@@ -91,7 +91,7 @@ def _let_arrive(clock: Clock, tape: Tape, pools: list[PoolRun], flow: Flow) -> N
     arrive: Callable[[int, int], None]
     if flow.clients is not None:
         arrive = flow.clients.send
-    elif len(case.workloads) == len(case.stages) == 1 and not case.stages[0].way:
+    elif len(case.workloads) == len(case.stages) == 1 and not case.stages[0].way and not tape.chooses:
         arrive = pools[0].entrance()
     else:
         arrive = flow.enter

@@ -52,6 +52,10 @@ class Line:
         if isinstance(policy := pool.case.batching, Policy):
             self.decide = policy.decide
 
+    def cache(self, now: int) -> float:
+        """Share of the KV cache that requests hold, where there is one."""
+        return 0.0
+
     def present(self) -> int:
         """Requests that no batch has taken yet."""
         return len(self.waiting)

@@ -92,11 +92,11 @@ class PoolRun:
         """By slot."""
         self.view = View(tape.routing[: self.case.balancer.uniforms()], waiting=self._waiting_at, work=self.work_alone)
         self.view.zones, self.view.zone, self.view.since = len(self.case.zones), self._zone, self._since
-        show_tokens(self.view, tape, number)
         self.seen = self.view
         """The view as the balancer sees it: the same, or with the loads of the last reading."""
         if self.case.balancer.scraping():
             self.seen = View(self.view.draws, self.view.ready, zones=self.view.zones, zone=self.view.zone)
+        show_tokens(self.seen, tape, number)
         self.instances: list[Instance] = []
         """By number: those of slot 0, then those of slot 1, and so on."""
         self.shared = line_of(self, -1) if self.case.balancer.shared_queue else None

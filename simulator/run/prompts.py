@@ -1,24 +1,29 @@
-"""Prompts that have something in common: which beginning each has, and what was said before in its session.
-
-All of it follows from the number of a request, for a turn comes only when all before it were answered.
-"""
+"""Prompts that have something in common: which beginning each has, and what was said before in its session."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from simulator.arrivals.closed import TURN
+from simulator.arrivals import Agents, Answered
+from simulator.dispatch import Chain
 from simulator.llm.service import PROMPT
 from simulator.parts import CaseWorkload
 from simulator.prompts import Prompts
+from simulator.run.histories import Before, History, history
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
-GROUP, TALK = "/group", "/talk"
+if TYPE_CHECKING:
+    from simulator.run.tape import Tape
+
+GROUP, TALK, SAID, HASHED = "/group", "/talk", "/said", "/hashed"
 """Beside the sizes, by names that nobody can give to one: the number of the beginning; the session whose blocks a
-request looks for and leaves behind, below zero where it has none.
+request looks for and leaves behind, below zero where it has none; the tokens that all requests of its turn begin with,
+where there are several, below zero where it leaves nothing behind; what tells which hashes a trace has of it.
 """
-_KEPT = 256
 
 
 def by_session(draws: Draws, workload: CaseWorkload, stream: str, entity: str, requests: Integers) -> Floats:
@@ -35,13 +40,19 @@ class Drawn:
 
     def __init__(self, draws: Draws, workload: CaseWorkload, prompts: Prompts, new: Sampler, output: Sampler) -> None:
         self.draws, self.workload, self.prompts, self.new, self.output = draws, workload, prompts, new, output
-        self._latest: dict[tuple[int, int], tuple[int, Integers]] = {}
-        """By first session and how many: the latest turn that was asked for, and what was said before it."""
+        self._history: History | None = None
+        if prompts.history:
+            assert isinstance(workload.arrivals, Answered)
+            self._history = history(workload.arrivals, draws, workload.name, self._said)
 
     def samplers(self) -> dict[str, Sampler]:
         """By name of the column."""
-        grown = {PROMPT: self.prompt} if self.prompts.history else {}
-        return {GROUP: self.group, TALK: self.talk, **grown}
+        found: dict[str, Sampler] = {GROUP: self.group, TALK: self.talk}
+        if self._history is not None:
+            found[PROMPT] = self.prompt
+            if isinstance(self.workload.arrivals, Agents):
+                found[SAID] = self.said
+        return found
 
     def group(self, first: int, count: int) -> Integers:
         """Which beginning they have."""
@@ -52,30 +63,58 @@ class Drawn:
 
     def prompt(self, first: int, count: int) -> Integers:
         """Tokens of the whole prompts, where these have a history."""
-        whole = self._whole(first, count)
+        whole = self._whole(self._before(first, count), first)
         return whole if self.prompts.longest is None else np.minimum(whole, self.prompts.longest)
 
     def talk(self, first: int, count: int) -> Integers:
         """Their sessions; -1 where they have no history, or where not all of it is in the prompt."""
-        if not self.prompts.history:
+        if self._history is None:
             return np.full(count, -1, dtype=np.int64)
-        sessions = np.arange(first, first + count) % TURN
-        longest = self.prompts.longest
-        return sessions if longest is None else np.where(self._whole(first, count) > longest, -1, sessions)
+        before, longest = self._before(first, count), self.prompts.longest
+        if longest is None:
+            return before.session
+        return np.where(self._whole(before, first) > longest, -1, before.session)
 
-    def _whole(self, first: int, count: int) -> Integers:
+    def said(self, first: int, count: int) -> Integers:
+        """Tokens that all requests of their turn begin with; below zero where they leave nothing behind."""
+        before = self._before(first, count)
+        return (self.prompts.shared + before.said) * (-1 if before.aside else 1)
+
+    def _before(self, first: int, count: int) -> Before:
+        assert self._history is not None
+        return self._history.before(first, count)
+
+    def _whole(self, before: Before, first: int) -> Integers:
         """Tokens of prompts from which nothing is left out."""
-        turn, session = divmod(first, TURN)
-        begin = np.full(count, self.prompts.shared, dtype=np.int64)
-        at, said = self._latest.get((session, count), (0, begin))
-        if at > turn:
-            at, said = 0, begin
-        for earlier in range(at, turn):
-            number = earlier * TURN + session
-            said = said + np.maximum(self.new(number, count), 1) + np.maximum(self.output(number, count), 1)
-        if turn > self._latest.get((session, count), (0, begin))[0]:
-            self._latest[session, count] = turn, said
-            if len(self._latest) > _KEPT:
-                del self._latest[next(iter(self._latest))]
-        found: Integers = said + np.maximum(self.new(first, count), 1)
-        return found
+        whole: Integers = self.prompts.shared + before.said + np.maximum(self.new(first, len(before.said)), 1)
+        return whole
+
+    def _said(self, first: int, count: int) -> Integers:
+        """Tokens of questions and answers."""
+        said: Integers = np.maximum(self.new(first, count), 1) + np.maximum(self.output(first, count), 1)
+        return said
+
+
+def chains(tape: Tape, block_size: int) -> Callable[[int, int], tuple[Chain, Hashable]]:
+    """What prompts of so many tokens consist of, by visit: what others begin with too, and the name of its session."""
+    workloads = tape.case.workloads
+    groups, talks, saids, entries = (tape.sizes.get(name) for name in (GROUP, TALK, SAID, HASHED))
+
+    def chain(visit: int, prompt: int) -> tuple[Chain, Hashable]:
+        number = tape.workload[visit]
+        workload = workloads[number]
+        if entries is not None and workload.hashed is not None:
+            return workload.hashed.pieces(entries[visit], number, block_size), None
+        if groups is None or talks is None or (prompts := workload.prompts) is None:
+            return (), None
+        blocks, session = min(prompts.shared, prompt) // block_size, talks[visit]
+        shared = (((number, "shared", groups[visit]), blocks),) if blocks else ()
+        if session < 0:
+            return shared, None
+        name = (number, "session", session)
+        if saids is None or not saids[visit]:
+            return shared, name
+        said = abs(saids[visit]) // block_size
+        return ((*shared, (name, said)) if said > blocks else shared), name if saids[visit] > 0 else None
+
+    return chain

@@ -32,7 +32,7 @@ COMPLETED, TIMED_OUT, IN_SYSTEM, REJECTED, FAILED = range(5)
 OUTCOMES = ("completed", "timed out", "in system", "rejected", "failed")
 CAUSES = ("network", "transfer", "overhead", "cold start", "queue", "batch wait", "compute", "retry wait")
 """What a second of a request can be spent on; they sum to its latency."""
-NETWORK, OVERHEAD = CAUSES.index("network"), CAUSES.index("overhead")
+NETWORK, TRANSFER, OVERHEAD = (CAUSES.index(name) for name in ("network", "transfer", "overhead"))
 WAY = slice(CAUSES.index("cold start"))
 """Those of the way to a stage, until a request joins a queue there."""
 STAGE_CAUSES = CAUSES[:-1]
@@ -56,16 +56,18 @@ class Entries(NamedTuple):
     """Visits that left a queue unserved: their clients had given up, or their replica died."""
     firsts: Integers
     """Rows of (visit, when), of those whose first token came: to the client, where a front end sends it."""
+    handed: Integers
+    """Rows of (visit, when), of prompts whose keys and values were sent to those who answer: when these had them."""
     read: Integers
     """Rows of (visit, when), of those that a front end had to read before they were at their engine."""
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
     engines: Integers
-    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions): what engines began
-    with, and how often what they ended had lost its blocks."""
+    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions, adapters loaded):
+    what engines began with; of what they ended how often it had lost its blocks, and its adapter had been loaded."""
 
 
-_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "read": 2, "used": 2, "engines": 5}
+_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "handed": 2, "read": 2, "used": 2, "engines": 6}
 
 
 @dataclass
@@ -75,13 +77,14 @@ class Log:
     batches: bytearray = field(default_factory=bytearray)
     """Rows packed by `BATCH_ROW`."""
     served: list[int] = field(default_factory=list)
-    """As in `Entries`, like those below; of these eight the latest only, see `flush`."""
+    """As in `Entries`, like those below; of these nine the latest only, see `flush`."""
     held: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[tuple[int, int]] = field(default_factory=list)
     lost: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     firsts: list[int] = field(default_factory=list)
     """Rows one after the other, like those of engines: fewer objects for Python's garbage collector to look at."""
+    handed: list[tuple[int, int]] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
     engines: list[int] = field(default_factory=list)
@@ -89,7 +92,7 @@ class Log:
     machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
     readings: Readings | None = None
-    """Of the gauges of LLM engines; None where none has begun."""
+    """Of the gauges of LLM engines; None where there are none."""
     since: int = RUNNING
     """Batches that end from then on are asked for again."""
     _blocks: dict[str, list[Integers]] = field(default_factory=lambda: {name: [] for name in Entries._fields[1:]})

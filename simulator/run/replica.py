@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.batching import Continuous, Policy, Scheduler
+from simulator.batching import LlmEngine, Policy, Scheduler
 from simulator.discipline import FirstCome
 from simulator.run.clock import COMPLETION, TIMER
 from simulator.run.desk import Desk, Reception, Seat
@@ -26,7 +26,7 @@ def line_of(pool: PoolRun, slot: int) -> Line:
     """A line of the kind that the pool's batching needs, for a slot or (-1) for the whole pool."""
     if isinstance(pool.case.batching, Scheduler):
         return Desk(pool, slot) if len(pool.stages) == 1 else Reception(pool, slot)
-    if isinstance(pool.case.batching, Continuous):
+    if isinstance(pool.case.batching, LlmEngine):
         return StepLine(pool, slot)
     if pool.alone:
         return SoloLine(pool, slot)

@@ -10,12 +10,11 @@ import numpy as np
 import simpy
 
 from simulator.autoscaling import Metric
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
-from simulator.run.stepping import StepLine
 from simulator.streams import Integers
 
 Life = tuple[int, int]
@@ -65,7 +64,7 @@ class Meter:
             metric.of_replicas or metric.over == "mean" or metric.signal == "latency" for metric in metrics
         )
         self._last: Reading | None = None
-        self._late = isinstance(pool.case.batching, Continuous)
+        self._late = isinstance(pool.case.batching, LlmEngine)
         """Whether visits are written down only when they have been served, and not when they begin to be."""
         self._first = self._count = 0
         """Number of the first batch that must be read again, those before had ended; and of batches read so far."""
@@ -116,7 +115,7 @@ class Meter:
                 self._finished[life],
                 0 if shared else one.line.present(),
                 one.serving(),
-                one.line.cache(now) if isinstance(one.line, StepLine) else 0.0,
+                one.line.cache(now),
             )
             for life, one in zip(lives, ready, strict=True)
         }

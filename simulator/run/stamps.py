@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.case import Case
 from simulator.run.recording import END, IDLE_SINCE, SIZE, START, Entries
 from simulator.streams import Integers
 
-_COLUMNS = 10
+_COLUMNS = 11
 
 
 class Stamps:
@@ -18,12 +19,12 @@ class Stamps:
 
     def _keep(self, columns: Integers) -> None:
         self._columns = columns
-        self.batch, self.free, self.start, self.end, self.sent, self.refused, self.lost, self.dropped = columns[:-2]
-        self.first, self.read = columns[-2:]
+        self.batch, self.free, self.start, self.end, self.sent, self.refused, self.lost, self.dropped = columns[:-3]
+        self.first, self.read, self.handed = columns[-3:]
         """The number of its batch among those of its pool; since when its instance could have served, when it was
         served; when it was sent to a line, where no replica was ready before; when it was refused, and when it was lost
         with its replica, plus one; one where it left a queue unserved; when its first token came; when the front end of
-        an engine had read it."""
+        an engine had read it; when its keys and values were with the next."""
 
     def hold(self, rows: int) -> None:
         """Has room for so many rows."""
@@ -36,6 +37,19 @@ class Stamps:
     def clear(self, first: int, end: int) -> None:
         """Nothing has come of the rows from `first` up to `end` yet."""
         self._columns[:, first:end] = 0
+
+    def answered(self, case: Case, stage: int, rows: Integers) -> Integers:
+        """When whoever asked had the answer of a stage, by visit; zero where it has not come to that."""
+        ends, front_end = self.end[rows], case.front_end(stage)
+        return ends if front_end is None else front_end.answered(ends, self.first[rows])
+
+    def left(self, case: Case, stage: int, rows: Integers) -> Integers:
+        """When the visits to a stage have ended; zero where they have not."""
+        ends = self.answered(case, stage, rows)
+        if case.stages[stage].sends is None:
+            return ends
+        found: Integers = np.where(ends > 0, np.maximum(ends, self.handed[rows]), 0)
+        return found
 
     def note(self, entries: Entries, first: int = 0) -> None:
         """Enters what a log held; `first` is the number of the first of its batches."""
@@ -51,3 +65,4 @@ class Stamps:
         self.dropped[entries.dropped] = 1
         self.first[entries.firsts[:, 0]] = entries.firsts[:, 1]
         self.read[entries.read[:, 0]] = entries.read[:, 1]
+        self.handed[entries.handed[:, 0]] = entries.handed[:, 1]

@@ -1,36 +1,37 @@
-"""Where requests wait and run when batching is continuous: one LLM engine for each replica.
+"""Where requests wait and run when batching is that of an LLM engine: one for each replica.
 
 The engine (`simulator.llm.loop`) makes steps and knows no pool. Here it is told of arrivals and of the time, once its
 front end has read them, and what comes out is written down: a row for each visit, from its first step to its last
-token, and when its first token came. Who is answered has left only once the front end has sent it.
+token, and when its first token came. Who is answered has left only once the front end has sent it. Where prompts are
+computed apart, the visit to the engine that computes one ends when its keys and values are with the one that answers.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Hashable
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, ClassVar
 
-from simulator.batching import FREE, Continuous
-from simulator.llm.job import Job, Piece
+from simulator.batching import FREE, LlmEngine
+from simulator.llm.job import ONE_BY_ONE, Job
 from simulator.llm.loop import Loop
-from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.ranks import Ranks
+from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
-from simulator.run.gauges import places, readings_of
+from simulator.run.gauges import readings_of
 from simulator.run.line import Instance, Line
-from simulator.run.prompts import GROUP, TALK
+from simulator.run.prompts import chains
 from simulator.run.recording import BATCH_ROW
+from simulator.run.sending import Sending
 
 if TYPE_CHECKING:
     from simulator.run.pool import PoolRun
     from simulator.run.replica import Replica
 
 _pack = BATCH_ROW.pack
-_NONE = array("q")
 
 
 class StepLine(Line):
@@ -40,36 +41,44 @@ class StepLine(Line):
     __slots__ = (
         "alarm",
         "batching",
+        "chain",
         "desk",
         "engine",
+        "factors",
         "front_end",
-        "groups",
         "held",
+        "law",
         "longest",
         "loop",
         "outputs",
-        "places",
         "prompts",
         "reading",
         "readings",
-        "talks",
+        "sending",
+        "stage",
         "tape",
-        "times",
     )
     engine: Engine
 
     def __init__(self, pool: PoolRun, slot: int) -> None:
         super().__init__(pool, slot)
         self.tape = tape = pool.tape
-        batching, law = pool.case.batching, tape.case.stages[pool.stages[0]].service
-        assert isinstance(batching, Continuous)
-        self.batching, self.times = batching, batching.times(law)
+        self.stage = stage = tape.case.stages[pool.stages[0]]
+        batching, law = pool.case.batching, stage.service
+        assert isinstance(batching, LlmEngine)
+        assert isinstance(law, Steps)
+        self.batching, self.law = batching, law
+        uniform = partial(tape.draws.uniform, "steps", f"{pool.case.name}/{slot}")
+        self.factors = None if law.jitter is None else law.jitter.factors(uniform)
+        """What its steps are multiplied by, one replica after another."""
         self.prompts, self.outputs = tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        self.groups, self.talks = tape.sizes.get(GROUP, _NONE), tape.sizes.get(TALK, _NONE)
+        self.chain = chains(tape, batching.block_tokens)
         self.held: dict[int, Job] = {}
-        self.loop: Loop | None = None
+        self.loop: Loop | Ranks | None = None
         """None while no replica that can serve has the slot."""
         self.front_end = batching.front_end.start()
+        self.sending: Sending | None = None
+        """The way of keys and values out of the replica, where others answer."""
         self.reading: deque[tuple[int, Job]] = deque()
         """Visits that its front end reads, by when it has."""
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
@@ -78,7 +87,6 @@ class StepLine(Line):
         if pool.log.readings is None:
             pool.log.readings = readings_of(pool)
         self.readings = pool.log.readings
-        self.places = places(pool, self.readings)
         self.idle = [slot]  # never empty, so that the engine hears of every arrival at once
 
     def present(self) -> int:
@@ -97,23 +105,25 @@ class StepLine(Line):
 
     def cache(self, now: int) -> float:
         """Share of the KV cache that requests hold."""
-        return 0.0 if self.loop is None else self.loop.held(now) / self.batching.blocks
+        return 0.0 if self.loop is None else self.loop.held(now) / self.batching.all_blocks
 
     def serves_at_once(self) -> bool:
         """Whether a place is free and nobody waits for it."""
-        return not self.held and len(self.engine.jobs) < self.batching.max_num_seqs
+        return not self.held and len(self.engine.jobs) < self.batching.largest()
 
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        scheduling, told = self.batching.async_scheduling, self.readings
-        self.loop = Loop(self.batching, self.times, self.engine, scheduling, instance.pace, gone=gone, readings=told)
+        self.loop = self.batching.engine(self.law, self.engine, instance.pace, gone, self.factors, self.readings)
         self.front_end = self.batching.front_end.start()
+        self.sending = None if self.stage.sends is None else Sending(self, self.stage.sends)
 
     def consider(self, now: int) -> None:
         """A visit has come."""
         visit = self.waiting.popleft()
         prompt, output = max(self.prompts[visit], 1), max(self.outputs[visit], 1)
+        if self.stage.sends is not None:
+            output = 1
         if prompt + output - 1 > self.longest:
             self.pool.lose(visit, self.slot)
             self.pool.refuse(visit, now)
@@ -137,22 +147,24 @@ class StepLine(Line):
     def _arrive(self, job: Job, now: int) -> None:
         assert self.loop is not None
         self.loop.arrive(job, now)
-        self._set()
+        self.set_alarm()
 
     def _job(self, visit: int, prompt: int, output: int, now: int) -> Job:
         """A visit as the engine sees it: what its prompt begins with, and whose blocks it goes on from."""
-        number = self.tape.workload[visit]
-        workload = self.tape.case.workloads[number]
-        pieces: tuple[Piece, ...] = ()
-        own: Hashable = None
-        if (prompts := workload.prompts) is not None:
-            if blocks := min(prompts.shared, prompt) // self.batching.block_size:
-                pieces = (((number, "shared", self.groups[visit]), blocks),)
-            if (session := self.talks[visit]) >= 0:
-                own = (number, "session", session)
+        workload = self.tape.case.workloads[self.tape.workload[visit]]
+        pieces, own = self.chain(visit, prompt)
+        gains = ONE_BY_ONE
+        if self.batching.drafts:
+            uniform = partial(self.tape.draws.uniform, "speculation", workload.name)
+            gains = self.batching.gains(uniform, self.tape.index[visit], output)
         # Without a priority comes after all that have one.
-        urgency = workload.priority or 1 << 16
-        return Job(visit, prompt, output, now, urgency, pieces, own, self.places[self.tape.stage[visit]][number])
+        job = Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own, gains, workload.adapter)
+        job.workload = self.readings.served.index(self.tape.workload[visit])
+        job.stays = self.stage.sends is not None
+        if (receives := self.stage.receives) is not None:
+            job.issued = int(receives.begun)
+            job.received = prompt - 1 + job.issued
+        return job
 
     def done_with(self, replica: Replica) -> bool:
         """Whether a draining replica has nothing left to do."""
@@ -168,14 +180,15 @@ class StepLine(Line):
         assert self.loop is not None
         self.engine.now = now
         self.loop.advance(now)
-        self._set()
-        if self.loop.idle:
+        self.set_alarm()
+        if self.engine.jobs:
+            self.engine.use.work(now)
+        else:  # at most a step is made that comes too late for whom it was planned
             self.engine.use.rest(now)
             self.pool.replicas[self.slot].leave(now)
-        else:
-            self.engine.use.work(now)
 
-    def _set(self) -> None:
+    def set_alarm(self) -> None:
+        """Hears of the next that there is to do."""
         assert self.loop is not None
         if self.loop.due is not None:
             self.alarm.set(self.loop.due)
@@ -216,7 +229,8 @@ class Engine(Instance):
         """The first step that computes something of a visit begins."""
         del self.steps.held[job.request]
         self.jobs[job.request] = now
-        self.pool.log.engines.extend((now, 1, job.prompt, job.hits, 0))
+        prompt = job.prompt if self.steps.stage.receives is None else 0
+        self.pool.log.engines.extend((now, 1, prompt, job.hits if prompt else 0, 0, 0))
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -228,11 +242,13 @@ class Engine(Instance):
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
-        if job.preempted:
-            self.pool.log.engines.extend((now, 0, 0, 0, job.preempted))
+        if job.preempted or job.loads:
+            self.pool.log.engines.extend((now, 0, 0, 0, job.preempted, job.loads))
         self._note(job.request, now)
         del self.jobs[job.request]
-        sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request))
+        sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request, 0))
+        if self.steps.sending is not None:
+            sent = self.steps.sending.send(job, sent, now)
         if sent > now:
             heappush(self.leaving, (sent, job.request))
             self.post.set(self.leaving[0][0])
@@ -243,6 +259,8 @@ class Engine(Instance):
         """Whoever asked has the last token."""
         while self.leaving and self.leaving[0][0] <= now:
             _, visit = heappop(self.leaving)
+            if self.steps.sending is not None:
+                self.steps.sending.ended(visit, now)
             if self.pool.told:
                 self.pool.done([visit], self.slot, self.hands_on, now)
         if self.leaving:

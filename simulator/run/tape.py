@@ -50,7 +50,7 @@ class Tape:
         self.items: array[int] | None = None
         """How many each request brings; None where that is always one, or where no batch looks at it."""
         self.sizes: dict[str, array[int]] = {}
-        """By name: a size of each item, of those that batches look at."""
+        """By name: a size of each item, of those that batches look at, or that decide who comes to a stage."""
         self.patience: array[float] | None = None
         """Nanoseconds for which the client waits for its turn; None where all wait for ever."""
         self.network: array[int] | None = None
@@ -75,6 +75,8 @@ class Tape:
             self._columns.append(self.patience)
         ways = [case.stages[number].way for workload in case.workloads for number in workload.stages]
         self._straight = not any(ways) and all(len(workload.stages) == 1 for workload in case.workloads)
+        self.chooses = any(stage.only for stage in case.stages)
+        """Whether there are stages that some requests pass by."""
         self.reached = self.arrived if self._straight else array("q")
         """When the visit's turn came to join a queue of its pool; before it came there, when the attempt was sent."""
         self.number = array("q")
@@ -163,6 +165,14 @@ class Tape:
             columns += [self.number, self.origin, self.attempt, self.open, self.again]
         return columns
 
+    def passes_by(self, rows: slice) -> np.ndarray:
+        """By row: whether its request passes by the stage."""
+        stages, found = np.array(self.stage[rows]), np.zeros(rows.stop - rows.start, dtype=bool)
+        for number, stage in enumerate(self.case.stages):
+            for condition in stage.only:
+                found |= (stages == number) & ~condition.holds(np.array(self.sizes[condition.size][rows]))
+        return found
+
     def begins(self, workload: np.ndarray, stage: np.ndarray) -> np.ndarray:
         """By row: whether an attempt begins with it."""
         found: np.ndarray = np.array([item.stages[0] for item in self.case.workloads])[workload] == stage
@@ -221,6 +231,8 @@ class Tape:
             ways = np.array([item.way for item in self.case.stages])[stage]
             if self.network is not None:
                 ways += stretch.columns[self._network_at] - np.array([item.network for item in self.case.stages])[stage]
+            if self.chooses:
+                ways[self.passes_by(slice(first, first + len(stage)))] = 0
             times = (stretch.times + ways)[begins]
         times = np.concatenate([late.times, times])
         rows = np.concatenate([late.columns[0], np.flatnonzero(begins) + first])

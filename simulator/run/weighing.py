@@ -9,13 +9,14 @@ from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING
 
-from simulator.batching import Continuous
+from simulator.batching import LlmEngine
 from simulator.llm.service import OUTPUT, PROMPT, together
 from simulator.run.line import Line, Server
+from simulator.run.prompts import chains
 
 if TYPE_CHECKING:
     from simulator.case import Case
-    from simulator.dispatch import View
+    from simulator.dispatch import Chain, View
     from simulator.run.replica import Replica
     from simulator.run.tape import Tape
 
@@ -26,9 +27,15 @@ Cost = Callable[[list[int]], int]
 def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
     """What batches of a stage cost."""
     law, batching = case.stages[stage].service, case.pools[case.stages[stage].pool].batching
-    if isinstance(batching, Continuous):
+    if isinstance(batching, LlmEngine):
         times, prompts, outputs = batching.times(law), tape.sizes[PROMPT], tape.sizes[OUTPUT]
-        return lambda members: sum(ceil(together(times, 1, prompts[visit], outputs[visit])) for visit in members)
+        computes = case.stages[stage].computes
+
+        def alone(visit: int) -> int:
+            found, prompt, output = computes(prompts[visit], outputs[visit])
+            return ceil(together(times, 1, prompt, output, max(found, 0.0), batching.drafts, batching.gain))
+
+        return lambda members: sum(map(alone, members))
     padded = batching.cost
     work, drawn, pads, items = case.work(stage), tape.service, law.pads, tape.items
     if law.reads is None and items is None:
@@ -50,12 +57,31 @@ def cost_of(case: Case, tape: Tape, stage: int) -> Cost:
 
 
 def show_tokens(view: View, tape: Tape, pool: int) -> None:
-    """Lets the balancer of a pool know of tokens, where it serves an LLM."""
-    if not isinstance(tape.case.pools[pool].batching, Continuous):
+    """Lets the balancer of a pool know of tokens and prompts, where it serves an LLM."""
+    batching = tape.case.pools[pool].batching
+    if not isinstance(batching, LlmEngine):
         return
-    prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(tape.case.stages_of(pool)[0])
-    view.tokens = lambda visit: (max(prompts[visit], 1), max(outputs[visit], 1))
-    view.usual_answer = lambda: round(demand.mixture(OUTPUT).mean)
+    (stage,) = tape.case.stages_of(pool)
+    prompts, outputs, demand = tape.sizes[PROMPT], tape.sizes[OUTPUT], tape.case.demand(stage)
+    computes = tape.case.stages[stage].computes
+
+    def tokens(visit: int) -> tuple[int, int]:
+        _, prompt, output = computes(max(prompts[visit], 1), max(outputs[visit], 1))
+        return int(prompt), int(output)
+
+    view.tokens = tokens
+    view.usual_answer = lambda: round(computes(1.0, demand.mixture(OUTPUT).mean)[2])
+    view.cache_blocks, size, chain = batching.all_blocks, batching.block_tokens, chains(tape, batching.block_tokens)
+
+    def prompt(visit: int) -> tuple[Chain, int]:
+        blocks = max(prompts[visit], 1) // size
+        known, own = chain(visit, max(prompts[visit], 1))
+        if own is None or blocks <= (known[-1][1] if known else 0):
+            return known, blocks
+        before = known[:-1] if known and known[-1][0] == own else known
+        return (*before, (own, blocks)), blocks
+
+    view.prompt = prompt
 
 
 class Weigher(Server):

@@ -27,7 +27,7 @@ from simulator.slo import GAPS, parse_slo
 
 BY_SLICE = ("arrived", "spent", "answered", "replies", "answers", "present", "outcomes")
 OF_STAGES = ("came", "left", "spent", "answered", "batches", "sizes", "ratios", "squares")
-OF_POOLS = ("busy", "batches", "full", "visits", "squares", "begun", "prompts", "found", "preemptions")
+OF_POOLS = ("busy", "batches", "full", "visits", "squares", "begun", "prompts", "found", "preemptions", "loads")
 
 
 ROWS = (3, 5, 16)

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from laws_of import fingerprint, may_strand, obeys_the_laws
 
-from simulator.arrivals import Arrivals, Replay
+from simulator.arrivals import Arrivals, AtOnce, Replay
 from simulator.autoscaling import Autoscaler, Fixed
 from simulator.batching import Batching, Dynamic, NoBatching, Policy, Scheduler
 from simulator.case import Case
@@ -165,7 +165,7 @@ def test_arrivals_do_not_depend_on_how_far_they_are_drawn(arrivals: Any, near: i
 
 
 @settings(max_examples=40)
-@given(open_arrivals(), st.floats(0.1, 9), st.integers(1, 900))
+@given(open_arrivals().filter(lambda found: not isinstance(found, AtOnce)), st.floats(0.1, 9), st.integers(1, 900))
 def test_scaling_multiplies_the_mean_rate(arrivals: Any, factor: float, until: int) -> None:
     until *= 10**6
     assert arrivals.scaled(factor).mean_rate(until) == pytest.approx(arrivals.mean_rate(until) * factor)

@@ -9,11 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+import headroom
 from scenarios import load
+from scenarios.certainty import latency_of
 from scenarios.compare import compare
 from scenarios.decision import sentence
 from scenarios.strategies import STRATEGIES
-from scenarios.wording import in_seconds
+from scenarios.wording import in_seconds, interval
 from simulator.figures.statistics import Estimate
 from ui.question import MOST_REQUESTS, Question
 from ui.state import Kept
@@ -270,3 +272,57 @@ def test_what_is_never_answered_fits_its_card() -> None:
         "p95", "∞", "unanswered: too short"
     )
     assert card("p95", Estimate(0.08, 0.07, 0.09), in_seconds) == Figure("p95", "80.0 ms", "70.0 to 90.0")
+
+
+def test_what_the_inputs_leave_open_is_shown_part_by_part(tiny: None) -> None:
+    page = opened()
+    assert "Stated rates are" not in [box.label for box in page.selectbox], "nothing to spread without draws"
+    assert "What the inputs leave open" not in page_views(page)
+    field(page, "Profiles and load are").set_value(5).run()
+    field(page, "Stated rates are").set_value(20).run()
+    press(page, "Compare")
+    assert not page.exception
+    assert dict(page.query_params) == {"scenario": "tiny", "input_uncertainty": "5", "load_uncertainty": "20"}
+    (told,) = (box.value for box in (*page.success, *page.warning))
+    assert "of 5 draws of the load" in told
+    alone = headroom.run(load.load("tiny"), input_uncertainty=5, load_uncertainty=0.2)
+    whole = latency_of(alone, 0.95)
+    assert page.subheader[0].value == plain("What you run now: 3 x slow")
+    assert interval(whole, in_seconds) in [note.value for note in page.caption], (
+        "the card has the interval of all parts"
+    )
+    assert whole.half_width > 1.5 * alone.percentile(0.95).half_width
+    field(page, "View").set_value("What the inputs leave open").run()
+    assert not page.exception
+    table = page.table[1].value
+    assert list(table.columns)[-4:] == ["Monte Carlo", "Load", "Profile", "Extrapolation"]
+    (row,) = (row for row in table.itertuples(index=False) if row[0] == "latency p95")
+    assert row[3].startswith("± ")
+    assert row[4] == row[5] == plain("n/a")
+    assert any("draws of the load" in note.value for note in page.caption)
+
+
+def test_a_link_asks_for_draws(tiny: None) -> None:
+    page = opened(scenario="tiny", input_uncertainty="10", load_uncertainty="5")
+    assert (field(page, "Profiles and load are").value, field(page, "Stated rates are").value) == (10, 5)
+    page = opened(scenario="tiny", input_uncertainty="7", load_uncertainty="5")
+    assert field(page, "Profiles and load are").value == 0, "no such choice"
+
+
+def test_draws_without_profiles_or_traces_take_nothing_but_say_so(tiny: None) -> None:
+    page = opened(**{"scenario": "tiny", "input_uncertainty": "5", "run.replications": "2"})
+    press(page, "Compare")
+    field(page, "View").set_value("What the inputs leave open").run()
+    assert not page.exception
+    notes = [row[1] for row in page.table[1].value.itertuples(index=False) if row[0] == "taken for known"]
+    assert any("no service time comes from a profile" in note for note in notes)
+    field(page, "Profiles and load are").set_value(0).run()
+    press(page, "Compare")
+    assert not page.exception, "the view that is gone is forgotten"
+    assert "What the inputs leave open" not in page_views(page)
+
+
+def page_views(page: AppTest) -> list[str]:
+    """The views that an answer offers; none without one."""
+    groups: list[Any] = list(page.get("button_group"))
+    return [option.content for item in groups if item.label == "View" for option in item.proto.options]

@@ -8,6 +8,7 @@ from math import inf, isinf
 from typing import Any, Literal
 
 from scenarios import charts
+from scenarios.certainty import certainty_sheets, latency_of, total
 from scenarios.compare import Comparison, Option
 from scenarios.decision import sentence, winner
 from scenarios.reports import TICKS, comparison_sheet, verdict_text
@@ -46,6 +47,8 @@ class Views:
 
     timeline: Picture
     accounts: Picture
+    parts: Sheet | None
+    """What its inputs leave open, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,9 @@ def _subject(best: Option, comparison: Comparison) -> str:
 def _figures(result: Result, q: float) -> tuple[Figure, ...]:
     load = max(pool.load for pool in result.pools)
     return (
-        card(f"p{q * 100:g} latency", result.percentile(q), in_seconds),
-        card("Cost per hour", result.hourly_cost, in_dollars),
-        card("Cost per 1,000 requests", result.cost_per_thousand, in_dollars),
+        card(f"p{q * 100:g} latency", latency_of(result, q), in_seconds),
+        card("Cost per hour", total(result, "usd_per_hour", result.hourly_cost), in_dollars),
+        card("Cost per 1,000 requests", total(result, "usd_per_1000_requests", result.cost_per_thousand), in_dollars),
         Figure("Load of capacity", f"{load:.0%}", result.stability),
     )
 
@@ -214,4 +217,5 @@ def _views(option: Option) -> Views:
             f"Arrivals per second, latency and ready replicas over the time of one replication: {option.label}.",
         ),
         Picture(charts.accounts(result), f"Mean time of a request by cause, {option.label}: {spent}."),
+        next(iter(certainty_sheets(result)), None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from scenarios.compare import compare
+from scenarios.compare import OTHER_INPUTS, compare
 from scenarios.strategies import STRATEGIES
 from simulator.errors import InputError
 from ui import state
@@ -53,11 +53,20 @@ def _simulate(filled: Filled) -> None:
 
     def progress(option: str, done: int, total: int) -> None:
         seen[option] = done
-        words = f"Option {len(seen)}: {option}, replication {done} of {total} ({sum(seen.values())} so far)"
+        options = len({name.removesuffix(OTHER_INPUTS) for name in seen})
+        words = f"Option {options}: {option}, replication {done} of {total} ({sum(seen.values())} so far)"
         bar.progress(done / total, plain(words))
 
     try:
-        comparison = compare(filled.loaded, STRATEGIES, progress=progress, known=state.known())
+        comparison = compare(
+            filled.loaded,
+            STRATEGIES,
+            progress=progress,
+            known=state.known(),
+            input_uncertainty=filled.question.draws,
+            load_uncertainty=filled.question.spread,
+            drawn=state.drawn(),
+        )
     except InputError as error:
         state.stop()
         st.error(plain(str(error)))

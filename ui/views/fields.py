@@ -18,8 +18,10 @@ from simulator.errors import InputError
 from simulator.scenario import Pool, Scenario
 from ui import state
 from ui.question import (
+    DRAWS,
     LOAD,
     REPLICATIONS,
+    SPREAD,
     Question,
     Value,
     instance_path,
@@ -65,13 +67,14 @@ def _changed(name: str, base: Loaded) -> Filled | None:
     own = own_values(base.scenario)
     edit = _Edit(name, state.changes(name, own), own)
     load_note, system_note, run_note = _load(edit), _system(edit, base.scenario), _run(edit)
+    _inputs(edit)
     question = Question(name, tuple(sorted(edit.changes.items())))
     state.publish(question)
     try:
         loaded = question.loaded(base)
         case = loaded.case()
         load_note.caption(f"{say(offered(case))} requests per second, on average")
-        run_note.caption(f"Each option simulates about {float(f'{requests(case):.3g}'):,.0f} requests.")
+        run_note.caption(f"Each option simulates about {float(f'{requests(case, question.draws):.3g}'):,.0f} requests.")
     except InputError as error:
         at_run = (error.path or "").startswith("run")
         (run_note if at_run else system_note).error(plain(str(error)))
@@ -99,6 +102,15 @@ class _Edit:
         given = self.changes.get(path, self.own[path])
         index = names.index(str(given)) if given in names else names.index(str(self.own[path]))
         self._put(path, st.selectbox(label, names, index, format_func=shown.__getitem__, key=self._key(path)))
+
+    def pick(self, label: str, path: str, shown: dict[int, str], note: str) -> int:
+        """A field for one of a few whole numbers, each with the words for it."""
+        given = int(self.changes.get(path, self.own[path]))
+        index = list(shown).index(given) if given in shown else 0
+        key = self._key(path)
+        chosen = st.selectbox(label, list(shown), index, format_func=shown.__getitem__, key=key, help=note)
+        self._put(path, chosen)
+        return chosen
 
     def multiple(self, label: str, path: str) -> None:
         """A slider for a multiple of what the scenario has."""
@@ -150,3 +162,12 @@ def _run(edit: _Edit) -> DeltaGenerator:
         "Replications", REPLICATIONS, MOST_REPLICATIONS, "Independent repetitions; more of them narrow the intervals."
     )
     return st.empty()
+
+
+def _inputs(edit: _Edit) -> None:
+    """What is taken for known of the profiles and the load."""
+    shown = {0: "taken for known", **{count: f"{count} draws of each" for count in (5, 10, 20)}}
+    note = "Repeats every option with refits of its profiles and resamples of traces: it takes that many times longer."
+    if edit.pick("Profiles and load are", DRAWS, shown, note):
+        spreads = {0: "taken for known", **{share: f"known to ± {share} %" for share in (5, 10, 20)}}
+        edit.pick("Stated rates are", SPREAD, spreads, "Their standard deviation, each workload by its own.")

@@ -9,6 +9,11 @@ from ui.views.answer import Answer, Figure, Picture
 from ui.wording import headed, plain
 
 DISTRIBUTION, TIMELINE, ACCOUNTS = "Latency distribution", "Timeline", "Where the time goes"
+PARTS = "What the inputs leave open"
+PARTS_LEGEND = (
+    "Half of each part of an interval: Monte Carlo is the luck of the simulated requests, load and profile are what "
+    "other draws of them do, extrapolation is how far the law may be off beyond what was measured. Squares add up."
+)
 LEGEND = (
     "Brackets: 95 % interval, where three digits show it. "
     "✓ met, ✗ missed, ? not settled by the interval, ← the cheapest that meets the objectives."
@@ -32,14 +37,17 @@ def show(answer: Answer, outdated: bool) -> None:
     if answer.frontier and answer.unplaced:
         st.caption(plain(answer.unplaced))
     _table(answer.table)
-    view = st.segmented_control(
-        "View", [DISTRIBUTION, TIMELINE, ACCOUNTS], default=DISTRIBUTION, required=True, key="view field"
-    )
+    names = [DISTRIBUTION, TIMELINE, ACCOUNTS]
+    names += [PARTS] * any(views.parts for views in answer.options.values())
+    view = st.segmented_control("View", names, default=DISTRIBUTION, required=True, key="view field")
     if view == DISTRIBUTION:
         _draw(answer.tail)
+        return
+    views = answer.options[st.selectbox("Option", list(answer.options), key="option field")]
+    if view == PARTS and views.parts is not None:
+        _rows(views.parts)
+        st.caption(f"{headed(views.parts.title)}. {PARTS_LEGEND}")
     else:
-        label = st.selectbox("Option", list(answer.options), key="option field")
-        views = answer.options[label]
         _draw(views.timeline if view == TIMELINE else views.accounts)
 
 
@@ -58,7 +66,11 @@ def _draw(picture: Picture | None) -> None:
 
 
 def _table(sheet: Sheet) -> None:
+    _rows(sheet)
+    st.caption(LEGEND)
+
+
+def _rows(sheet: Sheet) -> None:
     columns = [plain(headed(name)) for name in sheet.columns]
     rows = [dict(zip(columns, map(plain, row), strict=True)) for row in sheet.rows]
     st.table(rows, border="horizontal", hide_index=True)
-    st.caption(LEGEND)

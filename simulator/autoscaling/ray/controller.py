@@ -91,7 +91,8 @@ class Ray(Autoscaler):
             raise ValueError(f"initial_replicas {first} is not between min_replicas and max_replicas")
         for name in ("min_replicas", "max_replicas", "initial_replicas"):
             count = getattr(self, name)
-            if name in self.model_fields_set and count is not None and count % self.gang_size:
+            # Ray lets pass what nobody wrote, which must stay so once it is written out.
+            if count != type(self).model_fields[name].default and count % self.gang_size:
                 raise ValueError(f"{name} {count} is no multiple of gang_size {self.gang_size}")
         return self
 

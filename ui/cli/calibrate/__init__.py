@@ -16,6 +16,7 @@ app = lazy_app(
         "report": "ui.cli.calibrate.reporting:report",
         "diff": "ui.cli.calibrate.checking:diff",
         "verify": "ui.cli.calibrate.checking:verify",
+        "llm": "ui.cli.calibrate.llm:llm",
         "derive": "ui.cli.calibrate.deriving:derive",
     },
     help="Measure how long a model's batches take here, make a profile of it, and prove it against a real server.",
