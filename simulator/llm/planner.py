@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 from simulator.llm.blocks import Prefix
 from simulator.llm.decoding import Decoding
@@ -23,6 +24,9 @@ class Planner(ABC):
     An order says what a plan computes (`_fill`) and when nobody can be admitted (`_closed`), by which many plans are
     made at once.
     """
+
+    looks_back: ClassVar[bool] = True
+    """Whether one that lost its blocks looks for them when it comes back."""
 
     def __init__(self, blocks: int, block_size: int, caching: bool) -> None:
         self.holding = Holding(blocks, block_size, caching)
@@ -139,7 +143,7 @@ class Planner(ABC):
             plan.chunks.append((count, job.computed))
         job.computed += count
         if job.pieces:
-            self.holding.share(job)
+            self._share(job)
         if job.computed < job.prompt + job.issued:
             return
         if job in self.prefilling:
@@ -155,9 +159,16 @@ class Planner(ABC):
         else:
             self.decoding.begin(job, self.number + 1)
 
-    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]]) -> None:
-        """One that waited runs, and so many of its tokens are computed after those that were found."""
-        self.holding.admit(job, found, count)
+    def _share(self, job: Job) -> None:
+        """What was computed of a prompt can be found by others, those of the same plan included."""
+        self.holding.share(job)
+
+    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]], room: int = 0) -> None:
+        """One that waited runs, and so many of its tokens are computed after those that were found.
+
+        It takes blocks for these, or for `room` tokens if that is more.
+        """
+        self.holding.admit(job, found, max(count, room))
         plan.joined, job.order = True, self._admitted
         self._admitted += 1
         if not job.preempted:
@@ -180,7 +191,7 @@ class Planner(ABC):
             ended = job.issued == job.output
         elif not ended:
             self.prefilling.remove(job)
-        self.holding.release(job, found=True)
+        self.holding.release(job, found=self.looks_back)
         self.preemptions += 1
         job.preempted += 1
         self.behind.pop(job, None)

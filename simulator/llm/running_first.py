@@ -98,7 +98,7 @@ class RunningFirst(Planner):
                     self.missed.append(job)
                     self.behind[job] = None
         plan.gains = tuple(gains)
-        for job in [job for job in self.prefilling if job in served]:
+        for job in [job for job in self.prefilling if served.get(job)]:
             self._compute(plan, job, served[job])
 
     def _chunk(self, job: Job, budget: int) -> int:
