@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from scenarios.plain import estimate_data
-from scenarios.wording import PERCENTILES, in_dollars, in_seconds, per_second, told
+from scenarios.sheet import Sheet
+from scenarios.wording import (
+    PERCENTILES,
+    Scale,
+    in_dollars,
+    in_percent,
+    in_seconds,
+    per_second,
+    spread,
+    told,
+    unitless,
+)
+from simulator.figures.engines import Level, engines
 from simulator.figures.results import Result
 from simulator.figures.tokens import cost_per_million
 from simulator.figures.tokens import per_second as tokens_per_second
@@ -33,6 +45,34 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
     ]
 
 
+def engine_sheets(result: Result) -> list[Sheet]:
+    """How full engines were; nothing where there are none."""
+    found = engines(result)
+    if not found:
+        return []
+    columns = ("pool", "KV cache held", "at most", "requests that run", "at most", "that wait", "at most")
+    rows = tuple((one.pool, *_level(one.held, in_percent), *_level(one.running), *_level(one.waiting)) for one in found)
+    return [Sheet("Engines, on average and at most, of each", columns, rows)]
+
+
+def _level(level: Level, scale: Scale = unitless) -> tuple[str, str]:
+    return spread(level.mean, scale), spread(level.most, scale)
+
+
+def engine_data(result: Result) -> list[dict[str, Any]]:
+    """The same as plain data; empty where there are none."""
+    return [
+        {
+            "pool": one.pool,
+            **{
+                name: {"mean": estimate_data(level.mean), "most": estimate_data(level.most)}
+                for name, level in (("kv_share", one.held), ("running", one.running), ("waiting", one.waiting))
+            },
+        }
+        for one in engines(result)
+    ]
+
+
 def token_data(result: Result) -> dict[str, Any]:
     """The same as plain data in SI units; nothing where there are none."""
     if len(result.case.timings()) == 1:
@@ -47,4 +87,5 @@ def token_data(result: Result) -> dict[str, Any]:
         },
         **{f"{name}_per_s": estimate_data(tokens_per_second(result, name)) for name in (PROMPT, OUTPUT)},
         **{f"usd_per_million_{name}": estimate_data(cost_per_million(result, name)) for name in (PROMPT, OUTPUT)},
+        "engines": engine_data(result),
     }

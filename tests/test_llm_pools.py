@@ -16,6 +16,7 @@ from simulator.case import Case
 from simulator.component import temporary_choices
 from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
+from simulator.figures.engines import engines
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
 from simulator.figures.results import Result
@@ -81,6 +82,19 @@ def test_gaps_between_tokens_are_told_by_workload_where_their_requests_came() ->
         assert result.mean(timing="itl").value == pytest.approx(0.01)
         assert result.percentile(0.5, timing="itl").value == pytest.approx(0.01, rel=1e-3)
         assert [verdict.estimate.value for verdict in result.verdicts] == [0.0, pytest.approx(10 * MS)]
+
+
+def test_how_full_an_engine_was_on_average_and_at_most() -> None:
+    # Steps of 10 ms; a tenth of a second is measured. Two come at 0 with 100 tokens and one place: the first runs for
+    # three steps, then the second. 7 blocks of 999 are held for 60 ms of 100, and one runs. The first step was planned
+    # before the second came, so that its gauge tells of one that waits in the two steps after it: 20 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    case = asks(0.0, 0.0, engine=served, lasts=0.1)
+    (found,) = engines(Result(case, [simulate(case, 0)]))
+    assert found.held.mean.value == pytest.approx(0.6 * 7 / 999)
+    assert found.held.most.value == pytest.approx(7 / 999)
+    levels = found.running.mean, found.running.most, found.waiting.mean, found.waiting.most
+    assert [level.value for level in levels] == [pytest.approx(0.6), 1.0, pytest.approx(0.2), 1.0]
 
 
 def test_a_request_with_one_token_has_no_time_per_token() -> None:

@@ -61,6 +61,8 @@ class Tally:
         self.requests = self.attempts = 0
         self.stages = [StageTally(case, stage, slices) for stage in range(len(case.stages))]
         self.pools = [PoolTally(case, pool, slices, bins) for pool in range(len(case.pools))]
+        self.readings: tuple[Readings | None, ...] = ()
+        """By pool: what the gauges of its engines told."""
         self.lives: tuple[Lives, ...] = ()
         """By pool."""
 
@@ -149,6 +151,7 @@ class Tally:
 
     def gauge(self, pools: Sequence[Readings | None]) -> None:
         """What the gauges of engines told, by pool; None where there are none."""
+        self.readings = tuple(pools)
         told = [readings for readings in pools if readings is not None]
         if told:
             gaps = [
