@@ -24,6 +24,7 @@ test: check  ## everything that needs no system package; names what it skipped a
 
 slow: $(VENV)/.test  ## do the stated intervals cover, and real servers agree? about an hour; writes docs/coverage.md
 	$(BIN)/python benchmarks/coverage.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/input_coverage.py
 	$(PIP_INSTALL) '.[ray,transformers]'
 	$(BIN)/python -m pytest -rs -m slow -n auto $(addprefix --ignore tests/,$(LIVE))
 	$(BIN)/python -m pytest -rs -m slow $(addprefix tests/,$(LIVE))

@@ -70,6 +70,8 @@ class LlmEngine(Batching):
     scale_free: ClassVar[bool] = False
     reserve: ClassVar[int] = 0
     """Blocks that the engine keeps for itself."""
+    remark: ClassVar[str] = ""
+    """What is less certain about the order in which it serves."""
     levers: ClassVar[dict[str, str]]
     """Whole numbers that hold requests up where they are small, by the names of their fields: how they are called."""
     kv_tokens: Tokens | None = None

@@ -68,8 +68,8 @@ class Decoding:
         """The number of the plan with which the first of them ends."""
         heap = self._ends
         while heap:
-            last, _, job = heap[0]
-            if job.last == last:
+            last, order, job = heap[0]
+            if job.last == last and job.order == order:
                 return last
             heappop(heap)
         return None

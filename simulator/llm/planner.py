@@ -130,7 +130,7 @@ class Planner(ABC):
             plan.chunks.append((count, job.computed))
         job.computed += count
         if job.pieces:
-            self.holding.share(job)
+            self._share(job)
         if job.computed < job.prompt + job.issued:
             return
         if job in self.prefilling:
@@ -144,9 +144,16 @@ class Planner(ABC):
         else:
             self.decoding.begin(job, self.number + 1)
 
-    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]]) -> None:
-        """One that waited runs, and so many of its tokens are computed after those that were found."""
-        self.holding.admit(job, found, count)
+    def _share(self, job: Job) -> None:
+        """What was computed of a prompt can be found by others, those of the same plan included."""
+        self.holding.share(job)
+
+    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]], room: int = 0) -> None:
+        """One that waited runs, and so many of its tokens are computed after those that were found.
+
+        It takes blocks for these, or for `room` tokens if that is more.
+        """
+        self.holding.admit(job, found, max(count, room))
         plan.joined, job.order = True, self._admitted
         self._admitted += 1
         if not job.preempted:

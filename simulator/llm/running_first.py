@@ -89,7 +89,7 @@ class RunningFirst(Planner):
                     self.decoding.trim(job, self.number, count)
             else:
                 self.decoding.delay(job, self.number)
-        for job in [job for job in self.prefilling if job in served]:
+        for job in [job for job in self.prefilling if served.get(job)]:
             self._compute(plan, job, served[job])
 
     def _chunk(self, job: Job, budget: int) -> int:
