@@ -39,6 +39,10 @@ class Planner(ABC):
         self.prefilling: list[Job] = []
         """Those of them whose prompt is not done."""
         self.waiting: deque[Job] = deque()
+        self.missed: list[Job] = []
+        """Those with tokens whom the latest plans did not serve, until somebody writes down since when."""
+        self.behind: dict[Job, None] = {}
+        """Of those that decode: whom the plan before did not serve."""
         self.number = 0
         """Of the next plan in which those that decode get a token."""
         self.preemptions = 0
@@ -108,6 +112,11 @@ class Planner(ABC):
         rounds, rest = divmod(count, self.holding.size)
         return rounds * self.decoding.count + sum(self.decoding.crossing(self.number + at) for at in range(rest))
 
+    def crossings(self) -> list[int]:
+        """Blocks that those who decode take for one plan after another, as `Decoding` has them; not asked of drafts."""
+        assert isinstance(self.decoding, Decoding)
+        return self.decoding.crossings
+
     # What plans are made of.
 
     def _draft(self, tokens: int, ahead: bool) -> None:
@@ -120,6 +129,10 @@ class Planner(ABC):
         if decoding.count:
             plan.decodes, plan.context = decoding.count, decoding.context(self.number)
             plan.longest, plan.drafts = decoding.longest(self.number), decoding.count * self.drafts
+            plan.gains = decoding.gains(self.number)
+            if self.behind:
+                plan.apart = tuple((job, True) for job in self.behind)
+                self.behind.clear()
 
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """So many tokens of a prompt, whose blocks are taken."""
@@ -137,6 +150,8 @@ class Planner(ABC):
             self.prefilling.remove(job)
         if not job.issued:
             plan.first.append(job)
+        else:
+            plan.apart += ((job, False),)
         job.issued += 1
         if job.issued == job.output:
             job.last = self.number
@@ -179,7 +194,10 @@ class Planner(ABC):
         self.holding.release(job, found=self.looks_back)
         self.preemptions += 1
         job.preempted += 1
+        self.behind.pop(job, None)
         if not ended:
+            if job.issued:
+                self.missed.append(job)
             job.lost += job.computed
             job.computed = job.received = 0
             job.last = -1
