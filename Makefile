@@ -23,6 +23,7 @@ test: check  ## everything that needs no system package; names what it skipped a
 
 slow: $(VENV)/.test  ## do the stated intervals cover, and real servers agree? about an hour; writes docs/coverage.md
 	$(BIN)/python benchmarks/coverage.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/input_coverage.py
 	$(PIP_INSTALL) '.[ray]'
 	$(BIN)/python -m pytest -rs -m slow -n auto --ignore tests/test_live_validation.py --ignore tests/test_live_scaling.py
 	$(BIN)/python -m pytest -rs -m slow tests/test_live_validation.py tests/test_live_scaling.py

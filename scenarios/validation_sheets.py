@@ -16,6 +16,7 @@ def sheets(found: Validation) -> list[Sheet]:
     """What `headroom calibrate validate` shows."""
     return [
         _causes(found),
+        *([_drift(found)] if found.profile else []),
         _runs(found),
         *([_errors(found), _accuracy(found)] if found.comparisons else []),
         *([_decision(found)] if found.decision else []),
@@ -59,6 +60,20 @@ def _causes(found: Validation) -> Sheet:
         ("device in the server against alone", f"{causes.service_ratio:.3f}"),
     ]
     return Sheet(f"{found.device.name} behind {found.setup.label}", ("cause", "calibrated"), tuple(rows))
+
+
+def _drift(found: Validation) -> Sheet:
+    """How far the device is today from what the profile of level V3 says of it."""
+    rows = [
+        (str(cell.size), f"{cell.alone:.4g} ms", f"{cell.profile:.4g} ms", _signed(cell.profile / cell.alone - 1))
+        for cell in found.cells
+        if cell.profile is not None
+    ]
+    return Sheet(
+        f"Drift: {found.profile} against the device alone, medians",
+        ("batch", "today", "profile", "off by"),
+        tuple(rows),
+    )
 
 
 def _runs(found: Validation) -> Sheet:

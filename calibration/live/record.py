@@ -113,6 +113,8 @@ class Cell(Record):
     """In the server, on bursts; None where no batch had this size."""
     left_out: float
     """What a straight line through the other sizes says of it."""
+    profile: float | None = None
+    """The median of the profile of level V3, where one was given."""
 
 
 class Residuals(Record):

@@ -37,6 +37,10 @@ class AdaptedVllm(Vllm):
         self._back += 1
         self._push(job, self._back)
 
+    def queued(self) -> int:
+        """Whichever line they wait in."""
+        return sum(len(line) for line in self.lines.values())
+
     def finish(self, job: Job) -> None:
         """The last token of a request is there: its place, its blocks and perhaps its adapter are free."""
         if job in self.running:
