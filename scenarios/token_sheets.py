@@ -17,20 +17,21 @@ from scenarios.wording import (
     told,
     unitless,
 )
+from simulator.figures.attainment import goodput
 from simulator.figures.engines import Level, engines
 from simulator.figures.results import Result
 from simulator.figures.tokens import cost_per_million
 from simulator.figures.tokens import per_second as tokens_per_second
 from simulator.llm.service import OUTPUT, PROMPT
-from simulator.slo import TIMINGS
+from simulator.slo import GAPS, TIMINGS, Slo
 
 _NAMES = "time to first token", "time per token after it", "time between two tokens"
 
 
 def token_rows(result: Result) -> list[tuple[str, str]]:
-    """What matters of LLMs; nothing where there are none."""
+    """What matters of LLMs, where there are any, and the requests within bounds, where objectives ask for a share."""
     if len(result.case.timings()) == 1:
-        return []
+        return goodput_rows(result)
     return [
         *(
             (f"{name} p{q * 100:g}", told(result.percentile(q, timing=timing), in_seconds))
@@ -45,7 +46,26 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
             (f"cost per million {name.replace('_', ' ')}", told(cost_per_million(result, name), in_dollars))
             for name in (PROMPT, OUTPUT)
         ),
+        *goodput_rows(result),
     ]
+
+
+def goodput_rows(result: Result) -> list[tuple[str, str]]:
+    """Requests a second within the bounds of each objective that asks for a share of them."""
+    asked = [slo for slo in result.case.slos if slo.measure == "attainment" and slo.timing != GAPS]
+    return [(_goodput(slo), told(goodput(result, slo), per_second)) for slo in asked]
+
+
+def _goodput(slo: Slo) -> str:
+    """Such as `goodput (ttft<500ms, tpot<50ms) of chat`."""
+    bounds = str(slo).removeprefix("attainment").partition(")")[0]
+    return f"goodput {bounds})" + (f" of {slo.workload}" if slo.workload else "")
+
+
+def goodput_data(result: Result) -> dict[str, Any]:
+    """The same by objective."""
+    asked = [slo for slo in result.case.slos if slo.measure == "attainment" and slo.timing != GAPS]
+    return {"goodput_per_s": {str(slo): estimate_data(goodput(result, slo)) for slo in asked}} if asked else {}
 
 
 def engine_sheets(result: Result) -> list[Sheet]:
@@ -77,9 +97,9 @@ def engine_data(result: Result) -> list[dict[str, Any]]:
 
 
 def token_data(result: Result) -> dict[str, Any]:
-    """The same as plain data in SI units; nothing where there are none."""
+    """The same as plain data in SI units."""
     if len(result.case.timings()) == 1:
-        return {}
+        return goodput_data(result)
     return {
         **{
             f"{timing}_s": {
@@ -91,4 +111,5 @@ def token_data(result: Result) -> dict[str, Any]:
         **{f"{name}_per_s": estimate_data(tokens_per_second(result, name)) for name in (PROMPT, OUTPUT)},
         **{f"usd_per_million_{name}": estimate_data(cost_per_million(result, name)) for name in (PROMPT, OUTPUT)},
         "engines": engine_data(result),
+        **goodput_data(result),
     }

@@ -16,6 +16,7 @@ from simulator.case import Case
 from simulator.component import temporary_choices
 from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
+from simulator.figures.attainment import goodput
 from simulator.figures.engines import engines
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
@@ -95,6 +96,21 @@ def test_how_full_an_engine_was_on_average_and_at_most() -> None:
     assert found.held.most.value == pytest.approx(7 / 999)
     levels = found.running.mean, found.running.most, found.waiting.mean, found.waiting.most
     assert [level.value for level in levels] == [pytest.approx(0.6), 1.0, pytest.approx(0.2), 1.0]
+
+
+def test_goodput_is_of_those_that_meet_all_bounds() -> None:
+    # Steps of 10 ms, one place. The first has tokens at 10, 20, 30 ms, the second at 40, 50, 60. At 1 s comes one who
+    # gives up after 25 ms, before its third token. Half a request a second meets TTFT below 40 ms and TPOT below 11 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    base = asks(0.0, 0.0, engine=served, lasts=2.0)
+    hasty = replace(base.workloads[0], name="hasty", arrivals=replay(1.0), timeout=25 * MS)
+    lines = "ttft<40ms, tpot<11ms", "ttft<41ms, tpot<11ms", "ttft<41ms, tpot<10ms", "latency<31ms, tpot<11ms"
+    slos = tuple(parse_slo(f"attainment({line})>=60%") for line in lines)
+    case = replace(base, workloads=(*base.workloads, hasty), slos=slos)
+    for run in (simulate(case, 0), count(case, 0)):
+        result = Result(case, [run])
+        assert [goodput(result, slo).value for slo in slos] == [0.5, 1.0, 0.0, 0.5]
+        assert [one.estimate.value for one in result.verdicts] == [pytest.approx(hits / 3) for hits in (1, 2, 0, 1)]
 
 
 def test_a_request_with_one_token_has_no_time_per_token() -> None:
@@ -360,6 +376,7 @@ SCENARIO = "chat-on-h100"
         ("pools.engines.balancer=central_queue", "keeps a queue in each replica"),
         ("pools.engines.instances=2", "is one engine on all of a replica"),
         ("workloads.chat.sizes={input_tokens: 5}", "nothing is said of 'output_tokens'"),
+        ("slos=['attainment(ttft<1s, tpot)>=5%']", "is not an objective"),
         ("slos=['p95(itk)<1s']", "'itk' is not a known metric; did you mean 'itl'"),
         ("slos=['p95(itl)<1s over 5s']", "itl is known of the whole measured time only: leave out over"),
     ],

@@ -20,7 +20,7 @@ from simulator.llm.service import OUTPUT, PROMPT
 from simulator.quantities import format_duration
 from simulator.run.lives import Lives
 from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Replication
-from simulator.slo import GAPS, Timing
+from simulator.slo import ALL, GAPS, Timing, joint
 from simulator.streams import Floats, Integers
 
 MOST_WINDOWS = 1000
@@ -205,19 +205,32 @@ class Tally:
 
 
 def _of_requests(case: Case) -> list[Timing]:
-    """What is timed of requests beside their latency."""
-    return [timing for timing in case.timings()[1:] if timing != GAPS]
+    """What is timed of requests beside their latency, and what objectives ask of several timings together."""
+    single = [timing for timing in case.timings()[1:] if timing != GAPS]
+    return [*single, *dict.fromkeys(slo.timing for slo in case.slos if joint(slo.timing))]
 
 
 def _by_workload(run: Replication, workloads: int, timing: Timing = "latency") -> list[Arrivals]:
     parts = []
     for number in range(workloads):
         own = _of(run, number, workloads)
-        times = run.latency[own] if timing == "latency" else run.timings[timing][own]
+        times = _times(run, timing)[own]
         part = run.arrived[own], times, run.outcome[own] == COMPLETED
         has = slice(None) if timing == "latency" else times >= 0
         parts.append((part[0][has], part[1][has], part[2][has]))
     return parts
+
+
+def _times(run: Replication, timing: Timing) -> Integers:
+    """By request; below zero where it has none. Of several together: nothing where each is below its bound."""
+    if timing == "latency":
+        return run.latency
+    if not (parts := joint(timing)):
+        return run.timings[timing]
+    late = np.zeros(len(run.latency), np.int64)
+    for one, bound in parts:
+        late |= _times(run, one) >= bound
+    return late * ALL
 
 
 def _of(run: Replication, workload: int, workloads: int) -> slice | Integers:
