@@ -12,6 +12,8 @@ from simulator.figures.tokens import per_second as tokens_per_second
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.slo import TIMINGS
 
+_NAMES = "time to first token", "time per token after it", "time between two tokens"
+
 
 def token_rows(result: Result) -> list[tuple[str, str]]:
     """What matters of LLMs; nothing where there are none."""
@@ -20,7 +22,7 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
     return [
         *(
             (f"{name} p{q * 100:g}", told(result.percentile(q, timing=timing), in_seconds))
-            for name, timing in zip(("time to first token", "time per token after it"), TIMINGS[1:], strict=True)
+            for name, timing in zip(_NAMES, TIMINGS[1:], strict=True)
             for q in PERCENTILES
         ),
         *(

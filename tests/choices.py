@@ -429,6 +429,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "items": st.sampled_from([None, None, 1, 2]),
         "sizes": st.deferred(lambda: _sizes()),
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
+        "adapter": st.sampled_from([None, "a", "b"]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
     Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
@@ -506,6 +507,19 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "max_num_seqs": st.integers(1, 6),
         "max_num_batched_tokens": st.integers(6, 40),
         "watermark": st.integers(0, 1),
+    },
+    _choice("batching", "sglang"): {
+        "kv_tokens": st.integers(24, 200),
+        "page_size": st.integers(1, 4),
+        "max_running_requests": st.integers(1, 6),
+        "chunked_prefill_size": st.sampled_from([-1, 6, 20]),
+        "max_prefill_tokens": st.integers(1, 30),
+    },
+    _choice("batching", "tensorrt_llm"): {
+        "kv_tokens": st.integers(24, 200),
+        "tokens_per_block": st.integers(1, 6),
+        "max_batch_size": st.integers(1, 6),
+        "max_num_tokens": st.integers(12, 40),
     },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},

@@ -28,6 +28,7 @@ from scenarios.validation_charts import charts
 from scenarios.validation_page import validation_page
 from scenarios.validation_sheets import sentence, sheets
 from simulator.errors import InputError, MeasurementError
+from simulator.service import Table
 from ui.cli import main
 
 PROBE = Prober().read()
@@ -197,9 +198,19 @@ def quick(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Plan:
     return replace(plan, **changes)  # type: ignore[arg-type]  # fields of a plan
 
 
+def twice_as_slow() -> Table:
+    """The profile of another accelerator: (24 + 4b) ms."""
+    times = [(24 + 4 * batch) * 1e6 for batch in range(1, 9)]
+    return Table(name="x", level="measured", levels=np.array([0.0, 1.0]), work_ns=np.array([[t, t] for t in times]))
+
+
 def test_a_real_server_is_compared_or_its_runs_are_void(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else this machine does: either the comparison is there, or the reason why it is not."""
-    found = validate(quick(monkeypatch), lambda *_: None, "test")
+    plan = quick(monkeypatch, profile="another", stale=twice_as_slow())
+    found = validate(plan, lambda *_: None, "test")
+    assert [cell.profile for cell in found.cells] == [24 + 4 * cell.size for cell in found.cells]
+    drift = next(sheet for sheet in sheets(found) if sheet.title.startswith("Drift: another against"))
+    assert len(drift.rows) == len(found.cells)
     assert [run.requests for run in found.runs] == [found.runs[0].requests] * 2
     assert all(run.requests == run.answered + run.refused + run.lost for run in found.runs)
     if any(run.void for run in found.runs):
@@ -213,6 +224,8 @@ def test_a_real_server_is_compared_or_its_runs_are_void(monkeypatch: pytest.Monk
     for level in ("V1", "V2"):
         assert abs(rows[level, "p50"].error) < abs(naive) / 2, "the server's own rule and causes are what is right"
     assert rows["V1", "throughput"].verdict != "FAIL"
+    assert rows["V3", "p50"].error > 0.5, "six tenths of the capacity are too much for a device that is half as fast"
+    assert rows["V3", "p50"].verdict != "PASS"
 
 
 def naive_error(found: Validation) -> float:

@@ -164,6 +164,15 @@ def test_a_refit_that_overloads_leaves_the_interval_open(tmp_path: Path) -> None
     assert "(no interval)" in mean[1]
 
 
+def test_an_overload_that_another_refit_does_not_have_is_no_miss(tmp_path: Path) -> None:
+    """At 105/s 10 ms are 105 % of capacity, 8 ms are 84 %, and 20 ms twice of it."""
+    more = ("workloads.users.arrivals={kind: poisson, rate: 105/s}", "slos=[p50(latency)<1s]")
+    result = headroom.run(scenario(tmp_path, [0.8, 1.0], *more), input_uncertainty=2)
+    assert ([item.met for item in result.simulated], result.met) == ([False], None)
+    assert result.verdicts[0].estimate.reason.startswith("overloaded")
+    assert headroom.run(scenario(tmp_path, [1.1, 2.0], *more), input_uncertainty=2).met is False
+
+
 def test_what_is_taken_for_known_is_said(tmp_path: Path) -> None:
     found = doubt(scenario(tmp_path, []), 5)
     assert found.draws == {}

@@ -11,6 +11,7 @@ from calibration.live.canary import Alone
 from calibration.live.course import END, START, Course, Executions
 from calibration.live.record import Cell, Curve, Family, Level, Residuals
 from simulator.quantities import SECOND
+from simulator.service import Table
 from simulator.streams import Floats, Integers
 
 QUANTILES = (*np.round(np.linspace(0.01, 0.99, 99), 2).tolist(), 0.995, 0.998, 0.999)
@@ -63,8 +64,8 @@ def _edges(course: Course) -> Floats:
     return np.arange(0, course.until + 1, STEP * SECOND)
 
 
-def cells(alone: Alone, probed: Executions) -> tuple[Cell, ...]:
-    """The batch sizes that were timed alone, and what each would be if it had not been."""
+def cells(alone: Alone, probed: Executions, stale: Table | None = None) -> tuple[Cell, ...]:
+    """The batch sizes that were timed alone, what each would be if it had not been, and what a profile says of it."""
     sizes = np.array(sorted(alone.times))
     medians = np.array([alone.median(size) for size in sizes.tolist()])
     took = probed.took(alone.clock)
@@ -76,7 +77,9 @@ def cells(alone: Alone, probed: Executions) -> tuple[Cell, ...]:
             left_out = np.polyval(np.polyfit(sizes[others], medians[others], 1), size)
         own = took[probed.size == size]
         in_place = float(np.median(own)) / 1e6 if len(own) else None
-        found.append(Cell(size=size, alone=medians[place] / 1e6, in_place=in_place, left_out=float(left_out) / 1e6))
+        told = None if stale is None else float(np.interp(0.5, stale.levels, stale.work_ns[size - 1])) / 1e6
+        middle, line = medians[place] / 1e6, float(left_out) / 1e6
+        found.append(Cell(size=size, alone=middle, in_place=in_place, left_out=line, profile=told))
     return tuple(found)
 
 

@@ -121,7 +121,7 @@ def validate(plan: Plan, progress: Progress, command: str) -> Validation:
         causes=calibrated.causes,
         capacity=calibrated.capacity,
         capacity_simulated=calibrated.capacity_simulated,
-        cells=drawing.cells(calibrated.alone, calibrated.probed),
+        cells=drawing.cells(calibrated.alone, calibrated.probed, plan.stale),
         runs=tuple(map(predictions.facts, served)),
         comparisons=tuple(predictions.comparisons),
         distances=tuple(predictions.distances),

@@ -279,7 +279,9 @@ class Result:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """Every objective of the case, in order, by all that is known to be open."""
-        return self.simulated if self.uncertainty is None else tuple(map(self.uncertainty.settle, self.simulated))
+        if self.uncertainty is None:
+            return self.simulated
+        return tuple(self.uncertainty.settle(verdict, place) for place, verdict in enumerate(self.simulated))
 
     @property
     def met(self) -> bool | None:

@@ -80,12 +80,13 @@ class Uncertainty:
         rows = self.draws[source]
         return sum(row.met[place] for row in rows), len(rows)
 
-    def settle(self, verdict: Verdict) -> Verdict:
-        """An objective judged by the interval of all parts."""
+    def settle(self, verdict: Verdict, place: int) -> Verdict:
+        """An objective judged by the interval of all parts; without a figure, as of an overload, by what draws met."""
         most = inf if verdict.slo.measure in ("percentile", "mean") else 1.0
         estimate = self.total(str(verdict.slo), verdict.estimate, most)
         if not verdict.estimate.sure:
-            return verdict
+            others = any(row.met[place] for rows in self.draws.values() for row in rows)
+            return Verdict(verdict.slo, verdict.estimate, None) if others and verdict.met is False else verdict
         if not estimate.sure or estimate.value is None or estimate.low is None or estimate.high is None:
             return Verdict(verdict.slo, estimate, None)
         sides = {verdict.slo.holds(end) for end in (estimate.low, estimate.value, estimate.high)}

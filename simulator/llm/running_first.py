@@ -77,8 +77,13 @@ class RunningFirst(Planner):
 
     def _note(self, plan: Plan, served: dict[Job, int]) -> None:
         """Writes down who was served; those that decode and were not do so a plan later."""
+        gains = [0] * len(self.decoding.workloads)
         for job in [job for job in self.running if job.last >= self.number]:
             if job in served:
+                gains[job.workload] += job.issued < job.output
+                if job in self.behind:
+                    plan.apart += ((job, True),)
+                    del self.behind[job]
                 count = served[job]
                 context = job.prompt + job.issued - 1 + count
                 plan.decodes += 1
@@ -89,7 +94,11 @@ class RunningFirst(Planner):
                     self.decoding.trim(job, self.number, count)
             else:
                 self.decoding.delay(job, self.number)
-        for job in [job for job in self.prefilling if job in served]:
+                if job.issued < job.output:
+                    self.missed.append(job)
+                    self.behind[job] = None
+        plan.gains = tuple(gains)
+        for job in [job for job in self.prefilling if served.get(job)]:
             self._compute(plan, job, served[job])
 
     def _chunk(self, job: Job, budget: int) -> int:
