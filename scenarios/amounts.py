@@ -9,15 +9,14 @@ from math import ceil, inf, isfinite
 import numpy as np
 
 from calibration.llm.profiles import StepsAsked
-from simulator.arrivals import Process, Replay, Trace
+from simulator.arrivals import Process, Trace
 from simulator.batching import Batching, LlmEngine, Policy
 from simulator.case import Case
 from simulator.errors import InputError, suggestion
-from simulator.hashed import Hashed
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
-from simulator.sizes import ReplayedSizes, SizeLaw, Sizes
+from simulator.sizes import SizeLaw, Sizes
 from simulator.sources import Sources
 from simulator.workload import Workload
 
@@ -55,7 +54,7 @@ def asked(batching: Batching, comers: Sequence[CaseWorkload]) -> Asked:
 
 def _steps(engine: LlmEngine, comers: Sequence[CaseWorkload], sizes: Mapping[str, int]) -> StepsAsked:
     prompt, longest = sizes.get(PROMPT, 1), sizes.get(PROMPT, 1) + sizes.get(OUTPUT, 1)
-    if any(item.prompts is not None and item.prompts.history for item in comers):
+    if any(item.prompts is not None and item.prompts.history and item.talks is None for item in comers):
         bounds = [item.prompts.longest for item in comers if item.prompts is not None and item.prompts.longest]
         longest = max([longest, *bounds]) if bounds else engine.longest
     context = max(1, min(longest, engine.longest))
@@ -79,28 +78,6 @@ def amounts(
     if items is not None and items.spread()[0] < 1:
         raise InputError("some requests would bring nothing", path="items", fix="give at least 1")
     return items, tuple((name, by_value(sizes, f"sizes.{name}")) for name, sizes in workload.sizes.items())
-
-
-def hashes(workload: Workload, arrivals: Process, sizes: Mapping[str, SizeLaw], sources: Sources) -> Hashed | None:
-    """What the trace of a workload tells of the blocks of its prompts, where they are asked for. Raises InputError."""
-    given, prompts = workload.arrivals, workload.prompts
-    if prompts is None or prompts.hashes is None:
-        return None
-    if not isinstance(given, Trace) or not isinstance(arrivals, Replay):
-        raise InputError(
-            "only a trace tells hashes", path="prompts.hashes", fix="set arrivals to a trace, or remove it"
-        )
-    told = given.read(sources)
-    if told.hashes is None:
-        raise InputError("the trace tells no hash_ids", path="prompts.hashes", fix="remove it, or name another trace")
-    prompt = sizes.get(PROMPT)
-    if not isinstance(prompt, ReplayedSizes):
-        raise InputError(
-            f"hashes are of the very prompts of the trace, and {PROMPT} is not",
-            path="prompts.hashes",
-            fix=f"write {PROMPT}: {{kind: joint, column: {PROMPT}}} in the sizes",
-        )
-    return Hashed.of(told.hashes, prompt.values, prompts.hashes, arrivals)
 
 
 def check(case: Case) -> None:
@@ -183,7 +160,7 @@ def _check_adapter(case: Case, workload: CaseWorkload) -> None:
         raise InputError(
             f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
             path=f"workloads.{workload.name}.adapter",
-            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
+            fix=f"in pools.{pools[-1].name}.batching, kind continuous, write adapters: {{max_loras: 4, load: 300ms}}",
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scenarios.amounts import amounts, asked, check, hashes
+from scenarios.amounts import amounts, asked, check
+from scenarios.beginnings import hashes, talks
 from scenarios.blanks import check_filled
 from scenarios.engine_room import estimated
 from scenarios.lookup import Files
@@ -151,6 +152,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
     try:
         items, sizes = amounts(workload, arrivals, files)
         hashed = hashes(workload, arrivals, dict(sizes), files)
+        talked = talks(workload, arrivals, dict(sizes), files)
     except InputError as error:
         raise error.at(path=f"workloads.{name}") from None
     start = first[workload.model]
@@ -171,6 +173,7 @@ def _workload(scenario: Scenario, files: Files, name: str, first: dict[str, int]
         sizes=sizes,
         prompts=workload.prompts,
         hashed=hashed,
+        talks=talked,
         adapter=workload.adapter,
     )
 

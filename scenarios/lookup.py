@@ -40,7 +40,7 @@ class Files:
         self.profiles: dict[str, Profile] = {}
         """Those read so far, by what the scenarios call them."""
         self._manifests: dict[str, tuple[Document, ...]] = {}
-        self._traces: dict[tuple[str, str, str | None, Only], Recorded] = {}
+        self._traces: dict[tuple[str, str, str | None, Only, str | None], Recorded] = {}
         self._layers: dict[LlmLayers, Law] = {}
 
     def refitted(self, number: int) -> Files:
@@ -61,11 +61,12 @@ class Files:
         format: str,  # noqa: A002 - the word users write
         column: str | None = None,
         only: Only = (),
+        session: str | None = None,
     ) -> Recorded:
         """The requests of a trace file."""
-        key = (file, format, column, only)
+        key = (file, format, column, only, session)
         if key not in self._traces:
-            self._traces[key] = read_trace(self.path(file), format, column, only)
+            self._traces[key] = read_trace(self.path(file), format, column, only, session)
         return self._traces[key]
 
     def profile(self, wanted: service.Profile) -> Law:
@@ -132,9 +133,10 @@ class AskedFiles:
         format: str,  # noqa: A002 - the word users write
         column: str | None = None,
         only: Only = (),
+        session: str | None = None,
     ) -> Recorded:
         """The requests of a trace file."""
-        return self.files.trace(file, format, column, only)
+        return self.files.trace(file, format, column, only, session)
 
     def autoscaler(self, manifest: Manifest) -> Autoscaler:
         """The autoscaler of a manifest."""

@@ -12,7 +12,7 @@ from scenarios.decision import sentence, winner, wins
 from scenarios.plain import estimate_data, flat
 from scenarios.quality import qualities, quality_text
 from scenarios.sheet import Sheet
-from scenarios.token_sheets import token_data, token_rows
+from scenarios.token_sheets import engine_sheets, token_data, token_rows
 from scenarios.wording import (
     PERCENTILES,
     in_dollars,
@@ -23,6 +23,7 @@ from scenarios.wording import (
     spread,
     told,
 )
+from simulator.batching import LlmEngine
 from simulator.figures.attainment import Verdict
 from simulator.figures.precision import precision
 from simulator.figures.results import Result
@@ -43,6 +44,7 @@ def result_sheets(result: Result) -> list[Sheet]:
         *([_objectives(result)] if result.verdicts else []),
         *certainty_sheets(result),
         _pools(result),
+        *engine_sheets(result),
         _accounts(result),
     ]
 
@@ -59,10 +61,17 @@ def _figures(result: Result) -> Sheet:
         ("cost per 1,000 requests", told(total(result, "usd_per_1000_requests", result.cost_per_thousand), in_dollars)),
         ("load", load_text(result)),
         ("service times", result.level),
+        *((f"order of {name}", remark) for name, remark in _remarks(result).items()),
         *((f"precision of {item.figure}", f"{TICKS[item.reached]} {item.words}") for item in precision(result)),
     ]
     title = f"{result.case.title}: {result.window}, {len(result.runs)} replications{_counted(result)}"
     return Sheet(title, ("figure", "estimate (95 % interval)"), tuple(rows))
+
+
+def _remarks(result: Result) -> dict[str, str]:
+    """By pool: what is less certain of the order in which its engines serve."""
+    engines = {pool.name: pool.batching for pool in result.case.pools}
+    return {name: one.remark for name, one in engines.items() if isinstance(one, LlmEngine) and one.remark}
 
 
 def _missed(result: Result) -> str:
@@ -142,6 +151,7 @@ def _accounts(result: Result) -> Sheet:
 
 def result_data(result: Result) -> dict[str, Any]:
     """A result as plain data in SI units; infinite figures are null."""
+    remarks = _remarks(result)
     return {
         "case": result.case.key(),
         "title": result.case.title,
@@ -175,6 +185,7 @@ def result_data(result: Result) -> dict[str, Any]:
                 "busy_share": estimate_data(pool.busy),
                 "mean_batch": estimate_data(pool.batch),
                 "machines": estimate_data(pool.machines),
+                **({"order": remarks[pool.name]} if pool.name in remarks else {}),
                 **({} if pool.found is None else {"prefix_hit_share": estimate_data(pool.found)}),
                 **({} if pool.preemptions is None else {"preemptions_per_request": estimate_data(pool.preemptions)}),
                 **({} if pool.ready is None else {"ready_share": estimate_data(pool.ready)}),

@@ -81,7 +81,8 @@ class Looked:
         stages = []
         for stage in case.stages_of(self.pool):
             each, comers = case.capacity(stage, 1), [item for item in case.workloads if stage in item.stages]
-            came = [sum(_came(item.arrivals, edge) for item in comers) for edge in edges]
+            share = case.demand(stage).share
+            came = [sum(_came(item.arrivals, edge) * share(item) for item in comers) for edge in edges]
             spans = zip(pairwise(came), pairwise(edges), strict=True)
             stages.append([(more - less) * SECOND / max(end - begin, 1) / each for (less, more), (begin, end) in spans])
         parts = [max(one) if case.apart(self.pool) else sum(one) for one in zip(*stages, strict=True)]

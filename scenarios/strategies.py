@@ -1,13 +1,15 @@
 """Strategies: other ways to run the same service, as pure functions of its scenario.
 
-A strategy changes one pool, and gives its options by name, from the least to the most capable. Options are scenarios
-like any other.
+A strategy changes one pool, or how two share their machines, and gives its options by name, from the least to the most
+capable. Options are scenarios like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from scenarios.pools import instance_type
 from simulator.autoscaling import Fixed
@@ -18,6 +20,7 @@ from simulator.scenario import Pool, Scenario
 Strategy = Callable[[Scenario, str], dict[str, Scenario]]
 """(scenario, the pool to change) -> options by name."""
 MOST_REPLICAS = 512
+_MOST_SPLITS = 11
 
 
 def vertical(scenario: Scenario, pool: str) -> dict[str, Scenario]:
@@ -47,7 +50,42 @@ def _room(scenario: Scenario, pool: str) -> Iterator[int]:
         yield room_beside(one, others, quota)
 
 
-STRATEGIES: dict[str, Strategy] = {"vertical": vertical, "horizontal": horizontal}
+def split(scenario: Scenario, pool: str) -> dict[str, Scenario]:
+    """The same machines, where an LLM's prompts are computed apart: one pool that does both, and other splits."""
+    for name, model in scenario.models.items():
+        for number, stage in enumerate(model.stages):
+            if stage.kv_transfer is None:
+                continue
+            computes, answers = model.stages[model.before(number)[0]].pool, stage.pool
+            pools = scenario.pools[computes], scenario.pools[answers]
+            if pool in (computes, answers) and pools[0].instance == pools[1].instance:
+                total = pools[0].replicas + pools[1].replicas
+                counts = np.unique(np.linspace(1, total - 1, min(total - 1, _MOST_SPLITS)).round().astype(int)).tolist()
+                splits = (_fixed(_fixed(scenario, computes, count), answers, total - count) for count in counts)
+                return _named([_together(scenario, name, number, total), *splits])
+    return {}
+
+
+def _fixed(scenario: Scenario, pool: str, replicas: int) -> Scenario:
+    return _change(scenario, pool, replicas=replicas, autoscaler=Fixed())
+
+
+def _together(scenario: Scenario, name: str, number: int, replicas: int) -> Scenario:
+    """The stage that answers computes the prompts too, on so many replicas of its pool."""
+    model = scenario.models[name]
+    first = model.before(number)[0]
+    computes, answers = model.stages[first], model.stages[number]
+    after = tuple(model.stages[before].called for before in model.before(first))
+    way = {field: getattr(computes, field) for field in ("network", "network_spread", "transfer", "overhead", "only")}
+    whole = answers.model_copy(update={**way, "after": after, "kv_transfer": None})
+    stages = tuple(whole if stage is answers else stage for stage in model.stages if stage is not computes)
+    models = {**scenario.models, name: model.model_copy(update={"stages": stages})}
+    pools = {pool: one for pool, one in scenario.pools.items() if pool != computes.pool}
+    both = scenario.model_copy(update={"models": models, "pools": pools})
+    return _fixed(both, answers.pool, replicas)
+
+
+STRATEGIES: dict[str, Strategy] = {"vertical": vertical, "horizontal": horizontal, "split": split}
 """By the name that `--strategies` takes."""
 
 

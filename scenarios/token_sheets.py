@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from scenarios.plain import estimate_data
-from scenarios.wording import PERCENTILES, in_dollars, in_seconds, per_second, told
+from scenarios.sheet import Sheet
+from scenarios.wording import (
+    PERCENTILES,
+    Scale,
+    in_dollars,
+    in_percent,
+    in_seconds,
+    per_second,
+    spread,
+    told,
+    unitless,
+)
+from simulator.figures.engines import Level, engines
 from simulator.figures.results import Result
 from simulator.figures.tokens import cost_per_million
 from simulator.figures.tokens import per_second as tokens_per_second
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.slo import TIMINGS
+
+_NAMES = "time to first token", "time per token after it", "time between two tokens"
 
 
 def token_rows(result: Result) -> list[tuple[str, str]]:
@@ -20,7 +34,7 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
     return [
         *(
             (f"{name} p{q * 100:g}", told(result.percentile(q, timing=timing), in_seconds))
-            for name, timing in zip(("time to first token", "time per token after it"), TIMINGS[1:], strict=True)
+            for name, timing in zip(_NAMES, TIMINGS[1:], strict=True)
             for q in PERCENTILES
         ),
         *(
@@ -28,6 +42,34 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
             for name in (PROMPT, OUTPUT)
         ),
         ("cost per million output tokens", told(cost_per_million(result, OUTPUT), in_dollars)),
+    ]
+
+
+def engine_sheets(result: Result) -> list[Sheet]:
+    """How full engines were; nothing where there are none."""
+    found = engines(result)
+    if not found:
+        return []
+    columns = ("pool", "KV cache held", "at most", "requests that run", "at most", "that wait", "at most")
+    rows = tuple((one.pool, *_level(one.held, in_percent), *_level(one.running), *_level(one.waiting)) for one in found)
+    return [Sheet("Engines, on average and at most, of each", columns, rows)]
+
+
+def _level(level: Level, scale: Scale = unitless) -> tuple[str, str]:
+    return spread(level.mean, scale), spread(level.most, scale)
+
+
+def engine_data(result: Result) -> list[dict[str, Any]]:
+    """The same as plain data; empty where there are none."""
+    return [
+        {
+            "pool": one.pool,
+            **{
+                name: {"mean": estimate_data(level.mean), "most": estimate_data(level.most)}
+                for name, level in (("kv_share", one.held), ("running", one.running), ("waiting", one.waiting))
+            },
+        }
+        for one in engines(result)
     ]
 
 
@@ -45,4 +87,5 @@ def token_data(result: Result) -> dict[str, Any]:
         },
         **{f"{name}_per_s": estimate_data(tokens_per_second(result, name)) for name in (PROMPT, OUTPUT)},
         **{f"usd_per_million_{name}": estimate_data(cost_per_million(result, name)) for name in (PROMPT, OUTPUT)},
+        "engines": engine_data(result),
     }

@@ -153,4 +153,7 @@ def _beginning(item: CaseWorkload) -> tuple[float, float, float]:
         return 0.0, said, prompt.average() - said
     if item.prompts is None:
         return 0.0, 0.0, prompt.average()
+    if item.prompts.history and item.talks is not None:
+        said = item.talks.common()
+        return 0.0, said, prompt.average() - said
     return item.prompts.mean(prompt, item.size(OUTPUT), item.arrivals)

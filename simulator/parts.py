@@ -26,6 +26,7 @@ from simulator.speed import Constant, SpeedLaw
 from simulator.start import Start
 from simulator.streams import Floats, Integers
 from simulator.supply import Fallback, Supply
+from simulator.talks import Talks
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class CaseWorkload:
     """That of an LLM which its requests ask for."""
     hashed: Hashed | None = None
     """The same as a trace tells it, prompt by prompt."""
+    talks: Talks | None = None
+    """The sessions of its requests, where a trace tells them."""
 
     def size(self, name: str) -> SizeLaw:
         """The law of one of its sizes."""
@@ -132,6 +135,7 @@ class CaseWorkload:
             items=None if self.items is None else self.items.beside(arrivals),
             sizes=tuple((name, law.beside(arrivals)) for name, law in self.sizes),
             hashed=None if self.hashed is None else self.hashed.model_copy(update={"arrivals": arrivals}),
+            talks=None if self.talks is None else self.talks.model_copy(update={"arrivals": arrivals}),
         )
 
     @property

@@ -3,6 +3,7 @@
     p99(latency)<500ms                          a percentile; errors and time-outs count as slower than any bound
     p95(latency)<200ms per class=chat           of one workload only
     p95(ttft)<1s, mean(tpot)<40ms               of LLMs: until the first token, and for each token after it
+    p99(itl)<80ms                               of LLMs: from each token of a request to its next
     mean(latency)<=80ms                         the mean; infinite when anything was missed
     rate(errors)<0.1%                           share of requests that were not answered in time
     attainment(latency<300ms)>=99% over 5m      share of requests at least that fast, in every 5 minutes
@@ -24,10 +25,13 @@ from simulator.errors import suggestion
 from simulator.quantities import format_duration, format_share, parse_duration, parse_share
 
 Measure = Literal["percentile", "mean", "errors", "attainment"]
-Timing = Literal["latency", "ttft", "tpot"]
+Timing = Literal["latency", "ttft", "tpot", "itl"]
 TIMINGS: tuple[Timing, ...] = get_args(Timing)
 """What is timed of a request: until its answer is whole; until its first token is there (TTFT); and, of those with
-several tokens, the mean time from one to the next (TPOT: from the first to the last over their number but one)."""
+several tokens, the mean time from one to the next (TPOT: from the first to the last over their number but one). And of
+all these times between two tokens each by itself (ITL)."""
+GAPS: Timing = "itl"
+"""The one of which a request has many: it is counted by when they end, whatever became of their requests."""
 
 _GRAMMAR = re.compile(
     r"""
@@ -129,6 +133,8 @@ def _build(part: dict[str, Any]) -> Slo:
     window = parse_duration(part["window"]) if part["window"] else None
     if window == 0:
         raise ValueError("the window must be above zero")
+    if timing == GAPS and window is not None:
+        raise ValueError("itl is known of the whole measured time only: leave out over ...")
     if part["attained"]:
         if sign[0] != ">":
             raise ValueError("attainment is at least a share: use >=")

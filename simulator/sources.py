@@ -31,6 +31,8 @@ class Recorded:
     """Nanoseconds within which the trace does not say when a request came: of counts, their interval."""
     hashes: Chains | None = None
     """Of each request's prompt, the hashes of its blocks."""
+    sessions: Integers | None = None
+    """The session of each request, by any number of its own."""
     first: int | None = None
     """Nanoseconds since 1970, UTC, of the first stamp; None where the trace has no dates."""
 
@@ -44,8 +46,9 @@ class Sources(Protocol):
         format: str,  # noqa: A002 - the word users write
         column: str | None = None,
         only: Only = (),
+        session: str | None = None,
     ) -> Recorded:
-        """The requests of a trace file; `column` holds the stamps, and of the others those named have these values."""
+        """The requests of a trace file; `column` holds the stamps, `session` the sessions, `only` who is asked for."""
 
     def profile(self, service: Profile) -> Law:
         """Service times of a calibrated profile, for what the batches and requests at hand ask of it."""

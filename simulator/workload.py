@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from simulator.arrivals import Answered, Arrivals, Closed
+from simulator.arrivals import Answered, Arrivals, Closed, Trace
 from simulator.component import Record
 from simulator.habits import Impatience, Retries
 from simulator.model import Name
@@ -52,12 +52,17 @@ class Workload(Record):
         if self.max_concurrency is not None and isinstance(self.arrivals, Answered):
             raise ValueError("max_concurrency: users and sessions wait for their answers; remove it, or lower users")
         if self.prompts is not None and self.prompts.history:
-            if not isinstance(self.arrivals, Answered):
+            if not isinstance(self.arrivals, Answered) and not self._told_sessions():
                 wrong = "prompts.history: only turns of sessions have one"
                 raise ValueError(f"{wrong}; set arrivals to sessions, agents or closed, or remove it")
+            if self._told_sessions() and self.prompts.longest is not None:
+                raise ValueError("prompts.longest: prompts are as long as the trace says; remove it")
             if isinstance(self.arrivals, Closed) and self.arrivals.turns is None:
                 raise ValueError("prompts.history: what users say would grow for ever; set arrivals.turns, such as 8")
         return self
+
+    def _told_sessions(self) -> bool:
+        return isinstance(self.arrivals, Trace) and self.arrivals.session is not None
 
     def _waits_for_answers(self) -> bool:
         return bool(self.retries or self.max_concurrency) or isinstance(self.arrivals, Answered)

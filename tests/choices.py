@@ -55,6 +55,7 @@ from simulator.slow_start import SlowStart
 from simulator.speed import Speed, SpeedLaw
 from simulator.start import Probe, Start, Step
 from simulator.supply import ClusterAutoscaler, Fallback, StockOut, Supply
+from simulator.talks import Talks
 from simulator.variant import Variant
 from simulator.workload import Workload
 
@@ -428,6 +429,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "items": st.sampled_from([None, None, 1, 2]),
         "sizes": st.deferred(lambda: _sizes()),
         "prompts": st.sampled_from([None, *map(Prompts.model_dump, PROMPTS)]),
+        "adapter": st.sampled_from([None, "a", "b"]),
     },
     EngineFrontEnd: {name: st.sampled_from(["0ms", "0.09ms", "3ms"]) for name in EngineFrontEnd.model_fields},
     Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
@@ -444,6 +446,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     _choice("arrivals", "trace"): {
         "file": st.just(str(LIBRARY / "evening-rush.csv.gz")),
         "only": st.just({}),
+        "session": st.none(),
         "start": st.sampled_from(["0s", "7.5m"]),
         "until": st.sampled_from([None, "10m"]),
         "format": st.just("csv"),
@@ -504,6 +507,19 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "max_num_seqs": st.integers(1, 6),
         "max_num_batched_tokens": st.integers(6, 40),
         "watermark": st.integers(0, 1),
+    },
+    _choice("batching", "sglang"): {
+        "kv_tokens": st.integers(24, 200),
+        "page_size": st.integers(1, 4),
+        "max_running_requests": st.integers(1, 6),
+        "chunked_prefill_size": st.sampled_from([-1, 6, 20]),
+        "max_prefill_tokens": st.integers(1, 30),
+    },
+    _choice("batching", "tensorrt_llm"): {
+        "kv_tokens": st.integers(24, 200),
+        "tokens_per_block": st.integers(1, 6),
+        "max_batch_size": st.integers(1, 6),
+        "max_num_tokens": st.integers(12, 40),
     },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
@@ -760,9 +776,12 @@ def _sized(arrivals: Process, sizes: SizeLaw | None) -> st.SearchStrategy[dict[s
 
 
 def _begins(law: SizeLaw, prompts: Prompts | None) -> dict[str, Any]:
-    """What prompts begin with: hashes, where a trace tells their sizes and they have anything in common."""
+    """What prompts begin with: hashes or sessions, where a trace tells their sizes and they have anything in common."""
     if prompts is None or not isinstance(law, ReplayedSizes):
         return {"prompts": prompts}
+    if len(law.values) % 2:
+        talks = Talks.of(np.arange(len(law.values)) % 3, law.values, law.values, law.arrivals)
+        return {"prompts": Prompts(shared=2, history=True), "talks": talks}
     rows = [[number % 2] * (number % 4) for number in range(len(law.values))]
     ends = np.cumsum([0, *(len(row) for row in rows)])
     chains = Chains(np.array([one for row in rows for one in row], dtype=np.int64), ends)

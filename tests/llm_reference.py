@@ -232,7 +232,7 @@ class Reference:
         self.changed, self.members = self.changed or members != self.members, members
         return [self.entry(asked, count, asked in loaded) for asked, count in plan]
 
-    def entry(self, asked: Asked, count: int, loads: bool) -> Entry:
+    def entry(self, asked: Asked, count: int, loads: bool = False) -> Entry:
         before, decodes = asked.computed, asked.decodes or asked.received > 0
         asked.computed += count
         yields = decodes or asked.computed == asked.known() + asked.flying

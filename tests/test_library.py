@@ -37,6 +37,10 @@ ANSWERS = {
         "2 x c7a.medium (horizontal) is the cheapest that meets p99(latency)<50ms and rate(errors)<0.1%: $0.103/h",
         "1 x c7a.large, costs the same and is slower",
     ),
+    "prefill-decode-split": (
+        "prefill: 2 x p5.4xlarge, decode: 2 x p5.4xlarge (current) is the cheapest that meets p95(ttft)<500ms and "
+        "p95(tpot)<13.5ms: $27.5/h",
+    ),
     "resnet50-on-gpus": (
         "2 x g4dn.xlarge (horizontal) is the cheapest that meets p99(latency)<25ms and rate(errors)<0.1%: $1.05/h",
         "The cheapest vertical option that does, 1 x p3.2xlarge, costs 191% more ($3.06/h).",
@@ -130,6 +134,19 @@ def test_a_machine_of_which_too_little_is_known_does_not_win() -> None:
     found = compare(load("llama-70b-tensor-parallel", settings), ["vertical"])
     assert sentence(found).startswith("Undecided: 1 x 2xH100 would be the cheapest to meet mean(tpot)<90ms")
     assert winner(found) is None
+
+
+def test_machines_of_their_own_for_prompts_pay_where_the_time_per_token_is_short() -> None:
+    loaded = load("prefill-decode-split", ["run.replications=3"])
+    options = {option.label: option.result for option in compare(loaded, ["split"]).options if option.result}
+    met = {label: [verdict.met for verdict in result.verdicts] for label, result in options.items()}
+    both, apart = options["4 x p5.4xlarge"], options["prefill: 2 x p5.4xlarge, decode: 2 x p5.4xlarge"]
+    assert [label for label, verdicts in met.items() if all(verdicts)] == [
+        "prefill: 2 x p5.4xlarge, decode: 2 x p5.4xlarge"
+    ]
+    first, tokens = ([one.verdicts[place].estimate.value or 0 for one in (both, apart)] for place in (0, 1))
+    assert first[0] < first[1]
+    assert tokens[0] > tokens[1]
 
 
 def test_one_team_takes_the_machines_of_the_other() -> None:

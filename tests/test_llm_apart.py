@@ -5,28 +5,34 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from cases import Serving, case, poisson, pool, replay
 from laws_of import lawful
 
-from scenarios.load import Loaded, validate
+from scenarios.load import Loaded, load, validate
 from scenarios.lookup import Files
+from scenarios.strategies import split
+from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Continuous
 from simulator.case import Case
+from simulator.component import temporary_choices
 from simulator.dispatch import LeastTokens, RoundRobin
 from simulator.errors import InputError
 from simulator.faults import ReplicaLoss
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
+from simulator.figures.plans import load_by_minute
 from simulator.figures.results import Result
+from simulator.figures.tally import Tally
 from simulator.habits import Retries
 from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.model import LEFT, KvTransfer
-from simulator.run.engine import simulate
+from simulator.run.engine import Run, simulate
 from simulator.run.recording import CAUSES, COMPLETED, END, FAILED, REJECTED, START, TIMED_OUT
+from simulator.run.stepping import StepLine
 from simulator.sizes import Constant, Empirical
 
 MS = 1_000_000
@@ -195,16 +201,25 @@ BUSY = {
 }
 
 
-@pytest.mark.parametrize("first_token", ["decode", "prefill"])
-@pytest.mark.parametrize("asynchronous", [False, True])
-def test_the_laws_hold_where_all_is_short(first_token: str, asynchronous: bool) -> None:
+@pytest.mark.parametrize(
+    ("first_token", "asynchronous", "ranks"),
+    [("decode", False, 1), ("decode", True, 2), ("prefill", False, 2), ("prefill", True, 1)],
+)
+def test_the_laws_hold_where_all_is_short(first_token: str, asynchronous: bool, ranks: int) -> None:
     tight = {"kv_tokens": 16 * 50, "max_num_seqs": 8, "async_scheduling": asynchronous, "whole_prompt_check": False}
+    tight["data_parallel_size"] = ranks
     served = {name: engine(name, 2, **tight) for name in ("prefill", "decode")}
     served["decode"] = served["decode"].changed(balancer=LeastTokens())
     asked = apart(arrivals=poisson(25), lasts=4.0, kv=way(first_token=first_token), **served, **BUSY)
     lawful(asked)
+    through = Run(asked, 0)
+    through.through()
+    engines = [replica.line for one in through.pools for replica in one.replicas]
+    loops = [one.loop for one in engines if isinstance(one, StepLine)]
+    assert [loop.held(int(through.clock.now)) for loop in loops if loop is not None] == [0] * 4
     run = simulate(asked, 0)
     assert (run.outcome == COMPLETED).all()
+    assert run.pools[0].engines[:, 2].sum() == run.tokens[PROMPT].sum()
     # Whoever gets several tokens had its keys and values sent, once, for 100 us a token.
     sent = (run.tokens[OUTPUT] > 1) | (first_token == "decode")
     assert (run.causes()[TRANSFER] >= np.where(sent, 100_000 * run.tokens[PROMPT] + 2 * MS, 0)).all()
@@ -220,6 +235,29 @@ def test_runs_that_keep_no_records_tell_the_same() -> None:
         assert other.quantile(0.9) == pytest.approx(one.quantile(0.9), rel=2e-3)
     assert counted.accounts == pytest.approx(kept.accounts)
     assert counted.pools[1].preemptions == kept.pools[1].preemptions
+
+
+def test_what_is_being_sent_has_arrived_once() -> None:
+    """One request comes at 1 ms, is computed until 11 ms and sent until 23 ms: a rate of 200/s over 5 ms, once."""
+    seen: list[float | None] = []
+
+    with temporary_choices():
+
+        class Watching(Autoscaler):
+            kind: Literal["watching"] = "watching"
+
+            def period(self) -> int:
+                return 5 * MS
+
+            def reads(self) -> dict[str, Metric]:
+                return {"rate": Metric.model_validate({"signal": "arrival_rate", "scrape": "5ms"})}
+
+            def decide(self, state: object, observation: Observation, now: int) -> Decision:
+                seen.append(observation.signals.get("rate"))
+                return Decision(state, 1, "looks")
+
+        simulate(apart(0.001, lasts=0.04, prefill=engine().changed(autoscaler=Watching())), 0)
+    assert [rate for rate in seen if rate] == [200.0]
 
 
 SPLIT: dict[str, Any] = {
@@ -316,6 +354,9 @@ def test_loads_of_pools_are_those_of_the_requests_that_come_there() -> None:
     made = written(*BY_LENGTH)
     # A third of 20/s with prompts of 50, two thirds with 225 on average.
     assert [made.offered(stage) for stage in (0, 1)] == pytest.approx([20 / 3, 40 / 3], rel=2e-3)
+    run = simulate(made, 0)
+    busy = [float(load_by_minute(made, Tally.of(made, run), pool)[0]) * made.capacity(pool, 1) for pool in (0, 1)]
+    assert busy == pytest.approx([len(run.arrived) / 4 * share for share in (1 / 3, 2 / 3)], rel=2e-3)
     assert [made.demand(stage).mixture(PROMPT).mean for stage in (0, 1)] == pytest.approx([50, 225], rel=2e-3)
 
 
@@ -340,3 +381,26 @@ def test_short_prompts_may_be_answered_where_they_are_computed(answers_back: boo
         assert lengths == [{50}, {150, 300}, {150, 300}]
         assert (run.timings["ttft"] > 0).all()
         assert (run.outcome == COMPLETED).all()
+
+
+def test_machines_are_split_otherwise_or_not_at_all() -> None:
+    loaded = load("prefill-decode-split")
+    found = split(loaded.scenario, "decode")
+    assert list(found) == [
+        "4 x p5.4xlarge",
+        *(f"prefill: {count} x p5.4xlarge, decode: {4 - count} x p5.4xlarge" for count in (1, 2, 3)),
+    ]
+    assert found["prefill: 2 x p5.4xlarge, decode: 2 x p5.4xlarge"] == loaded.scenario
+    (stage,) = found["4 x p5.4xlarge"].models["qwen3-8b"].stages
+    assert (stage.pool, stage.after, stage.kv_transfer) == ("decode", (), None)
+    for option in found.values():
+        loaded.changed(option).case()
+
+
+def test_only_prompts_computed_apart_on_like_machines_are_split() -> None:
+    assert split(load("chat-on-h100").scenario, "engines") == {}
+    other = load("prefill-decode-split", ["pools.decode.replicas=100", "pools.prefill.replicas=100"])
+    assert len(split(other.scenario, "prefill")) == 12
+    decode = other.scenario.pools["decode"].model_copy(update={"instance": "g5.xlarge"})
+    mixed = other.scenario.model_copy(update={"pools": {**other.scenario.pools, "decode": decode}})
+    assert split(mixed, "prefill") == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def test_a_mean_is_of_steps_with_the_prompts_of_others_and_without() -> None:
         ({"clients": 1, "ttft": 9}, 9, "--overhead is all of it"),
         ({"clients": 1, "ttft": 9, "prompt": 9000}, 1, "takes several steps"),
         ({"clients": 40, "itl_p50": 9}, None, "most steps compute prompts of other clients too"),
-        ({"clients": 40, "itl_p99": 9}, None, "the prompts of all clients do not fill a step of 8192 tokens"),
+        ({"clients": 40, "itl_p99": 9}, None, "too few steps have 8192 tokens"),
+        ({"clients": 64, "itl_p99": 9, "prompt": 128, "output": 1024}, None, "the p99 may be of others"),
         ({"clients": 40, "tpot": 9, "output": 1}, None, "answers of one token have no time between tokens"),
     ],
 )
@@ -123,6 +125,34 @@ def test_points_enough_find_the_numbers_again() -> None:
     times = {found.profile.place(cell): cell.base_ns for cell in found.profile.cells}
     assert times[8000, 0, 0] == round(time(TRUE, Point(8000, 1, 0, 32e6)))
     assert predicted(found.profile) == pytest.approx([cell.base_ns for cell in found.profile.cells], rel=0.01)
+
+
+def test_three_rows_of_a_benchmark_tell_the_others(shared_data: Path) -> None:
+    """Median times between tokens of vLLM 0.30 on an H100: those of one client, 64 that decode, and a full step of 64.
+
+    Of the others those are looked at that find no room short (to 256 clients).
+    """
+    with (shared_data / "measured" / "h100_vllm_closedloop_qwen3_8b.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    known, others = [], []
+    for row in rows:
+        place = (row["workload"], int(row["concurrency"]))
+        shape = {"clients": place[1], "prompt": int(row["input_len"]), "output": int(row["output_len"])}
+        times = {name: f"{row[f'{name}_ms']}ms" for name in ("itl_p50", "itl_p99")}
+        point = LoadPoint.model_validate({**shape, **times})
+        if place in (("decode", 1), ("decode", 64), ("prefill", 64)):
+            known.append(point)
+        elif place[1] <= 256:
+            others.append(point)
+    found = build("qwen", SERVING, list(figures(tuple(known), 8192, None)), "a benchmark")
+    assert found.profile.fit.base.coefficients[:3] == pytest.approx((6.75e6, 23e3, 10e3), rel=0.05)
+    errors = {
+        figure.label: time(found.fit.numbers, figure.of) / figure.time_ns - 1
+        for figure in figures(tuple(others), 8192, None)
+        if isinstance(figure.of, Point)
+    }
+    assert len(errors) > 15
+    assert max(abs(error) for error in errors.values()) < 0.03, errors
 
 
 def test_one_point_leaves_most_assumed_and_says_so() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import pytest
+from laws_of import fingerprint
 from llm_reference import Reference
 from test_llm import MS, Always, Engine, Heard, Mixed, at_random, drive, jobs_of
 from test_llm_pools import asks, engine
 
 from scenarios.load import load
+from simulator.batching import llm_engine
 from simulator.case import Case
 from simulator.errors import InputError
 from simulator.llm.jitter import PARTS, StepJitter
@@ -48,6 +51,14 @@ def test_who_joins_changes_the_factor_and_chunks_of_a_prompt_do_not() -> None:
     assert heard.lasts == {0: 85 * MS, 1: 70 * MS}
     # first tokens: at 30 ms, and of the other at the end of the fourth step
     assert heard.firsts == {0: 30 * MS, 1: 50 * MS}
+
+
+def test_a_slower_pace_and_noise_multiply() -> None:
+    # 10 ms at twice that, on a replica at half speed: 40 ms.
+    heard = Heard()
+    halved = Loop(Vllm(Engine()), Always(), heard, False, pace=lambda now, work: now + 2 * work, factors=iter([TWICE]))
+    drive(halved, [Job(0, 100, 3)])
+    assert heard.lasts == {0: 120 * MS}
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -94,6 +105,20 @@ def test_each_replica_has_noise_of_its_own_and_a_seed_repeats_it() -> None:
     # A request alone runs at one factor from its first step to its last.
     assert (once.timings["ttft"] * 10 - once.latency).tolist() == pytest.approx([0] * 4, abs=10)
     assert once.latency.tolist() != simulate(case_, 1).latency.tolist()
+
+
+def test_runs_with_noise_are_the_same_bytes_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = noisy(0.3, *[0.05 * number for number in range(40)], output=30, engine=engine(2, async_scheduling=True))
+    jumped = simulate(busy, 0)
+    made: list[Loop] = []
+
+    def single(*given: Any, **more: Any) -> Loop:
+        made.append(partial(Loop, jumps=False)(*given, **more))
+        return made[-1]
+
+    monkeypatch.setattr(llm_engine, "Loop", single)
+    assert fingerprint(simulate(busy, 0)) == fingerprint(jumped)
+    assert len(made) == 2
 
 
 def test_a_scenario_may_say_how_noisy_steps_are() -> None:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llm_serving import H100, LLAMA, LLAMA_70B, QWEN
+from llm_serving import A100, H100, LLAMA, LLAMA_70B, QWEN
 
 from calibration.importers import splitwise
 from calibration.importers.document import Document
 from calibration.llm.hardware import GIB, Device, Memory, assumed, room, scaled
 from calibration.llm.roofline import NAMES, Numbers, Point, fitted
 from calibration.llm.shapes import shapes
+from scenarios.load import load
 from simulator.errors import InputError
 from simulator.llm.loop import TICKS
 from simulator.llm.plan import Plan
+from simulator.llm.service import LlmRoofline
 
 CONFIG = {
     "hidden_size": 4096,
@@ -179,3 +181,19 @@ def test_the_roofline_goes_through_the_table_of_splitwise(shared_data: Path) -> 
     assert errors[2] < 0.05
     assert errors[4] < 0.08
     assert errors[8] < 0.12
+
+
+def test_the_shipped_70b_has_the_numbers_of_that_table(shared_data: Path) -> None:
+    """And on two GPUs, where all depends on a room that is worked out, they count as assumed."""
+    table = splitwise.steps(Document(shared_data / "calibration" / "splitwise_perf_model.csv"))
+    shipped = load("llama-70b-tensor-parallel").scenario.models["llama2-70b"].stages[0].service
+    assert len(shipped) == 6
+    for name, law in shipped.items():
+        degree, gpu = int(name[0]), name[2:]
+        hardware, device = {"A100": ("a100-80gb", A100), "H100": ("h100-80gb", H100)}[gpu]
+        points = [Point.of(step) for step in table["llama2-70b", hardware, degree]]
+        numbers = fitted(points, assumed(LLAMA_70B, device, degree)).numbers
+        assert isinstance(law, LlmRoofline)
+        told = (law.weights, law.per_token, law.per_request, law.per_1k_context / 1e3, law.per_1m_pairs / 1e6)
+        assert told == pytest.approx([getattr(numbers, number) for number in NAMES], rel=1e-3), name
+        assert law.level == ("assumed" if degree == 2 else "published"), name

@@ -19,6 +19,7 @@ from test_llm_pools import asks, engine
 from scenarios.load import load
 from scenarios.reports import result_data
 from simulator.arrivals import Sessions
+from simulator.batching import llm_engine
 from simulator.case import Case
 from simulator.dispatch import SessionAffinity
 from simulator.errors import InputError
@@ -28,7 +29,6 @@ from simulator.llm.loop import Loop
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.llm.vllm import Vllm
 from simulator.prompts import Prompts
-from simulator.run import stepping
 from simulator.run.engine import simulate
 from simulator.run.prompts import Drawn
 from simulator.run.recording import Replication
@@ -172,7 +172,7 @@ def test_many_steps_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -
     busy = replace(workload, arrivals=arrivals, sizes=((PROMPT, law), (OUTPUT, law)))
     one = replace(one, workloads=(busy,))
     jumped = simulate(one, 0)
-    monkeypatch.setattr(stepping, "Loop", partial(Loop, jumps=False))
+    monkeypatch.setattr(llm_engine, "Loop", partial(Loop, jumps=False))
     assert fingerprint(simulate(one, 0)) == fingerprint(jumped)
     assert sum(read(jumped, 3)) > 0
     assert len(jumped.arrived) > 100

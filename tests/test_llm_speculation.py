@@ -206,6 +206,7 @@ def test_layers_compute_all_tokens_and_sample_at_all_that_are_verified() -> None
         ("speculation={tokens: 4, acceptance: 0.7}", "0.7 is not a percentage; write it such as 70%"),
         ("speculation={tokens: 4}", "speculation.acceptance: is required"),
         ("speculation={tokens: 4, acceptance: 70%, drafts: 1ms}", "did you mean 'draft'?"),
+        ("long_prefill_token_threshold=60", "has no room for a token and 60 drafted ones; raise it"),
         ("kv_tokens=100", "there is no room for 60 drafted tokens; lower speculation.tokens"),
     ],
 )

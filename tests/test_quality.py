@@ -152,8 +152,8 @@ def test_a_model_of_several_stages_is_as_good_as_its_weakest_variant(tmp_path: P
     ("setting", "message"),
     [
         (
-            "models.m.variants.smal={quality: 1}",
-            "variants: no service is told of 'smal'; did you mean 'small'?",
+            "models.m.variants.smaller={quality: 1}",
+            "variants: no service is told of 'smaller'; did you mean 'small'?",
         ),
         ("models.m.quality=-1", "models.m.quality: "),
         ("models.m.quality=good", "models.m.quality: "),

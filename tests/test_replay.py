@@ -25,7 +25,14 @@ class Files:
     def __init__(self, interval: int = 0) -> None:
         self.recorded = Recorded(TIMES, interval=interval)
 
-    def trace(self, file: str, format: str, column: str | None = None, only: Only = ()) -> Recorded:  # noqa: A002
+    def trace(
+        self,
+        file: str,
+        format: str,  # noqa: A002
+        column: str | None = None,
+        only: Only = (),
+        session: str | None = None,
+    ) -> Recorded:
         return self.recorded
 
     def profile(self, service: Any) -> Any:

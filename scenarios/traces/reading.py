@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from scenarios.traces.benchmarks import read_requests
 from scenarios.traces.choosing import Chooser
@@ -53,21 +52,30 @@ FORMATS = (
 COLUMNLESS = ("access-log", "counts", "load-test")
 
 
-def read_trace(path: Path, trace_format: str = "auto", column: str | None = None, only: Only = ()) -> Recorded:
-    """The requests of a trace file; `column` names the stamps of CSV or Parquet. Raises InputError with the line."""
+def read_trace(
+    path: Path,
+    trace_format: str = "auto",
+    column: str | None = None,
+    only: Only = (),
+    session: str | None = None,
+) -> Recorded:
+    """The requests of a trace file; `column` names the stamps of CSV or Parquet, `session` a column of sessions.
+
+    `only` are columns with the values that are asked for. Raises InputError with the line.
+    """
     known = (*FORMATS, "auto")
     if trace_format not in known:
         raise InputError(f"{trace_format!r} is not a trace format", file=path, fix=suggestion(trace_format, known))
     if column is not None and trace_format not in ("csv", "parquet", "jsonl", "auto"):
         raise InputError(f"{trace_format} has its own column of stamps", file=path, path="column", fix="leave it out")
-    chooser = Chooser(only, path)
+    chooser = Chooser(only, session, path)
     try:
         rows = _read(path, trace_format, column, chooser)
     except OSError as error:
         raise InputError(error.strerror or str(error), file=path, fix="check the path of the trace") from None
     except (UnicodeDecodeError, zlib.error, EOFError):
         raise InputError("is not text, nor gzip of text", file=path, fix="give a CSV or JSON lines file") from None
-    return _ordered(rows, path, chooser.kept())
+    return _ordered(rows, path, chooser)
 
 
 def binned_share(times: Integers) -> float:
@@ -92,8 +100,9 @@ def _read_text(lines: Iterator[str], path: Path, trace_format: str, column: str 
     every = itertools.chain([first], lines)
     if trace_format in ("mooncake", "jsonl"):
         return read_json_lines(every, path, trace_format, column, chooser)
-    if trace_format in COLUMNLESS and chooser.only:
-        raise InputError(f"{trace_format} has no columns to choose by", file=path, path="only", fix="leave it out")
+    if trace_format in COLUMNLESS and chooser.asks:
+        asked = "only" if chooser.only else "session"
+        raise InputError(f"{trace_format} has no columns to choose by", file=path, path=asked, fix="leave it out")
     if trace_format == "load-test":
         return read_requests(path)
     if trace_format == "access-log":
@@ -112,13 +121,14 @@ def _tell(first: str, path: Path, column: str | None) -> str:
     return "access-log" if looks_like_a_log(first) else tell_table(header_of(first))
 
 
-def _ordered(rows: Rows, path: Path, kept: npt.NDArray[np.bool_] | None) -> Recorded:
+def _ordered(rows: Rows, path: Path, chooser: Chooser) -> Recorded:
     if len(rows.stamps) < 2:
         raise InputError(f"holds {len(rows.stamps)} requests", file=path, fix="a trace needs at least two")
     times = np.array(rows.stamps, dtype=np.int64)
     order = np.argsort(times, kind="stable")
     first = int(times[order[0]])
     times = times[order] - first
+    kept, whose = chooser.kept(), chooser.whose()
     if kept is not None:
         order, times = order[kept[order]], times[kept[order]]
     if times[-1] == 0 and not rows.interval:
@@ -126,7 +136,8 @@ def _ordered(rows: Rows, path: Path, kept: npt.NDArray[np.bool_] | None) -> Reco
     sizes = {name: np.array(column, dtype=np.int64)[order] for name, column in rows.sizes.items()}
     # Hashes that only some lines tell cannot be used, like sizes.
     hashes = _hashes(rows, order) if len(rows.hashed) == len(rows.stamps) else None
-    return Recorded(times, sizes, rows.interval, hashes, first if first >= _DATED else None)
+    sessions = None if whose is None else whose[order]
+    return Recorded(times, sizes, rows.interval, hashes, sessions, first if first >= _DATED else None)
 
 
 def _hashes(rows: Rows, order: Integers) -> Chains:

@@ -45,7 +45,7 @@ class _Replaying(Arrivals):
 
 
 class Trace(_Replaying):
-    """Replay of a recorded file: the traces of Azure, Mooncake, BurstGPT, access logs, CSV, Parquet, counts."""
+    """Replay of a recorded file: the traces of Azure, Mooncake, BurstGPT, logs of requests, results of benchmarks."""
 
     kind: Literal["trace"] = "trace"
     file: str
@@ -61,13 +61,17 @@ class Trace(_Replaying):
     only: dict[str, str | int] = Field(default_factory=dict, max_length=8)
     """Columns with the value that they must have, such as `{class: chat}`: the requests of one class, at their times
     from the first of the file."""
+    session: str | None = None
+    """Column that tells the session of each request, such as `user_id`: balancers that go by a key keep those of one
+    together, and `prompts: {history: true}` lets each begin with what was said before, as far as it is as long."""
     jitter: Duration | None = None
     """Each stamp is moved later by a uniform draw up to this, which undoes binning. Without it counts are spread over
     their interval, and other traces are left as they are."""
 
     def read(self, sources: Sources) -> Recorded:
         """What the file tells. Raises InputError."""
-        return sources.trace(self.file, self.format, self.column, tuple((k, str(v)) for k, v in self.only.items()))
+        only = tuple((name, str(value)) for name, value in self.only.items())
+        return sources.trace(self.file, self.format, self.column, only, self.session)
 
     def resolve(self, sources: Sources) -> Process:
         """Reads the file. Raises InputError."""

@@ -26,9 +26,12 @@ from simulator.batching.litserve import LitServe
 from simulator.batching.llm_engine import LlmEngine
 from simulator.batching.mosec import Mosec
 from simulator.batching.ray import Ray
+from simulator.batching.sglang import SgLang
 from simulator.batching.simple import Dynamic, Greedy, NoBatching, Static
+from simulator.batching.tensorrt_llm import TensorRtLlm
 from simulator.batching.tfserving import TfServing
 from simulator.batching.torchserve import TorchServe
+from simulator.batching.transformers import Transformers
 from simulator.batching.triton import Triton
 
 __all__ = [
@@ -57,10 +60,13 @@ __all__ = [
     "Ray",
     "Rule",
     "Scheduler",
+    "SgLang",
     "Static",
+    "TensorRtLlm",
     "TfServing",
     "Timer",
     "TorchServe",
     "Total",
+    "Transformers",
     "Triton",
 ]

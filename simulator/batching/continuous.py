@@ -63,6 +63,9 @@ class Continuous(LlmEngine):
         if self.max_num_batched_tokens < self.max_num_seqs:
             wrong = f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs {self.max_num_seqs}"
             raise ValueError(f"{wrong}; every request that runs needs a token a step")
+        if 0 < self.long_prefill_token_threshold <= self.drafts:
+            wrong = f"long_prefill_token_threshold {self.long_prefill_token_threshold} has no room for a token"
+            raise ValueError(f"{wrong} and {self.drafts} drafted ones; raise it")
         if self.drafts and min(self.on(one).longest for one in ("", *self.kv_tokens_on)) < 2:
             raise ValueError(f"there is no room for {self.drafts} drafted tokens; lower speculation.tokens")
         return self

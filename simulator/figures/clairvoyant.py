@@ -227,12 +227,14 @@ def least_hours(result: Result, number: int) -> float | None:
 
     Of the requests that were measured the objectives leave some out, and some may be served after the end. All others
     take their part of a replica at the best batch size: on average, as service times are. None where it is not known:
-    of several workloads, of closed loops, of engines that serve in steps, and where the objectives name no time until
-    the whole answer.
+    of several workloads, of closed loops, of engines that serve in steps, of stages that some requests pass by, and
+    where the objectives name no time until the whole answer.
     """
     case = result.case
     workload, most = case.workloads[0], 0.0
     if len(case.workloads) > 1 or workload.closed or isinstance(case.pools[number].batching, LlmEngine):
+        return None
+    if any(case.stages[stage].only for stage in case.stages_of(number)):
         return None
     for slo in case.slos:
         share = {"percentile": slo.quantile, "errors": 1 - slo.target, "attainment": slo.target}.get(slo.measure)

@@ -197,8 +197,9 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
     if isinstance(pool.batching, LlmEngine):
         for field, what in pool.batching.levers.items():
             before = getattr(pool.batching, field)
-            batching = pool.batching.model_copy(update={field: _more(before)})
-            yield what, before, _more(before), "", replace(pool, batching=batching)
+            if before > 0:  # else there is no such bound
+                batching = pool.batching.model_copy(update={field: _more(before)})
+                yield what, before, _more(before), "", replace(pool, batching=batching)
         yield from _around(pool, pool.batching)
     total = getattr(pool.batching, "max_total", None)
     if total:

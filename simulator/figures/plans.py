@@ -106,8 +106,9 @@ def load_by_minute(case: Case, run: Tally, number: int) -> Floats:
     lengths = np.diff(edges) / SECOND
     loads = []
     for stage in case.stages_of(number):
-        chosen = [place for place, item in enumerate(case.workloads) if stage in item.stages]
-        came = np.sum([run.arrived[place] for place in chosen], axis=0)
+        share = case.demand(stage).share
+        chosen = [(place, share(item)) for place, item in enumerate(case.workloads) if stage in item.stages]
+        came = np.sum([run.arrived[place] * coming for place, coming in chosen], axis=0)
         counted = np.interp(edges, run.grid.bins, np.concatenate([[0.0], np.cumsum(came)]))
         loads.append(np.diff(counted) / lengths / case.capacity(stage, 1))
     found: Floats = np.max(loads, axis=0) if case.apart(number) else np.sum(loads, axis=0)

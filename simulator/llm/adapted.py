@@ -37,6 +37,10 @@ class AdaptedVllm(Vllm):
         self._back += 1
         self._push(job, self._back)
 
+    def queued(self) -> int:
+        """Whichever line they wait in."""
+        return sum(len(line) for line in self.lines.values())
+
     def finish(self, job: Job) -> None:
         """The last token of a request is there: its place, its blocks and perhaps its adapter are free."""
         if job in self.running:
@@ -64,10 +68,10 @@ class AdaptedVllm(Vllm):
         if not line:
             del self.lines[self._line]
 
-    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]]) -> None:
+    def _admit(self, plan: Plan, job: Job, count: int, found: list[tuple[Prefix, int]], room: int = 0) -> None:
         if job.adapter is not None:
             self._use(plan, job, job.adapter)
-        super()._admit(plan, job, count, found)
+        super()._admit(plan, job, count, found, room)
 
     def _use(self, plan: Plan, job: Job, adapter: str) -> None:
         """A request that is let in needs its adapter."""

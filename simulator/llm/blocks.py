@@ -43,10 +43,12 @@ class Prefix:
 class Blocks:
     """All blocks of a replica."""
 
-    __slots__ = ("free", "prefixes", "queue", "total")
+    __slots__ = ("again", "free", "prefixes", "queue", "total")
 
     def __init__(self, total: int) -> None:
         self.total = self.free = total
+        self.again = 0
+        """How often blocks are held by a further one, beside the first."""
         self.queue: deque[Run] = deque([Run(None, 0, total)])
         self.prefixes: dict[Hashable, Prefix] = {}
         """Those of which a block is there."""
@@ -118,6 +120,7 @@ class Blocks:
                 self.free -= depth - run.low
                 run.low = depth
         prefix.holders[depth] = prefix.holders.get(depth, 0) + 1
+        self.again += min(prefix.held, depth)
         prefix.held = max(prefix.held, depth)
 
     def grow(self, prefix: Prefix, before: int, depth: int) -> None:
@@ -130,6 +133,7 @@ class Blocks:
         """Somebody who held the first `depth` blocks of a prefix does so no more; they can be found again."""
         self._let_go(prefix, depth)
         held = max(prefix.holders, default=0)
+        self.again -= depth - (prefix.held - held)
         if held < prefix.held:
             run = Run(prefix, held, prefix.held)
             self.queue.append(run)

@@ -13,8 +13,8 @@ from simulator.llm.plan import Plan
 from simulator.quantities import Duration, Share
 from simulator.streams import Floats, Integers
 
-_MOST = 1 << 20
-"""Numbers of the stream that one request may use."""
+_MOST, _REQUESTS = 1 << 20, 1 << 42
+"""Numbers of the stream that one request may use, and how many requests have numbers of their own."""
 
 
 class Speculation(Record):
@@ -35,13 +35,13 @@ class Speculation(Record):
         """
         # Accepted are at least n with probability acceptance^n; powers are products, which no machine rounds otherwise.
         powers = np.cumprod(np.full(self.tokens, self.acceptance))
-        drawn = uniform(request * _MOST, max(output - 1, 0))
+        drawn = uniform(request % _REQUESTS * _MOST, max(output - 1, 0))
         found: Integers = 1 + self.tokens - np.searchsorted(powers[::-1], drawn, side="right")
         return found
 
     @property
     def gain(self) -> float:
-        """The same on average: (1 - a^(tokens + 1)) / (1 - a)."""
+        """The same on average: (1 - a^(tokens + 1)) / (1 - a) (Leviathan, Kalman and Matias 2023)."""
         return float(1 + np.cumprod(np.full(self.tokens, self.acceptance)).sum())
 
 

@@ -15,7 +15,7 @@ from simulator.arrivals import Agents
 from simulator.case import Case
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.parts import CaseWorkload
-from simulator.run.prompts import GROUP, HASHED, SAID, TALK, Drawn, by_session
+from simulator.run.prompts import GROUP, HASHED, SAID, TALK, Drawn, by_session, sessions
 from simulator.sizes import Sampler
 from simulator.streams import Draws, Floats, Integers
 
@@ -59,6 +59,8 @@ class Drawing:
             self.sizes += [HASHED] * any(item.hashed is not None for item in alike)
         self.patience = any(workload.impatience is not None for workload in case.workloads)
         """Whether clients have a patience of their own."""
+        self._sessions = [sessions(draws, item) for item in case.workloads]
+        """By workload: those of its requests."""
         self._samplers = [self._amounts(item) for item in case.workloads]
         """By workload and name: the sizes that its stages look at, and its items."""
 
@@ -138,8 +140,7 @@ class Drawing:
         routing = [uniform(f"routing-{d}") if d < used else np.zeros(count) for d in range(self.uniforms)]
         if balancer.keyed:
             # One key a session, whatever is tried again.
-            requests = np.arange(first, first + count)
-            routing[0] = by_session(self.draws, self.case.workloads[number], "routing-0", entity, requests)
+            routing[0] = by_session(self.draws, "routing-0", entity, self._sessions[number](first, count))
         columns += routing
         if self.network:
             columns.append(stage.networks(uniform("network")) if stage.varies() else np.full(count, stage.network))

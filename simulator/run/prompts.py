@@ -26,9 +26,15 @@ where there are several, below zero where it leaves nothing behind; what tells w
 """
 
 
-def by_session(draws: Draws, workload: CaseWorkload, stream: str, entity: str, requests: Integers) -> Floats:
+def sessions(draws: Draws, workload: CaseWorkload) -> Sampler:
+    """The function (first, count) -> the sessions, or users, of these requests."""
+    if workload.talks is not None:
+        return workload.talks.session(draws, workload.name)
+    return lambda first, count: workload.arrivals.session(np.arange(first, first + count))
+
+
+def by_session(draws: Draws, stream: str, entity: str, sessions: Integers) -> Floats:
     """A uniform number for each request, the same for all of a session or a user."""
-    sessions = workload.arrivals.session(requests)
     first = int(sessions.min())
     drawn = draws.uniform(stream, entity, first, int(sessions.max()) - first + 1)
     found: Floats = drawn[sessions - first]
@@ -40,14 +46,17 @@ class Drawn:
 
     def __init__(self, draws: Draws, workload: CaseWorkload, prompts: Prompts, new: Sampler, output: Sampler) -> None:
         self.draws, self.workload, self.prompts, self.new, self.output = draws, workload, prompts, new, output
+        self._sessions = sessions(draws, workload)
         self._history: History | None = None
-        if prompts.history:
+        if prompts.history and workload.talks is None:
             assert isinstance(workload.arrivals, Answered)
             self._history = history(workload.arrivals, draws, workload.name, self._said)
 
     def samplers(self) -> dict[str, Sampler]:
         """By name of the column."""
         found: dict[str, Sampler] = {GROUP: self.group, TALK: self.talk}
+        if self.prompts.history and self.workload.talks is not None:
+            found[TALK] = self.workload.talks.talk(self.draws, self.workload.name)
         if self._history is not None:
             found[PROMPT] = self.prompt
             if isinstance(self.workload.arrivals, Agents):
@@ -56,8 +65,7 @@ class Drawn:
 
     def group(self, first: int, count: int) -> Integers:
         """Which beginning they have."""
-        requests = np.arange(first, first + count)
-        uniform = by_session(self.draws, self.workload, "prefix", self.workload.name, requests)
+        uniform = by_session(self.draws, "prefix", self.workload.name, self._sessions(first, count))
         found: Integers = (uniform * self.prompts.groups).astype(np.int64)
         return found
 

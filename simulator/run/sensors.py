@@ -15,6 +15,7 @@ from simulator.quantities import SECOND
 from simulator.run.finished import Finished
 from simulator.run.pool import PoolRun
 from simulator.run.recording import END, SIZE, SLOT, START
+from simulator.run.stepping import Engine
 from simulator.streams import Integers
 
 Life = tuple[int, int]
@@ -94,7 +95,10 @@ class Meter:
         pool = self.pool
         queue, held = pool.waiting(), len(pool.held) + (pool.shared.present() if pool.shared else 0)
         serving = sum(replica.serving() for replica in pool.replicas)
-        arrived = pool.log.ended() + queue + (serving if self._late else 0)
+        arrived = pool.log.ended() + queue
+        if self._late:  # what is being sent to its clients, or to the next engine, is written down
+            engines = [one for replica in pool.replicas for one in replica.instances if isinstance(one, Engine)]
+            arrived += sum(len(engine.jobs) for engine in engines)
         return Reading(now, arrived, 0, 0, queue, held, queue + serving, {})
 
     def _read(self, now: int) -> Reading:
