@@ -162,7 +162,7 @@ def _check_adapter(case: Case, workload: CaseWorkload) -> None:
         raise InputError(
             f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
             path=f"workloads.{workload.name}.adapter",
-            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
+            fix=f"in pools.{pools[-1].name}.batching, kind continuous, write adapters: {{max_loras: 4, load: 300ms}}",
         )
 
 

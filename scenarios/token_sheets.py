@@ -42,7 +42,10 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
             (f"{name.replace('_', ' ')}", told(tokens_per_second(result, name), per_second))
             for name in (PROMPT, OUTPUT)
         ),
-        ("cost per million output tokens", told(cost_per_million(result, OUTPUT), in_dollars)),
+        *(
+            (f"cost per million {name.replace('_', ' ')}", told(cost_per_million(result, name), in_dollars))
+            for name in (PROMPT, OUTPUT)
+        ),
         *goodput_rows(result),
     ]
 

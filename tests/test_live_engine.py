@@ -126,6 +126,13 @@ def test_figures_of_a_course_by_hand() -> None:
     assert figures([by_hand()], twice)["ttft mean"][0] == pytest.approx(70 / 3)
 
 
+def test_who_came_alone() -> None:
+    # The second comes before the first is answered, the third after both, the last is not answered.
+    asked = Requests(np.array([0, 5, 20, 40, 60]), *[np.ones(5, dtype=np.int64)] * 2)
+    done = np.array([10, 12, 25, 45, -1])
+    assert EngineCourse(asked, done, done, done, done, 0, 50).alone().tolist() == [False, False, True, True, False]
+
+
 def test_what_was_not_answered_is_not_counted() -> None:
     asked = Requests(np.array([0, MS]), np.array([5, 5]), np.array([1, 2]))
     columns = {name: np.zeros(2, dtype=np.int64) for name in ("scheduled", "sent", "done", "status")}

@@ -131,7 +131,7 @@ class _Closing:
             rows, stage = self.first[attempts] + place, self.case.stages[stages[place]]
             here = slice(None) if self.past is None else ~self.past[rows]
             end[here] = self._ends(stages[place], rows)[here]
-            if stage.receives is None or not stage.receives.begun:
+            if stage.receives is None or stage.receives.first_token != "prefill":
                 first[here] = self.stamps.first[self.rows][rows][here]
         return first, end
 

@@ -231,6 +231,8 @@ class Engine(Instance):
         self.jobs[job.request] = now
         prompt = job.prompt if self.steps.stage.receives is None else 0
         self.pool.log.engines.extend((now, 1, prompt, job.hits if prompt else 0, 0, 0))
+        if (receives := self.steps.stage.receives) is not None and receives.first_token == "handed_over":
+            self.first(job, now)
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 

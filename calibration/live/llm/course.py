@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from calibration.live.client import Log
 from calibration.live.course import OK, QUANTILES
@@ -54,6 +55,13 @@ class EngineCourse:
             order = np.flatnonzero(which)[np.argsort(spent[which], kind="stable")]
             self._sorted[name] = spent[order], self._block(arrived[order])
         return self._sorted[name]
+
+    def alone(self) -> npt.NDArray[np.bool_]:
+        """Which requests were sent when all before were answered."""
+        before = np.maximum.accumulate(np.where(self.done < 0, np.iinfo(np.int64).max, self.done))
+        found: npt.NDArray[np.bool_] = (self.done >= 0) & (self.requests.arrived > np.insert(before[:-1], 0, -1))
+        found[:-1] &= self.requests.arrived[1:] > self.done[:-1]
+        return found
 
     def rates(self) -> tuple[Floats, Floats]:
         """By block of time: tokens per second in answers that ended there, and requests that ran."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.live import schedule
 from calibration.live.servers import transformers
@@ -67,10 +66,3 @@ def bursts(sizes: Sequence[int], seed: int) -> Requests:
     )
     prompt, output = (draw.integers(low, high + 1, len(arrived)) for low, high in PROBED)
     return Requests(arrived.astype(np.int64), prompt, output)
-
-
-def alone(asked: Requests) -> npt.NDArray[np.bool_]:
-    """Which requests of bursts came alone."""
-    near = np.diff(asked.arrived) <= schedule.BURST
-    found: npt.NDArray[np.bool_] = ~(np.append(near, False) | np.insert(near, 0, False))
-    return found

@@ -33,6 +33,8 @@ ROUNDS = 4
 """Of bursts, from which the engine is calibrated."""
 CANARY = (1, 1, 1, 1, 8, 8)
 """Bursts of a canary."""
+BUSY = 1.5
+"""Above this scale the engine had not a processor to itself."""
 SATURATING, SATURATED = 1.5, 12.0
 """A load of so many times what the steps suggest, for so many seconds, of which the first quarter is not counted."""
 Progress = Callable[[str, int, int], None]
@@ -77,6 +79,8 @@ class _Served:
     driven: _Driven
     before: float
     after: float
+    scale: float
+    """How much longer than the form steps took by the clock on the wall when it was calibrated."""
 
     @property
     def void(self) -> tuple[str, ...]:
@@ -85,6 +89,8 @@ class _Served:
         ttft, _ = course.timing("ttft")
         if not len(ttft):
             return ("no request was answered",)
+        if self.scale > BUSY:
+            return (f"others kept the machine busy: steps took {self.scale:.2f} times their own time when calibrated",)
         return (
             *comparison.late(lag[course.requests.arrived >= course.since], ttft),
             *comparison.moved(self.before, self.after),
@@ -165,7 +171,9 @@ class _Work:
         steps, course = probed.steps, probed.course
         self.numbers = fit(steps.features(), self._times(steps))
         self.scale = ratio(steps, self.numbers)
-        alone = requests.alone(asked) & (course.done >= 0)
+        alone = course.alone()
+        if not alone.any():
+            raise MeasurementError("no request found the engine idle: this machine is too slow, or others keep it busy")
         there = int(np.median((course.began - probed.log["sent"])[alone]))
         back = int(np.median((course.done - course.last)[alone]))
         self.model = EngineModel(plan.setup, MaskedSteps.of(self.numbers, self.scale), max(there, 0), max(back, 0))
@@ -213,13 +221,14 @@ class _Work:
                 self._step(f"load {load:.0%}, run {repeat + 1}")
                 driven = self._drive(requests.poisson(rate, plan.seconds, plan.seed), *plan.window())
                 canaries.append(self._canary(first))
-                served.append(_Served(load, repeat, rate, driven, *canaries[-2:]))
+                before, after = canaries[-2:]
+                served.append(_Served(load, repeat, rate, driven, before, after, self.scale))
         return served, canaries
 
     def _canary(self, first: float) -> float:
-        """How long steps take against what the form says of them, over that at first."""
+        """How long steps take by the clock on the wall against what the form says of them, over that at first."""
         steps = self._drive(requests.bursts(CANARY, 0)).steps
-        return float(np.median(self._times(steps) / (steps.features() @ self.numbers))) / first
+        return float(np.median(steps.took() / (steps.features() @ self.numbers))) / first
 
     def compare(self, load: float, served: Sequence[_Served], host: Grade) -> list[Comparison]:
         """The runs at a load that are not void, if there are two."""
