@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LIVE := test_live_validation.py test_live_scaling.py test_live_engine.py
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .PHONY: run test slow check ui accuracy bench clean
@@ -24,9 +25,9 @@ test: check  ## everything that needs no system package; names what it skipped a
 slow: $(VENV)/.test  ## do the stated intervals cover, and real servers agree? about an hour; writes docs/coverage.md
 	$(BIN)/python benchmarks/coverage.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/input_coverage.py
-	$(PIP_INSTALL) '.[ray]'
-	$(BIN)/python -m pytest -rs -m slow -n auto --ignore tests/test_live_validation.py --ignore tests/test_live_scaling.py
-	$(BIN)/python -m pytest -rs -m slow tests/test_live_validation.py tests/test_live_scaling.py
+	$(PIP_INSTALL) '.[ray,transformers]'
+	$(BIN)/python -m pytest -rs -m slow -n auto $(addprefix --ignore tests/,$(LIVE))
+	$(BIN)/python -m pytest -rs -m slow $(addprefix tests/,$(LIVE))
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from simulator.figures.grid import BINS, SLICES
 from simulator.figures.samples import Sample
 from simulator.figures.sections import steady_quantile
 from simulator.figures.statistics import CONFIDENCE, Estimate, Gate, mean_of
 from simulator.figures.warmup import BATCH, truncation
+from simulator.grid import BINS, SLICES
 from simulator.streams import Floats
 from simulator.theory import MMC
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from calibration.live.comparison import mean_error
 from calibration.live.course import FIGURES
+from calibration.live.llm.record import EngineValidation
 from calibration.live.ranking import change
 from calibration.live.record import LEVELS, Comparison, Validation
 from scenarios.sheet import Sheet
 
-UNITS = {"throughput": "/s", "mean batch": ""}
+UNITS = {"throughput": "/s", "mean batch": "", "tokens/s": "", "running": ""}
 """Of figures that are not in milliseconds."""
 
 
@@ -17,13 +18,13 @@ def sheets(found: Validation) -> list[Sheet]:
     return [
         _causes(found),
         *([_drift(found)] if found.profile else []),
-        _runs(found),
-        *([_errors(found), _accuracy(found)] if found.comparisons else []),
+        runs(found),
+        *([errors(found), _accuracy(found)] if found.comparisons else []),
         *([_decision(found)] if found.decision else []),
     ]
 
 
-def sentence(found: Validation) -> str:
+def sentence(found: Validation | EngineValidation) -> str:
     """What came of it."""
     judged = found.judged()
     void = sum(bool(run.void) for run in found.runs)
@@ -37,7 +38,7 @@ def sentence(found: Validation) -> str:
     return text
 
 
-def _reason(found: Validation) -> str:
+def _reason(found: Validation | EngineValidation) -> str:
     return next((f"The first: {run.void[0]}." for run in found.runs if run.void), "")
 
 
@@ -47,15 +48,15 @@ def _causes(found: Validation) -> Sheet:
         ("capacity, measured", f"{found.capacity:.1f}/s"),
         (
             "capacity, simulated",
-            f"{found.capacity_simulated:.1f}/s ({_signed(found.capacity_simulated / found.capacity - 1)})",
+            f"{found.capacity_simulated:.1f}/s ({signed(found.capacity_simulated / found.capacity - 1)})",
         ),
-        ("way to an idle server", _ms(causes.forward)),
-        ("timer late by", _ms(causes.late)),
-        ("way back", f"{_ms(causes.back)} + {_ms(causes.back_per_request)} x batch"),
+        ("way to an idle server", milliseconds(causes.forward)),
+        ("timer late by", milliseconds(causes.late)),
+        ("way back", f"{milliseconds(causes.back)} + {milliseconds(causes.back_per_request)} x batch"),
         (
             "gap between batches",
-            f"{_ms(causes.gap)} + {_ms(causes.gap_per_previous)} x batch before"
-            f" + {_ms(causes.gap_per_next)} x batch after",
+            f"{milliseconds(causes.gap)} + {milliseconds(causes.gap_per_previous)} x batch before"
+            f" + {milliseconds(causes.gap_per_next)} x batch after",
         ),
         ("device in the server against alone", f"{causes.service_ratio:.3f}"),
     ]
@@ -65,7 +66,7 @@ def _causes(found: Validation) -> Sheet:
 def _drift(found: Validation) -> Sheet:
     """How far the device is today from what the profile of level V3 says of it."""
     rows = [
-        (str(cell.size), f"{cell.alone:.4g} ms", f"{cell.profile:.4g} ms", _signed(cell.profile / cell.alone - 1))
+        (str(cell.size), f"{cell.alone:.4g} ms", f"{cell.profile:.4g} ms", signed(cell.profile / cell.alone - 1))
         for cell in found.cells
         if cell.profile is not None
     ]
@@ -76,7 +77,8 @@ def _drift(found: Validation) -> Sheet:
     )
 
 
-def _runs(found: Validation) -> Sheet:
+def runs(found: Validation | EngineValidation) -> Sheet:
+    """Each run, and why it says nothing where it does not."""
     rows = [
         (
             f"{run.load:.0%}",
@@ -94,7 +96,8 @@ def _runs(found: Validation) -> Sheet:
     return Sheet("Runs of the real server", columns, tuple(rows))
 
 
-def _errors(found: Validation) -> Sheet:
+def errors(found: Validation | EngineValidation) -> Sheet:
+    """Every comparison, with its verdict."""
     rows = []
     judged = {id(one) for one in found.judged()}
     for one in found.comparisons:
@@ -105,7 +108,7 @@ def _errors(found: Validation) -> Sheet:
                 f"{one.load:.0%}",
                 one.figure,
                 f"{_told(one, one.measured)} → {_told(one, one.simulated)}",
-                f"{_signed(one.error)} ({_signed(one.low)} to {_signed(one.high)})",
+                f"{signed(one.error)} ({signed(one.low)} to {signed(one.high)})",
                 f"{one.floor:.1%}",
                 "n/a" if one.band is None else f"{one.band:.1%}",
                 said,
@@ -118,11 +121,11 @@ def _errors(found: Validation) -> Sheet:
 def _accuracy(found: Validation) -> Sheet:
     rows = []
     for level in LEVELS:
-        errors = [mean_error(found.comparisons, level, figure) for figure in FIGURES]
+        sizes = [mean_error(found.comparisons, level, figure) for figure in FIGURES]
         apart = [one for one in found.distances if one.level == level and one.load < 1]
-        if any(error is not None for error in errors):
+        if any(error is not None for error in sizes):
             worst = [max((getattr(one, name) for one in apart), default=None) for name in ("w1_over_mean", "ks", "qq")]
-            shown = [*("n/a" if error is None else f"{error:.1%}" for error in errors)]
+            shown = [*("n/a" if error is None else f"{error:.1%}" for error in sizes)]
             rows.append((level, *shown, *("n/a" if value is None else f"{value:.3f}" for value in worst)))
     columns = ("level", *FIGURES, "W1/mean", "KS", "QQ, log ratio")
     return Sheet("Mean size of the errors over loads below capacity; largest distances", columns, tuple(rows))
@@ -144,9 +147,11 @@ def _told(one: Comparison, value: float) -> str:
     return f"{value:.4g}{UNITS.get(one.figure, ' ms')}"
 
 
-def _ms(nanoseconds: float) -> str:
+def milliseconds(nanoseconds: float) -> str:
+    """To three figures."""
     return f"{nanoseconds / 1e6:.3g} ms"
 
 
-def _signed(share: float) -> str:
+def signed(share: float) -> str:
+    """With its sign."""
     return f"{share:+.1%}"

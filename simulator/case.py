@@ -23,7 +23,7 @@ from simulator.sharing import Separate
 from simulator.slo import TIMINGS, Slo, Timing
 from simulator.speed import Constant
 
-SEMANTICS_VERSION = 5
+SEMANTICS_VERSION = 6
 """Raised whenever the same case may give other results."""
 
 
@@ -61,7 +61,7 @@ class Case:
         return self.requests() <= MOST_RECORDS if self.records is None else self.records
 
     def timings(self) -> tuple[Timing, ...]:
-        """What is timed of requests."""
+        """What is timed of requests, and between the tokens of their answers."""
         return TIMINGS if any(isinstance(stage.service, Steps) for stage in self.stages) else TIMINGS[:1]
 
     def requests(self) -> float:
@@ -76,6 +76,10 @@ class Case:
     def pools_of(self, workload: CaseWorkload) -> set[int]:
         """The pools that a workload's requests come to."""
         return {self.stages[stage].pool for stage in workload.stages}
+
+    def visitors(self, stage: int) -> list[int]:
+        """The workloads whose requests come to a stage."""
+        return [number for number, item in enumerate(self.workloads) if stage in item.stages]
 
     def seats(self, pool: int) -> int:
         """Batches that one replica of a pool can run at the same time: under the rule of a server, so many a stage."""

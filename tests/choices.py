@@ -522,6 +522,12 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "max_batch_size": st.integers(1, 6),
         "max_num_tokens": st.integers(12, 40),
     },
+    _choice("batching", "transformers"): {
+        "kv_tokens": st.integers(24, 200),
+        "page_size": st.integers(4, 6),
+        "max_requests_per_batch": st.integers(1, 6),
+        "max_batch_tokens": st.integers(6, 40),
+    },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},
     _choice("service", "profile"): {

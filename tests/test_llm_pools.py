@@ -16,6 +16,9 @@ from simulator.case import Case
 from simulator.component import temporary_choices
 from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
+from simulator.figures.attainment import goodput
+from simulator.figures.engines import engines
+from simulator.figures.ledger import count
 from simulator.figures.levers import levers
 from simulator.figures.results import Result
 from simulator.figures.tally import Tally
@@ -24,6 +27,7 @@ from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.run.engine import simulate
 from simulator.run.recording import CAUSES, COMPLETED, REJECTED, START, TIMED_OUT
 from simulator.sizes import Constant, Empirical
+from simulator.slo import parse_slo
 
 MS = 1_000_000
 STEP = LlmRoofline.model_validate({"weights": "10ms", "per_token": "0ms"})
@@ -59,6 +63,54 @@ def test_who_comes_during_a_step_waits_for_its_end_and_one_step_more_if_the_next
         queue = run.causes()[4, 1]
         assert queue == (6 if not scheduling else 16) * MS
     assert firsts == {False: 50 * MS, True: 60 * MS}
+
+
+def test_gaps_between_tokens_are_told_by_workload_where_their_requests_came() -> None:
+    # Steps of 10 ms. The usual one comes at 0 and has three tokens, at 10, 20 and 30 ms. "long" comes at 5 ms with a
+    # prompt of two steps, and has two: at 30 and 40 ms. Three gaps of 10 ms.
+    base = asks(0.0, engine=engine(max_num_batched_tokens=150, max_num_seqs=100))
+    long = replace(
+        base.workloads[0],
+        name="long",
+        arrivals=replay(0.005),
+        sizes=((PROMPT, Constant(value=250)), (OUTPUT, Constant(value=2))),
+    )
+    slos = (parse_slo("attainment(itl<10ms)>=50% per class=long"), parse_slo("mean(itl)<11ms"))
+    case = replace(base, workloads=(*base.workloads, long), slos=slos)
+    for run in (simulate(case, 0), count(case, 0)):
+        result = Result(case, [run])
+        assert [len(result.samples(name, timing="itl")[0]) for name in ("load", "long", None)] == [2, 1, 3]
+        assert result.mean(timing="itl").value == pytest.approx(0.01)
+        assert result.percentile(0.5, timing="itl").value == pytest.approx(0.01, rel=1e-3)
+        assert [verdict.estimate.value for verdict in result.verdicts] == [0.0, pytest.approx(10 * MS)]
+
+
+def test_how_full_an_engine_was_on_average_and_at_most() -> None:
+    # Steps of 10 ms; a tenth of a second is measured. Two come at 0 with 100 tokens and one place: the first runs for
+    # three steps, then the second. 7 blocks of 999 are held for 60 ms of 100, and one runs. The first step was planned
+    # before the second came, so that its gauge tells of one that waits in the two steps after it: 20 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    case = asks(0.0, 0.0, engine=served, lasts=0.1)
+    (found,) = engines(Result(case, [simulate(case, 0)]))
+    assert found.held.mean.value == pytest.approx(0.6 * 7 / 999)
+    assert found.held.most.value == pytest.approx(7 / 999)
+    levels = found.running.mean, found.running.most, found.waiting.mean, found.waiting.most
+    assert [level.value for level in levels] == [pytest.approx(0.6), 1.0, pytest.approx(0.2), 1.0]
+
+
+def test_goodput_is_of_those_that_meet_all_bounds() -> None:
+    # Steps of 10 ms, one place. The first has tokens at 10, 20, 30 ms, the second at 40, 50, 60. At 1 s comes one who
+    # gives up after 25 ms, before its third token. Half a request a second meets TTFT below 40 ms and TPOT below 11 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    base = asks(0.0, 0.0, engine=served, lasts=2.0)
+    hasty = replace(base.workloads[0], name="hasty", arrivals=replay(1.0), timeout=25 * MS)
+    lines = "ttft<40ms, tpot<11ms", "ttft<41ms, tpot<11ms", "ttft<41ms, tpot<10ms", "latency<31ms, tpot<11ms"
+    slos = tuple(parse_slo(f"attainment({line})>=60%") for line in lines)
+    case = replace(base, workloads=(*base.workloads, hasty), slos=slos)
+    for run in (simulate(case, 0), count(case, 0)):
+        result = Result(case, [run])
+        assert [goodput(result, slo).value for slo in slos] == [0.5, 1.0, 0.0, 0.5]
+        assert [one.estimate.value for one in result.verdicts] == [pytest.approx(hits / 3) for hits in (1, 2, 0, 1)]
 
 
 def test_a_request_with_one_token_has_no_time_per_token() -> None:
@@ -324,7 +376,9 @@ SCENARIO = "chat-on-h100"
         ("pools.engines.balancer=central_queue", "keeps a queue in each replica"),
         ("pools.engines.instances=2", "is one engine on all of a replica"),
         ("workloads.chat.sizes={input_tokens: 5}", "nothing is said of 'output_tokens'"),
-        ("slos=['p95(itl)<1s']", "'itl' is not a known metric"),
+        ("slos=['attainment(ttft<1s, tpot)>=5%']", "is not an objective"),
+        ("slos=['p95(itk)<1s']", "'itk' is not a known metric; did you mean 'itl'"),
+        ("slos=['p95(itl)<1s over 5s']", "itl is known of the whole measured time only: leave out over"),
     ],
 )
 def test_what_does_not_go_together_is_told(setting: str, said: str) -> None:

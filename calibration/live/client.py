@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import re
 import resource
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +55,11 @@ class Endpoint:
     body: str
     host: str = "127.0.0.1"
 
-    def request(self) -> bytes:
-        """As it is sent."""
+    def request(self, body: str | None = None) -> bytes:
+        """As it is sent, perhaps with another body than usual."""
+        text = self.body if body is None else body
         head = f"POST {self.path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n"
-        return f"{head}Content-Length: {len(self.body)}\r\n\r\n{self.body}".encode()
+        return f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,16 @@ class Log:
         return self["sent"] - self["scheduled"]
 
 
-def drive(endpoint: Endpoint, schedule: Integers) -> Log:
-    """Sends the requests of a schedule from another process, and waits for it. Raises MeasurementError."""
+def drive(endpoint: Endpoint, schedule: Integers, bodies: Sequence[str] = ()) -> Log:
+    """Sends the requests of a schedule from another process, and waits for it. Raises MeasurementError.
+
+    `bodies` are what each of them says, where they differ.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        times, log = Path(folder, "schedule.npy"), Path(folder, "log.npz")
+        times, log, said = Path(folder, "schedule.npy"), Path(folder, "log.npz"), Path(folder, "bodies.json")
         np.save(times, schedule)
-        words = [sys.executable, "-m", __name__, str(times), str(log), str(endpoint.port), endpoint.path]
+        said.write_text(json.dumps(list(bodies)))
+        words = [sys.executable, "-m", __name__, str(times), str(said), str(log), str(endpoint.port), endpoint.path]
         done = subprocess.run(
             [*words, endpoint.body, endpoint.host],
             capture_output=True,
@@ -92,8 +99,8 @@ def drive(endpoint: Endpoint, schedule: Integers) -> Log:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode or not log.exists():
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise MeasurementError(f"the load client failed: {said}")
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise MeasurementError(f"the load client failed: {last}")
         with np.load(log) as found:
             return Log({name: found[name] for name in COLUMNS}, int(found["connections"]), int(found["origin"]))
 
@@ -149,11 +156,13 @@ class Connection(asyncio.Protocol):
 class Load:
     """A schedule being sent."""
 
-    def __init__(self, endpoint: Endpoint, schedule: Integers, patience: float = PATIENCE) -> None:
-        self.patience = patience
-        self.endpoint, self.text = endpoint, endpoint.request()
+    def __init__(
+        self, endpoint: Endpoint, schedule: Integers, patience: float = PATIENCE, bodies: Sequence[str] = ()
+    ) -> None:
+        self.patience, self.endpoint = patience, endpoint
         self.schedule = schedule.tolist()
         count = len(self.schedule)
+        self.texts = [endpoint.request(body) for body in bodies] or [endpoint.request()] * count
         self.sent, self.done, self.status = [-1] * count, [-1] * count, [LOST] * count
         self.bodies: list[bytes] = [b""] * count
         self.idle: list[Connection] = []
@@ -218,7 +227,7 @@ class Load:
     def _put(self, connection: Connection, request: int) -> None:
         connection.request = request
         self.sent[request] = time.monotonic_ns()
-        connection.transport.write(self.text)
+        connection.transport.write(self.texts[request])
 
     def answered(self, request: int, now: int, status: int, body: bytes) -> None:
         """A reply is here, or will never be."""
@@ -240,8 +249,8 @@ class Load:
         return {name: np.asarray(row, dtype=np.int64) for name, row in zip(COLUMNS, rows, strict=True)}
 
 
-async def _drive(endpoint: Endpoint, schedule: Integers, out: Path) -> None:
-    load = Load(endpoint, schedule)
+async def _drive(endpoint: Endpoint, schedule: Integers, bodies: Sequence[str], out: Path) -> None:
+    load = Load(endpoint, schedule, bodies=bodies)
     await load.run()
     np.savez(out, connections=len(load.open), origin=load.origin, **load.columns())  # type: ignore[arg-type]  # columns by keyword
 
@@ -249,7 +258,7 @@ async def _drive(endpoint: Endpoint, schedule: Integers, out: Path) -> None:
 def main() -> None:
     """Reads what `drive` says, sends the load, writes the log."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("schedule", "log"):
+    for name in ("schedule", "bodies", "log"):
         parser.add_argument(name, type=Path)
     parser.add_argument("port", type=int)
     for name in ("path", "body", "host"):
@@ -262,7 +271,8 @@ def main() -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     endpoint = Endpoint(given.port, given.path, given.body, given.host)
     loop = asyncio.SelectorEventLoop(FineSelector())
-    loop.run_until_complete(_drive(endpoint, np.load(given.schedule), given.log))
+    bodies = json.loads(given.bodies.read_text())
+    loop.run_until_complete(_drive(endpoint, np.load(given.schedule), bodies, given.log))
     loop.close()
 
 

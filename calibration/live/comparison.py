@@ -7,7 +7,7 @@ where all of it is outside, INCONCLUSIVE where it is neither.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -47,29 +47,40 @@ def grade(canaries: Sequence[float]) -> Grade:
 
 def void(lag: Integers, course: Course, before: float, after: float) -> tuple[str, ...]:
     """Why a run says nothing; empty where it does. `lag` is the client's, in nanoseconds by request."""
-    reasons = []
     served = course.served()
     if not len(served):
         return ("no request was answered",)
+    return (*late(lag[course.counted], served), *moved(before, after))
+
+
+def late(lag: Integers, timing: Floats) -> tuple[str, ...]:
+    """Whether the client was so late that it shows in a timing of the same requests, in milliseconds."""
     for name, level in QUANTILES.items():
-        late, latency = float(np.quantile(lag[course.counted], level)) / 1e6, float(np.quantile(served, level))
-        if late > LAG * latency:
-            reasons.append(f"the client was {late:.2f} ms late at {name}, over {LAG:.0%} of {latency:.3g} ms")
-            break
+        behind, lasted = float(np.quantile(lag, level)) / 1e6, float(np.quantile(timing, level))
+        if behind > LAG * lasted:
+            return (f"the client was {behind:.2f} ms late at {name}, over {LAG:.0%} of {lasted:.3g} ms",)
+    return ()
+
+
+def moved(before: float, after: float) -> tuple[str, ...]:
+    """Whether the device alone became slower or faster, by its canaries."""
     if abs(after / before - 1) > MOVED:
-        reasons.append(f"the device alone took {after / before:.2f} times as long after the run as before")
-    elif max(abs(before - 1), abs(after - 1)) > MOVED:
-        reasons.append(
-            f"the device alone took {max(before, after, key=lambda r: abs(r - 1)):.2f} times as long as at first"
-        )
-    return tuple(reasons)
+        return (f"the device alone took {after / before:.2f} times as long after the run as before",)
+    if max(abs(before - 1), abs(after - 1)) > MOVED:
+        furthest = max(before, after, key=lambda ratio: abs(ratio - 1))
+        return (f"the device alone took {furthest:.2f} times as long as at first",)
+    return ()
 
 
 def floors(courses: Sequence[Course]) -> dict[str, float]:
     """By figure: the largest relative difference between two of these runs of the same arrivals."""
-    rows = [course.figures() for course in courses]
+    return apart([course.figures() for course in courses])
+
+
+def apart(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """By figure: the largest relative difference between two of the rows."""
     found = {}
-    for name in FIGURES:
+    for name in rows[0]:
         values = [row[name] for row in rows]
         found[name] = max(values) / min(values) - 1 if min(values) > 0 else float("inf")
     return found
@@ -96,15 +107,26 @@ def compare(
     level: Level, load: float, real: Sequence[Course], simulated: Sequence[Sequence[Course]], host: Grade
 ) -> list[Comparison]:
     """FIGURES of real runs at one load, together, against the simulated courses of each."""
-    floor = floors(real)
-    draws = _resampled(len(real))
-    measured = _figures([[one] for one in real], draws)
-    found = _figures(simulated, draws)
+    draws = resampled(len(real))
+    measured, found = _figures([[one] for one in real], draws), _figures(simulated, draws)
+    return judge(level, load, measured, found, floors(real), host)
+
+
+def judge(
+    level: Level,
+    load: float,
+    measured: Mapping[str, Floats],
+    found: Mapping[str, Floats],
+    floor: Mapping[str, float],
+    host: Grade,
+    tier_of: Callable[[str], str] = str,
+) -> list[Comparison]:
+    """Figures as they were, and then resampled, measured and simulated; `tier_of` says as which each is judged."""
     rows = []
-    for name in FIGURES:
+    for name in measured:
         errors = found[name] / measured[name] - 1
         low, high = np.quantile(errors[1:], [0.025, 0.975]).tolist()
-        tier, allowed = (band(level, name, load, host, least) for least in (0.0, floor[name]))
+        tier, allowed = (band(level, tier_of(name), load, host, least) for least in (0.0, floor[name]))
         blurred = tier is not None and floor[name] > BLURRED * tier
         rows.append(
             Comparison(
@@ -124,7 +146,7 @@ def compare(
     return rows
 
 
-def _resampled(runs: int) -> Integers:
+def resampled(runs: int) -> Integers:
     """One row a resample, the first as it was: how often each block counts, run after run."""
     draw = np.random.default_rng(0)
     rows = [draw.multinomial(BLOCKS, [1 / BLOCKS] * BLOCKS, size=RESAMPLES) for _ in range(runs)]
@@ -156,7 +178,7 @@ def _figures(runs: Sequence[Sequence[Course]], draws: Integers) -> Mapping[str, 
         found["mean"][row] = weight @ values / total[-1]
         found["mean batch"][row] = counts[batch_blocks] @ sizes / counts[batch_blocks].sum()
     found["throughput"] = _throughputs(runs, draws)
-    return found
+    return {name: found[name] for name in FIGURES}
 
 
 def _throughputs(runs: Sequence[Sequence[Course]], draws: Integers) -> Floats:

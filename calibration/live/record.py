@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -190,13 +191,8 @@ class Validation(Record):
     decision: Decision | None
 
     def judged(self) -> list[Comparison]:
-        """The comparisons that have a verdict: of V2 where stalls were replayed too, only the latter."""
-        stalled = {one.load for one in self.comparisons if one.level == "V2 stalls"}
-        return [
-            one
-            for one in self.comparisons
-            if one.verdict != "not judged" and not (one.level == "V2" and one.load in stalled)
-        ]
+        """The comparisons that have a verdict."""
+        return to_judge(self.comparisons)
 
     def void(self) -> bool:
         """Whether some load has no verdict because of void runs."""
@@ -208,6 +204,14 @@ class Validation(Record):
         """Whether nothing failed, and something was judged."""
         judged = self.judged()
         return bool(judged) and not self.void() and all(one.verdict != "FAIL" for one in judged)
+
+
+def to_judge(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those that have a verdict: of V2 where stalls were replayed too, only the latter."""
+    stalled = {one.load for one in comparisons if one.level == "V2 stalls"}
+    return [
+        one for one in comparisons if one.verdict != "not judged" and not (one.level == "V2" and one.load in stalled)
+    ]
 
 
 def save_validation(found: Validation, path: Path) -> None:

@@ -31,6 +31,7 @@ from simulator.batching.simple import Dynamic, Greedy, NoBatching, Static
 from simulator.batching.tensorrt_llm import TensorRtLlm
 from simulator.batching.tfserving import TfServing
 from simulator.batching.torchserve import TorchServe
+from simulator.batching.transformers import Transformers
 from simulator.batching.triton import Triton
 
 __all__ = [
@@ -66,5 +67,6 @@ __all__ = [
     "Timer",
     "TorchServe",
     "Total",
+    "Transformers",
     "Triton",
 ]

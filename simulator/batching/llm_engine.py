@@ -17,6 +17,7 @@ from simulator.llm.job import ONE_BY_ONE, Job
 from simulator.llm.loop import Loop, Outputs, StepTime
 from simulator.llm.planner import Planner
 from simulator.llm.ranks import Ranks
+from simulator.llm.readings import Readings
 from simulator.llm.service import Steps
 from simulator.quantities import Duration
 from simulator.service import Law
@@ -159,13 +160,16 @@ class LlmEngine(Batching):
         pace: Callable[[int, int], int] | None,
         gone: Callable[[Job], bool] | None,
         factors: Iterator[int] | None,
+        readings: Readings | None = None,
     ) -> Loop | Ranks:
         """The engine of a replica that has just become ready, or its ranks."""
         times, ranks = self.times(law), self.data_parallel_size
         if ranks > 1:
             planners = [self.planner() for _ in range(ranks)]
-            return Ranks(planners, times, outputs, self.asynchronous, pace, gone, factors)
-        return Loop(self.planner(), times, outputs, self.asynchronous, pace, gone=gone, factors=factors)
+            return Ranks(planners, times, outputs, self.asynchronous, pace, gone, factors, readings)
+        return Loop(
+            self.planner(), times, outputs, self.asynchronous, pace, gone=gone, factors=factors, readings=readings
+        )
 
     def on(self, instance: str) -> Self:
         """The same on machines of one type."""

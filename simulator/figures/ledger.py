@@ -78,6 +78,7 @@ class Ledger:
         if self.carried is not None:
             self.tally.note(self.carried.run_of(np.arange(len(self.carried.number))))
         self.tape.clear()
+        self.tally.gauge([pool.log.readings for pool in self.pools])
         self.tally.lives = tuple(pool.log.lives() for pool in self.pools)
         return self.tally
 

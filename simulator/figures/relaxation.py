@@ -10,9 +10,9 @@ import numpy as np
 from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.faults import Fault
-from simulator.figures.grid import BINS
 from simulator.figures.statistics import RELAXATIONS
 from simulator.figures.tally import Tally
+from simulator.grid import BINS
 from simulator.parts import CasePool
 from simulator.quantities import SECOND
 

@@ -1,7 +1,7 @@
 """Latencies of requests in order of arrival, by slices of time: each as it was, or counted in buckets.
 
-A bucket holds the whole nanoseconds that share their first ten bits: a latency read from one is off by at most 2^-10
-of itself, about 0.1 %. Counts, sums, and shares below a bound that was named beforehand are exact.
+A latency read from a bucket is off by at most 2^-10 of itself, about 0.1 %. Counts, sums, and shares below a bound
+that was named beforehand are exact.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from simulator.figures.grid import SLICES
+from simulator.buckets import ERROR, bucket, middle
 from simulator.figures.statistics import quantile, rank
+from simulator.grid import SLICES
+from simulator.llm.readings import SLICE, Gaps
 from simulator.quantities import SECOND
 from simulator.streams import Floats, Integers
-
-BITS = 9
-"""Of a latency, after its first."""
-ERROR = 2.0 ** -(BITS + 1)
-"""By which share of itself a latency from a bucket may be off."""
 
 
 class Cell(ABC):
@@ -104,6 +101,7 @@ class Binned(Cell):
     """How many latencies fell into each bucket."""
 
     error = ERROR
+    width: ClassVar[type[np.unsignedinteger]] = np.uint32
 
     def __init__(self, bounds: Sequence[int] = ()) -> None:
         self.missed = 0
@@ -113,7 +111,7 @@ class Binned(Cell):
         """By bound: how many took less."""
         self.first = 0
         """The bucket that `counts` begins with."""
-        self.counts: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+        self.counts: npt.NDArray[np.unsignedinteger] = np.empty(0, self.width)
 
     def add(self, nanoseconds: Integers, missed: int) -> None:
         """More requests: the latencies of those answered, and how many were missed."""
@@ -130,14 +128,14 @@ class Binned(Cell):
     def _count(self, first: int, counts: npt.NDArray[np.integer]) -> None:
         """More of the buckets from `first` on."""
         if not len(self.counts):
-            self.first, self.counts = first, counts.astype(np.uint32)
+            self.first, self.counts = first, counts.astype(self.width)
             return
         low, end = min(first, self.first), max(first + len(counts), self.first + len(self.counts))
         if (low, end) != (self.first, self.first + len(self.counts)):
-            wider = np.zeros(end - low, np.uint32)
+            wider = np.zeros(end - low, self.width)
             wider[self.first - low : self.first - low + len(self.counts)] = self.counts
             self.first, self.counts = low, wider
-        self.counts[first - low : first - low + len(counts)] += counts.astype(np.uint32)
+        self.counts[first - low : first - low + len(counts)] += counts.astype(self.width)
 
     def __len__(self) -> int:
         return int(self.counts.sum(dtype=np.int64)) + self.missed
@@ -163,7 +161,7 @@ class Binned(Cell):
 
     def answered(self) -> Binned:
         """The same buckets."""
-        found = Binned()
+        found = type(self)()
         found.nanoseconds, found.faster = self.nanoseconds, self.faster
         found.first, found.counts = self.first, self.counts
         return found
@@ -184,20 +182,6 @@ class Binned(Cell):
         return found or cls()
 
 
-def bucket(nanoseconds: Integers) -> Integers:
-    """By latency its bucket: one for each whole number below 2^10, from there on 2^9 for each doubling."""
-    # Where a number is so long that its float is rounded up to a power of two, the last bucket before it is found.
-    shift = np.maximum(np.frexp(nanoseconds.astype(np.float64))[1].astype(np.int64) - 1 - BITS, 0)
-    found: Integers = (shift << BITS) + (nanoseconds >> shift)
-    return found
-
-
-def middle(place: int) -> float:
-    """The middle of a bucket, in nanoseconds."""
-    shift = max((place >> BITS) - 1, 0)
-    return float((place - (shift << BITS)) << shift) + ((1 << shift) - 1) / 2
-
-
 def exact(edges: Integers, arrived: Integers, latency: Integers, answered: npt.NDArray[np.bool_]) -> list[Exact]:
     """By slice of time: the latencies, in nanoseconds, of requests in order of arrival."""
     seconds = np.where(answered, latency / SECOND, inf)
@@ -213,6 +197,27 @@ def count(
         part = slice(*places[slice_ : slice_ + 2])
         fast = latency[part][answered[part]]
         cells[slice_].add(fast, part.stop - part.start - len(fast))
+
+
+class Counted(Binned):
+    """Gaps between tokens, of which there are many more than requests."""
+
+    width = np.uint64
+
+    @classmethod
+    def by_slice(cls, pools: Sequence[Gaps], bounds: Sequence[int], slices: int) -> list[Counted]:
+        """What the engines of several pools told."""
+        found = [cls(bounds) for _ in range(slices)]
+        for gaps in pools:
+            edges = np.searchsorted(gaps.keys, np.arange(slices + 1) << SLICE).tolist()
+            for number, (cell, (low, high)) in enumerate(zip(found, pairwise(edges), strict=True)):
+                cell.nanoseconds += int(gaps.nanoseconds[number])
+                for bound, faster in zip(bounds, gaps.faster, strict=True):
+                    cell.faster[bound] += int(faster[number])
+                if low < high:
+                    places = gaps.keys[low:high] & ((1 << SLICE) - 1)
+                    cell._count(int(places[0]), np.bincount(places - places[0], gaps.counts[low:high]))
+        return found
 
 
 class Sample:

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from simulator.case import Case
-from simulator.figures.grid import SLICES
 from simulator.figures.statistics import p_value
 from simulator.figures.tally import Tally
+from simulator.grid import SLICES
 from simulator.quantities import SECOND
 from simulator.run.lives import ReplicaRecord
 from simulator.streams import Floats, Integers

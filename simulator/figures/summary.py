@@ -10,9 +10,9 @@ from simulator.autoscaling import PerRequest
 from simulator.batching import LlmEngine
 from simulator.case import Case
 from simulator.figures.cost import machine_time, serving_time
-from simulator.figures.grid import BINS
 from simulator.figures.statistics import Estimate, mean_of
 from simulator.figures.tally import Tally
+from simulator.grid import BINS
 from simulator.run.lives import Lives
 from simulator.service import weakness
 

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.case import Case
-from simulator.figures.grid import Grid
-from simulator.figures.samples import Binned, Cell, Sample, count, exact
+from simulator.figures.samples import Binned, Cell, Counted, Sample, count, exact
 from simulator.figures.usage import PoolTally, StageTally
+from simulator.grid import Grid
+from simulator.llm.readings import Readings
 from simulator.llm.service import OUTPUT, PROMPT
 from simulator.quantities import format_duration
 from simulator.run.lives import Lives
 from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Replication
-from simulator.slo import Timing
+from simulator.slo import ALL, GAPS, Timing, joint
 from simulator.streams import Floats, Integers
 
 MOST_WINDOWS = 1000
@@ -60,6 +61,8 @@ class Tally:
         self.requests = self.attempts = 0
         self.stages = [StageTally(case, stage, slices) for stage in range(len(case.stages))]
         self.pools = [PoolTally(case, pool, slices, bins) for pool in range(len(case.pools))]
+        self.readings: tuple[Readings | None, ...] = ()
+        """By pool: what the gauges of its engines told."""
         self.lives: tuple[Lives, ...] = ()
         """By pool."""
 
@@ -69,7 +72,7 @@ class Tally:
         tally = cls(case, run.number, Grid.of(case))
         tally.records = run
         tally.latencies = [exact(tally.grid.edges, *part) for part in tally.add(run)]
-        for timing in case.timings()[1:]:
+        for timing in _of_requests(case):
             parts = _by_workload(run, len(case.workloads), timing)
             tally.timed[timing] = [exact(tally.grid.edges, *part) for part in parts]
         for pool, record in enumerate(run.pools):
@@ -80,6 +83,7 @@ class Tally:
             tally.serve(pool, record.batches, record.used, stages)
             tally.pools[pool].engines(tally.grid, record.engines)
         tally.lives = run.pools
+        tally.gauge([record.readings for record in run.pools])
         return tally
 
     @classmethod
@@ -94,7 +98,7 @@ class Tally:
             return cells
 
         tally.latencies = counted(tally.grid.edges)
-        tally.timed = {timing: counted(tally.grid.edges, timing) for timing in case.timings()[1:]}
+        tally.timed = {timing: counted(tally.grid.edges, timing) for timing in _of_requests(case)}
         if case.warmup is not None or not case.stationary():
             for length, timing in {(slo.window, slo.timing) for slo in case.slos if slo.window is not None}:
                 edges = np.arange(case.warmup or 0, case.duration + 1, length)
@@ -145,6 +149,17 @@ class Tally:
             own = stages == stage
             self.stages[stage].serve(self.grid, batches[own], places[own])
 
+    def gauge(self, pools: Sequence[Readings | None]) -> None:
+        """What the gauges of engines told, by pool; None where there are none."""
+        self.readings = tuple(pools)
+        told = [readings for readings in pools if readings is not None]
+        if told:
+            gaps = [
+                [one.gaps[one.served.index(workload)] for one in told if workload in one.served]
+                for workload in range(len(self.arrived))
+            ]
+            self.timed[GAPS] = [Counted.by_slice(own, told[0].bounds, len(self.grid.edges) - 1) for own in gaps]
+
     def cells(self, workload: int | None, timing: Timing = "latency") -> Sequence[Sequence[Cell]]:
         """By slice of arrival, of a workload or of each."""
         every = self.latencies if timing == "latency" else self.timed[timing]
@@ -189,15 +204,33 @@ class Tally:
         return found
 
 
+def _of_requests(case: Case) -> list[Timing]:
+    """What is timed of requests beside their latency, and what objectives ask of several timings together."""
+    single = [timing for timing in case.timings()[1:] if timing != GAPS]
+    return [*single, *dict.fromkeys(slo.timing for slo in case.slos if joint(slo.timing))]
+
+
 def _by_workload(run: Replication, workloads: int, timing: Timing = "latency") -> list[Arrivals]:
     parts = []
     for number in range(workloads):
         own = _of(run, number, workloads)
-        times = run.latency[own] if timing == "latency" else run.timings[timing][own]
+        times = _times(run, timing)[own]
         part = run.arrived[own], times, run.outcome[own] == COMPLETED
         has = slice(None) if timing == "latency" else times >= 0
         parts.append((part[0][has], part[1][has], part[2][has]))
     return parts
+
+
+def _times(run: Replication, timing: Timing) -> Integers:
+    """By request; below zero where it has none. Of several together: nothing where each is below its bound."""
+    if timing == "latency":
+        return run.latency
+    if not (parts := joint(timing)):
+        return run.timings[timing]
+    late = np.zeros(len(run.latency), np.int64)
+    for one, bound in parts:
+        late |= _times(run, one) >= bound
+    return late * ALL
 
 
 def _of(run: Replication, workload: int, workloads: int) -> slice | Integers:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from simulator.batching import FULL, LlmEngine
 from simulator.case import Case
-from simulator.figures.grid import Grid
+from simulator.grid import Grid
 from simulator.run.recording import END, REASON, SIZE, STAGE_CAUSES, START, WAY, Visits
 from simulator.streams import Integers
 

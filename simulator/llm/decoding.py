@@ -13,9 +13,11 @@ class Decoding:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.count = 0
+        self.workloads = [0]
+        """By place of a workload: how many."""
         self._bases = 0
         """The sum of their bases."""
-        self._crossings = [0] * block_size
+        self.crossings = [0] * block_size
         """By what is left of the base when it is divided by the block size: how many."""
         self._ends: list[tuple[int, int, Job]] = []
         """A heap of (number of the last plan, place among all admissions); an entry counts as long as it is true."""
@@ -32,7 +34,8 @@ class Decoding:
         """It decodes no more."""
         self.count -= 1
         self._bases -= job.base
-        self._crossings[job.base % self.block_size] -= 1
+        self.crossings[job.base % self.block_size] -= 1
+        self.workloads[job.workload] -= 1
 
     def delay(self, job: Job, number: int) -> None:
         """Plan `number`, which is being made, does not serve it."""
@@ -48,7 +51,11 @@ class Decoding:
 
     def crossing(self, number: int) -> int:
         """How many need a block more for plan `number`."""
-        return self._crossings[-number % self.block_size]
+        return self.crossings[-number % self.block_size]
+
+    def gains(self, number: int) -> tuple[int, ...]:
+        """By place of a workload: how many get a token from plan `number`."""
+        return tuple(self.workloads)
 
     def context(self, number: int) -> int:
         """Tokens that they attend to in plan `number`, the new ones included."""
@@ -97,6 +104,7 @@ class Decoding:
     def _enter(self, job: Job) -> None:
         self.count += 1
         self._bases += job.base
-        self._crossings[job.base % self.block_size] += 1
+        self.crossings[job.base % self.block_size] += 1
+        self.workloads[job.workload] += 1
         heappush(self._ends, (job.last, job.order, job))
         heappush(self._longest, (-job.base, job.order, job))

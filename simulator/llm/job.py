@@ -46,8 +46,10 @@ class Job:
         "received",
         "request",
         "shared",
+        "since",
         "stays",
         "turn",
+        "workload",
     )
 
     def __init__(
@@ -71,6 +73,10 @@ class Job:
         """Those that come before its own blocks: what it shares last may be what it goes on from."""
         self.keeps = own is not None
         """Whether others may look for them when it has ended."""
+        self.workload = 0
+        """Its place among those that are told apart."""
+        self.since = -1
+        """When its latest token came, where it got none in a step after it; nanoseconds."""
         self.received = 0
         """Tokens whose keys and values were computed elsewhere, and sent: all that is known but for the last."""
         self.stays = False

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from simulator.llm.gauge import Gauge, Jump
 from simulator.llm.jitter import PARTS
 from simulator.llm.job import Job
 from simulator.llm.plan import Plan
 from simulator.llm.planner import Planner
-
-TICKS = 1 << 20
-"""To a nanosecond."""
+from simulator.llm.readings import TICKS as TICKS
+from simulator.llm.readings import Readings
 
 
 class StepTime(Protocol):
@@ -58,9 +58,11 @@ class Loop:
         jumps: bool = True,
         gone: Callable[[Job], bool] | None = None,
         factors: Iterator[int] | None = None,
+        readings: Readings | None = None,
     ) -> None:
         self.planner = planner
         planner.gone = gone
+        self.gauge = None if readings is None else Gauge(readings, planner)
         self.times, self.outputs, self.asynchronous, self.pace = times, outputs, asynchronous, pace
         self.jumps = jumps and pace is None
         self._factors, self._factor = factors, 1
@@ -103,13 +105,21 @@ class Loop:
         ran, count = self._running, self._count
         if ran is None:
             self._origin, self._ticks = now, 0
+            if self.gauge is not None:
+                self.gauge.rest(now)
             self._begin(now)
             return
+        if self.gauge is not None:
+            if count == 1:
+                self.gauge.step(ran, now)
+            else:  # before the last of them others may be planned
+                made = count - (count == self._whole)
+                self.gauge.jump(ran, self._steps(made), now if made == count else self._end(made))
+        last = ran.last if count == 1 else self._catch_up(ran, count)
         self._ticks += self._span(count)
         if self.pace is not None:
             self._origin, self._ticks = now, 0
         self.steps += count
-        last = ran.last if count == 1 else self._catch_up(count)
         self._running = None
         self._changed = self._changed or bool(last)
         for job in ran.first:
@@ -121,7 +131,10 @@ class Loop:
 
     def release(self, job: Job, now: int) -> None:
         """The blocks of a request that stayed when it had ended are needed no more."""
+        free = self.planner.blocks.free
         self.planner.release(job)
+        if self.gauge is not None:
+            self.gauge.released(self.planner.blocks.free - free, now)
         if self._running is None and self.planner.waits:
             self.due = now
 
@@ -130,13 +143,31 @@ class Loop:
         ended = 0 if self._count == 1 or self._running is None else self._ended(now)
         return self.planner.blocks.total - self.planner.blocks.free + self.planner.takes(ended)
 
-    def _catch_up(self, count: int) -> list[Job]:
+    def cut(self, now: int) -> None:
+        """The engine is gone."""
+        if self.gauge is None:
+            return
+        if self._running is None:
+            self.gauge.rest(now)
+        elif self.pace is None:
+            self.gauge.cut(self._running, Jump(*self._steps(self._count)), now)
+        else:
+            self.gauge.rest(now)
+
+    def _steps(self, count: int) -> tuple[int, int, int, int, int]:
+        """The first so many that are made at once, as of `Jump`; without what noise adds beyond a tick."""
+        parts = self._unit // TICKS
+        return self._origin, self._ticks // parts, self._first // parts, self._growth // parts, count
+
+    def _catch_up(self, ran: Plan, count: int) -> list[Job]:
         """Plans what was planned while so many steps were made; gives back those whose last token is there."""
         if self._next is None:
             return self.planner.skip(count - 1)
         if count == self._whole:
             last = self.planner.skip(count - 2)
             self._next = self._following()
+            if self.gauge is not None:
+                self.gauge.step(ran, self.due or 0)
             return last
         self._next = self._next.later(count - 1)
         self._next.last = self.planner.skip(count - 1)
@@ -160,6 +191,8 @@ class Loop:
             self._changed = True
             plan = self.planner.plan()
         self._next, self.due = None, None
+        if self.planner.missed:
+            self._note(now)
         if plan.empty:
             return
         self._running = plan
@@ -179,6 +212,13 @@ class Loop:
             self._first = self.times.of(plan)
         self._first, self._growth = self._first * self._factor, self._growth * self._factor
         self.due = self._end(self._count) if self.pace is None else self.pace(now, -(-self._first // self._unit))
+
+    def _note(self, now: int) -> None:
+        """Who is not part of the plan that begins had the latest token now, if not earlier."""
+        for job in self.planner.missed:
+            if job.since < 0:
+                job.since = now
+        self.planner.missed.clear()
 
     def _alike(self, plan: Plan) -> int:
         """How many steps like this one follow each other, itself included."""

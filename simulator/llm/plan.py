@@ -30,6 +30,11 @@ class Plan:
     """Who is part of a plan for the first time."""
     last: list[Job] = field(default_factory=list)
     """Whose last token it gives back."""
+    gains: tuple[int, ...] = ()
+    """By place of a workload: how many of those that decode get a token now; empty for none."""
+    apart: tuple[tuple[Job, bool], ...] = ()
+    """Who gets a token that is not the first and got none in the step before, and whether it is among those: others
+    had lost their blocks."""
     joined: bool = False
     """Whether somebody is let in with it, for the first time or again."""
     preempted: bool = False
@@ -42,7 +47,7 @@ class Plan:
     def later(self, count: int) -> Plan:
         """The same of those that decode, so many steps later."""
         context, longest = self.context + count * self.decodes, self.longest + count
-        return Plan(self.number + count, self.decodes, context, longest)
+        return Plan(self.number + count, self.decodes, context, longest, gains=self.gains)
 
     @property
     def empty(self) -> bool:
@@ -52,4 +57,4 @@ class Plan:
     @property
     def plain(self) -> bool:
         """Whether it is one token for each that decodes, none of them the first or the last of an answer."""
-        return not (self.chunks or self.first or self.last or self.drafts)
+        return not (self.chunks or self.first or self.last or self.drafts or self.apart)

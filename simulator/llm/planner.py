@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 from simulator.llm.blocks import Prefix
 from simulator.llm.decoding import Decoding
@@ -24,6 +25,9 @@ class Planner(ABC):
     made at once.
     """
 
+    looks_back: ClassVar[bool] = True
+    """Whether one that lost its blocks looks for them when it comes back."""
+
     def __init__(self, blocks: int, block_size: int, caching: bool) -> None:
         self.holding = Holding(blocks, block_size, caching)
         self.blocks = self.holding.blocks
@@ -35,6 +39,10 @@ class Planner(ABC):
         self.prefilling: list[Job] = []
         """Those of them whose prompt is not done."""
         self.waiting: deque[Job] = deque()
+        self.missed: list[Job] = []
+        """Those with tokens whom the latest plans did not serve, until somebody writes down since when."""
+        self.behind: dict[Job, None] = {}
+        """Of those that decode: whom the plan before did not serve."""
         self.number = 0
         """Of the next plan in which those that decode get a token."""
         self.preemptions = 0
@@ -104,6 +112,11 @@ class Planner(ABC):
         rounds, rest = divmod(count, self.holding.size)
         return rounds * self.decoding.count + sum(self.decoding.crossing(self.number + at) for at in range(rest))
 
+    def crossings(self) -> list[int]:
+        """Blocks that those who decode take for one plan after another, as `Decoding` has them; not asked of drafts."""
+        assert isinstance(self.decoding, Decoding)
+        return self.decoding.crossings
+
     # What plans are made of.
 
     def _draft(self, tokens: int, ahead: bool) -> None:
@@ -116,6 +129,28 @@ class Planner(ABC):
         if decoding.count:
             plan.decodes, plan.context = decoding.count, decoding.context(self.number)
             plan.longest, plan.drafts = decoding.longest(self.number), decoding.count * self.drafts
+            plan.gains = decoding.gains(self.number)
+            if self.behind:
+                plan.apart = tuple((job, True) for job in self.behind)
+                self.behind.clear()
+
+    def _serve(self, plan: Plan, job: Job, gains: list[int]) -> None:
+        """One that decodes gets a token where not all do; `gains` counts it."""
+        gains[job.workload] += job.issued < job.output
+        if job in self.behind:
+            plan.apart += ((job, True),)
+            del self.behind[job]
+
+    def _pass_over(self, job: Job) -> None:
+        """One that decodes gets no token."""
+        self.decoding.delay(job, self.number)
+        self._miss(job)
+
+    def _miss(self, job: Job) -> None:
+        """One that decodes has its next token later than those that get one from each plan."""
+        if job.issued < job.output and job not in self.behind:
+            self.missed.append(job)
+            self.behind[job] = None
 
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """So many tokens of a prompt, whose blocks are taken."""
@@ -133,6 +168,8 @@ class Planner(ABC):
             self.prefilling.remove(job)
         if not job.issued:
             plan.first.append(job)
+        else:
+            plan.apart += ((job, False),)
         job.issued += 1
         if job.issued == job.output:
             job.last = self.number
@@ -172,10 +209,13 @@ class Planner(ABC):
             ended = job.issued == job.output
         elif not ended:
             self.prefilling.remove(job)
-        self.holding.release(job, found=True)
+        self.holding.release(job, found=self.looks_back)
         self.preemptions += 1
         job.preempted += 1
+        self.behind.pop(job, None)
         if not ended:
+            if job.issued:
+                self.missed.append(job)
             job.lost += job.computed
             job.computed = job.received = 0
             job.last = -1

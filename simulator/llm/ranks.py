@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop, Outputs, StepTime
 from simulator.llm.planner import Planner
+from simulator.llm.readings import Readings
 
 Pace = Callable[[int, int], int]
 
@@ -27,9 +28,10 @@ class Ranks:
         pace: Pace | None = None,
         gone: Callable[[Job], bool] | None = None,
         factors: Iterator[int] | None = None,
+        readings: Readings | None = None,
     ) -> None:
         self.loops = [
-            Loop(planner, times, outputs, asynchronous, self._begins, gone=gone, factors=factors)
+            Loop(planner, times, outputs, asynchronous, self._begins, gone=gone, factors=factors, readings=readings)
             for planner in planners
         ]
         self.pace = pace
@@ -79,6 +81,11 @@ class Ranks:
             self.due = now + self._slowest if self.pace is None else self.pace(now, self._slowest)
         for loop in running:
             loop.due = self.due
+
+    def cut(self, now: int) -> None:
+        """The engines are gone."""
+        for loop in self.loops:
+            loop.cut(now)
 
     def held(self, now: int) -> int:
         """Blocks of all KV caches that requests hold."""

@@ -77,8 +77,10 @@ class RunningFirst(Planner):
 
     def _note(self, plan: Plan, served: dict[Job, int]) -> None:
         """Writes down who was served; those that decode and were not do so a plan later."""
+        gains = [0] * len(self.decoding.workloads)
         for job in [job for job in self.running if job.last >= self.number]:
             if job in served:
+                self._serve(plan, job, gains)
                 count = served[job]
                 context = job.prompt + job.issued - 1 + count
                 plan.decodes += 1
@@ -88,7 +90,8 @@ class RunningFirst(Planner):
                 if isinstance(self.decoding, Verifying) and count <= self.drafts:
                     self.decoding.trim(job, self.number, count)
             else:
-                self.decoding.delay(job, self.number)
+                self._pass_over(job)
+        plan.gains = tuple(gains)
         for job in [job for job in self.prefilling if served.get(job)]:
             self._compute(plan, job, served[job])
 

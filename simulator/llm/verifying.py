@@ -55,6 +55,8 @@ class Verifying:
     def __init__(self, block_size: int, drafts: int, ahead: bool) -> None:
         self.block_size, self.width, self.ahead = block_size, 1 + drafts, ahead
         self.courses: dict[Job, Course] = {}
+        self.workloads = [0]
+        """One for each workload that is told apart."""
         self._ends: list[tuple[int, int, Course]] = []
         """A heap of (number of the plan that gives the last token, place among all courses)."""
         self._begun = 0
@@ -110,6 +112,13 @@ class Verifying:
         """Blocks that they take for plan `number`."""
         self._move(number)
         return int(self._sums[0, number - self._origin])
+
+    def gains(self, number: int) -> tuple[int, ...]:
+        """By place of a workload: how many get tokens from plan `number`."""
+        found = [0] * len(self.workloads)
+        for course in self.courses.values():
+            found[course.job.workload] += course.ends >= number
+        return tuple(found)
 
     def context(self, number: int) -> int:
         """Tokens that they attend to in plan `number`, those that it verifies included."""

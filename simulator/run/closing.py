@@ -43,7 +43,7 @@ def close(case: Case, number: int, tape: Tape, logs: Sequence[Log], stopped: int
         entries = log.take(RUNNING)
         stamps.note(entries)
         lives, (batches, used, engines) = log.lives(), (entries.batches, entries.used, entries.engines)
-        pools.append(PoolRecord(**vars(lives), batches=batches, used=used, engines=engines))
+        pools.append(PoolRecord(**vars(lives), batches=batches, used=used, engines=engines, readings=log.readings))
     begins = tape.begins(np.array(tape.workload), np.array(tape.stage))
     parts = [_Closing(case, tape, stamps, *rows, stopped).attempts() for rows in _stretches(begins)]
     origin = (np.cumsum(begins) - 1)[np.array(tape.origin)[begins]] if tape.answers_back else None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from simulator.llm.readings import Readings
 from simulator.quantities import NEVER
 from simulator.run.lives import Lives, MachineRecord, ReplicaRecord, ScalingRecord
 from simulator.streams import Integers
@@ -81,14 +82,17 @@ class Log:
     rejected: list[tuple[int, int]] = field(default_factory=list)
     lost: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
-    firsts: list[tuple[int, int]] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    """Rows one after the other, like those of engines: fewer objects for Python's garbage collector to look at."""
     handed: list[tuple[int, int]] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     used: list[tuple[int, int]] = field(default_factory=list)
-    engines: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
+    engines: list[int] = field(default_factory=list)
     replicas: list[ReplicaRecord] = field(default_factory=list)
     machines: list[MachineRecord] = field(default_factory=list)
     scaling: list[ScalingRecord] = field(default_factory=list)
+    readings: Readings | None = None
+    """Of the gauges of LLM engines; None where there are none."""
     since: int = RUNNING
     """Batches that end from then on are asked for again."""
     _blocks: dict[str, list[Integers]] = field(default_factory=lambda: {name: [] for name in Entries._fields[1:]})
@@ -108,9 +112,12 @@ class Log:
     def flush(self) -> None:
         """Turns the latest visits into compact blocks."""
         self._ended = self.ended()
+        if self.readings is not None:
+            self.readings.flush()
         for name, blocks in self._blocks.items():
             if latest := getattr(self, name):
-                blocks.append(np.array(latest, dtype=np.int64))
+                rows = np.array(latest, dtype=np.int64)
+                blocks.append(rows.reshape(-1, _WIDTHS[name]) if name in _WIDTHS else rows)
                 latest.clear()
 
     def take(self, before: int) -> Entries:
@@ -190,6 +197,8 @@ class PoolRecord(Lives):
     """Rows of (from, until), while a device that instances share had something to do; none where they share none."""
     engines: Integers
     """As in `Entries`."""
+    readings: Readings | None
+    """As in `Log`."""
 
 
 @dataclass(frozen=True)

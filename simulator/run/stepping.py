@@ -21,6 +21,7 @@ from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.run.alarm import Alarm
 from simulator.run.clock import COMPLETION, place
 from simulator.run.device import Use
+from simulator.run.gauges import readings_of
 from simulator.run.line import Instance, Line
 from simulator.run.prompts import chains
 from simulator.run.recording import BATCH_ROW
@@ -52,6 +53,7 @@ class StepLine(Line):
         "outputs",
         "prompts",
         "reading",
+        "readings",
         "sending",
         "stage",
         "tape",
@@ -82,6 +84,9 @@ class StepLine(Line):
         self.alarm = Alarm(pool.agenda, place(COMPLETION, pool.number, slot), self._ring)
         self.desk = Alarm(pool.agenda, place(COMPLETION, pool.number, slot, 2), self._read)
         self.longest = batching.longest
+        if pool.log.readings is None:
+            pool.log.readings = readings_of(pool)
+        self.readings = pool.log.readings
         self.idle = [slot]  # never empty, so that the engine hears of every arrival at once
 
     def present(self) -> int:
@@ -109,7 +114,7 @@ class StepLine(Line):
     def free(self, instance: Instance, now: int) -> None:
         """The replica is ready."""
         gone = None if self.pool.patience is None else self._gone
-        self.loop = self.batching.engine(self.law, self.engine, instance.pace, gone, self.factors)
+        self.loop = self.batching.engine(self.law, self.engine, instance.pace, gone, self.factors, self.readings)
         self.front_end = self.batching.front_end.start()
         self.sending = None if self.stage.sends is None else Sending(self, self.stage.sends)
 
@@ -154,6 +159,7 @@ class StepLine(Line):
             gains = self.batching.gains(uniform, self.tape.index[visit], output)
         # Without a priority comes after all that have one.
         job = Job(visit, prompt, output, now, workload.priority or 1 << 16, pieces, own, gains, workload.adapter)
+        job.workload = self.readings.served.index(self.tape.workload[visit])
         job.stays = self.stage.sends is not None
         if (receives := self.stage.receives) is not None:
             job.issued = int(receives.begun)
@@ -224,7 +230,7 @@ class Engine(Instance):
         del self.steps.held[job.request]
         self.jobs[job.request] = now
         prompt = job.prompt if self.steps.stage.receives is None else 0
-        self.pool.log.engines.append((now, 1, prompt, job.hits if prompt else 0, 0, 0))
+        self.pool.log.engines.extend((now, 1, prompt, job.hits if prompt else 0, 0, 0))
         if (receives := self.steps.stage.receives) is not None and receives.first_token == "handed_over":
             self.first(job, now)
         if self.pool.taken is not None:
@@ -233,13 +239,13 @@ class Engine(Instance):
     def first(self, job: Job, now: int) -> None:
         """Its first token is there."""
         sent = self.steps.front_end.first(now)
-        self.pool.log.firsts.append((job.request, sent))
+        self.pool.log.firsts.extend((job.request, sent))
         self.firsts[job.request] = sent
 
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
         if job.preempted or job.loads:
-            self.pool.log.engines.append((now, 0, 0, 0, job.preempted, job.loads))
+            self.pool.log.engines.extend((now, 0, 0, 0, job.preempted, job.loads))
         self._note(job.request, now)
         del self.jobs[job.request]
         sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request, 0))
@@ -269,6 +275,8 @@ class Engine(Instance):
 
     def perish(self, now: int) -> list[int]:
         """The replica has died, and what it had begun with."""
+        if self.steps.loop is not None:
+            self.steps.loop.cut(now)
         lost = [*self.jobs, *(visit for _, visit in sorted(self.leaving))]
         for visit in self.jobs:
             self._note(visit, now)

@@ -14,15 +14,16 @@ from hypothesis import given, settings
 
 from simulator.arrivals import Gamma, Sessions
 from simulator.batching import NoBatching
+from simulator.buckets import ERROR
 from simulator.case import Case
 from simulator.dispatch import RoundRobin
 from simulator.figures.ledger import count
-from simulator.figures.samples import ERROR
+from simulator.figures.samples import Counted
 from simulator.figures.tally import Tally
 from simulator.limits import Limits
 from simulator.run import extents
 from simulator.run.engine import simulate
-from simulator.slo import parse_slo
+from simulator.slo import GAPS, parse_slo
 
 BY_SLICE = ("arrived", "spent", "answered", "replies", "answers", "present", "outcomes")
 OF_STAGES = ("came", "left", "spent", "answered", "batches", "sizes", "ratios", "squares")
@@ -64,6 +65,24 @@ def tell_the_same(case: Case, counted: Tally, kept: Tally) -> None:
         assert (lives.replicas, lives.machines) == (record.replicas, record.machines)
         assert lives.scaling == record.scaling
     tell_the_same_latencies(case, counted, kept)
+    tell_the_same_gaps(counted, kept)
+
+
+def tell_the_same_gaps(counted: Tally, kept: Tally) -> None:
+    for told, read in zip(counted.readings, kept.readings, strict=True):
+        assert (told is None) == (read is None)
+        if told is not None and read is not None:
+            same(told.areas, read.areas)
+            assert told.most.tolist() == read.most.tolist()
+    for one, other in zip(counted.timed.get(GAPS, ()), kept.timed.get(GAPS, ()), strict=True):
+        for cell, known in zip(one, other, strict=True):
+            assert isinstance(cell, Counted)
+            assert isinstance(known, Counted)
+            assert (cell.first, cell.counts.tolist(), cell.nanoseconds) == (
+                known.first,
+                known.counts.tolist(),
+                known.nanoseconds,
+            )
 
 
 def same(one: np.ndarray, other: np.ndarray) -> None:

@@ -56,12 +56,12 @@ def serving(setup: Setup, device: Device, tritonserver: Path | None = None) -> I
                 words, variables = triton.command(setup, port, own, tritonserver)
                 endpoint = triton.endpoint(port)
             environment = {**device.environment(replica), **variables}
-            stack.enter_context(_running(words, environment, endpoint, own / "log", setup.server))
+            stack.enter_context(running(words, environment, endpoint, own / "log", setup.server))
         if setup.balancer:
             front = free_port()
             endpoint = Endpoint(front, endpoint.path, endpoint.body)
             words = haproxy.command(setup.balancer, front, ports, folder)
-            stack.enter_context(_running(words, {}, endpoint, folder / "haproxy-log", "haproxy"))
+            stack.enter_context(running(words, {}, endpoint, folder / "haproxy-log", "haproxy"))
         yield endpoint
 
 
@@ -73,9 +73,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     words: Sequence[str], variables: Mapping[str, str], endpoint: Endpoint, log: Path, name: str
 ) -> Iterator[None]:
+    """A process that has answered a request; `log` takes what it says. Raises MeasurementError."""
     with log.open("wb") as said:
         process = subprocess.Popen(
             words,

@@ -25,13 +25,12 @@ from simulator.component import problems
 from simulator.errors import InputError, suggestion
 from simulator.service import Table
 from ui.cli import options
+from ui.cli.calibrate.validating_engine import MISSED, validate_engine, warmup
 from ui.cli.output import print_line, print_sheets, progress_bar, talk
 
 EMULATED = "emulated"
-LOADS, QUICK_LOADS = "30,50,65,80,120", "50,80"
+LOADS, QUICK_LOADS, ENGINE_LOADS = "30,50,65,80,120", "50,80", "30,50,70,90"
 SECONDS, QUICK_SECONDS = 60.0, 15.0
-WARMUP_SHARE, MOST_WARMUP = 0.1, 3.0
-MISSED = 3
 
 
 class Server(StrEnum):
@@ -39,6 +38,7 @@ class Server(StrEnum):
 
     MOSEC = "mosec"
     TRITON = "triton"
+    TRANSFORMERS = "transformers"
 
 
 def validate(
@@ -46,7 +46,8 @@ def validate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="emulated: an accelerator that sleeps for a known law. Or a torch model, as `measure` names it.",
+            help="emulated: an accelerator that sleeps for a known law. Or a torch model, as `measure` names it; "
+            "llama behind transformers.",
         ),
     ] = EMULATED,
     server: Annotated[Server, typer.Option("--server", help="The real server.")] = Server.MOSEC,
@@ -61,7 +62,11 @@ def validate(
     ] = None,
     loads: Annotated[
         str | None,
-        typer.Option("--loads", metavar="PERCENT", help=f"Of the measured capacity; {LOADS} if not given."),
+        typer.Option(
+            "--loads",
+            metavar="PERCENT",
+            help=f"Of the measured capacity; {LOADS} if not given ({ENGINE_LOADS} of transformers).",
+        ),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", min=5, max=3600, help=f"Of each run; {SECONDS:g} if not given.")
@@ -76,6 +81,12 @@ def validate(
     triton: Annotated[
         Path | None,
         typer.Option("--triton", metavar="FOLDER", help="Virtual environment with nvidia-pytriton, if not on PATH."),
+    ] = None,
+    transformers: Annotated[
+        Path | None,
+        typer.Option(
+            "--transformers", metavar="FOLDER", help="Virtual environment with transformers, if not beside Headroom."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of arrivals, device and weights.")] = 1,
     same: Annotated[
@@ -99,12 +110,20 @@ def validate(
 
     Latency counts from when a request was to be sent. Exits with 3 where a verdict is FAIL or nothing could be judged.
     """
+    if server == Server.TRANSFORMERS:
+        given: dict[str, object] = {"balancer": balancer, "profile": profile, "input-shape": input_shape}
+        given |= {"max-batch": max_batch != 8, "max-delay": max_delay != "5ms", "replicas": replicas > 1}
+        given |= {"triton": triton, "same": same}
+        engine_loads = _loads(loads or (QUICK_LOADS if quick else ENGINE_LOADS))
+        length = seconds or (QUICK_SECONDS if quick else SECONDS)
+        validate_engine(model, given, engine_loads, length, repeats, transformers, seed, out, quiet, no_progress)
+        return
     plan = Plan(
         device=_device(model, input_shape, seed),
         setup=_setup(server, max_batch, max_delay, replicas, balancer),
         loads=_loads(loads or (QUICK_LOADS if quick else LOADS)),
         seconds=(length := seconds or (QUICK_SECONDS if quick else SECONDS)),
-        warmup=min(MOST_WARMUP, WARMUP_SHARE * length),
+        warmup=warmup(length),
         repeats=repeats,
         seed=seed,
         profile=profile,

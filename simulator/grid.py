@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.case import Case
 from simulator.streams import Floats, Integers
+
+if TYPE_CHECKING:
+    from simulator.case import Case
 
 SLICES = 120
 """Slices of the measured time; its warm-up has slices of about the same length."""
@@ -56,7 +59,8 @@ class Grid:
         """By slice: nanoseconds of it that lie between begins, which fall into these bins, and ends; added up."""
         edges = self.edges
         begins, ends = np.clip(begins, None, edges[-1]), np.clip(ends, None, edges[-1])
-        first, last = places // BINS, np.searchsorted(edges, ends, side="right") - 1
+        first = places // BINS
+        last = np.searchsorted(edges, ends, side="right") - 1
         # All slices from the first up to the last are covered, but for what lies before the beginning in the first.
         open_ = np.bincount(first, minlength=len(edges)) - np.bincount(last, minlength=len(edges))
         covered = np.cumsum(open_)[:-1].astype(np.float64)
