@@ -435,6 +435,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     Adapters: {"max_loras": st.integers(1, 2), "load": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
+    Retries: {"limit": st.integers(1, 4)},  # waits get longer and longer, and faults go on meanwhile
     KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows

@@ -310,7 +310,7 @@ def test_prompts_are_computed_by_the_stage_before() -> None:
         ([{"name": "p"}, {"name": "d", **SENT}, {"name": "e", **SENT}], "'d' computes no prompts"),
         ([{"name": "p"}, {"name": "q"}, {"name": "d", **SENT, "after": ["p"]}], "'q' follows the same stage"),
         ([{"name": "p"}, {"name": "d", **SENT, "only": "input_tokens<9"}], "write only at the stage that"),
-        ([{"name": "p"}, {"name": "d", "kv_transfer": {**LINK, "bandwith": "1GB/s"}}], "did you mean 'bandwidth'?"),
+        ([{"name": "p"}, {"name": "d", "kv_transfer": {**LINK, "bandwidt": "1GB/s"}}], "did you mean 'bandwidth'?"),
         ([{"name": "p"}, {"name": "d", "kv_transfer": {"per_token": "1KB"}}], "kv_transfer.bandwidth"),
         ([{"name": "p", "only": "tokens < 9"}, {"name": "q"}], "nothing is said of 'tokens'"),
         ([{"name": "p", "only": "input_tokens = 9"}, {"name": "q"}], "is no condition; write a size, < or >="),
