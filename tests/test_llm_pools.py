@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cases import Serving, case, poisson, pool, replay, takes
 
+from scenarios.explanation import binding_sentence
 from scenarios.load import load
 from scenarios.reports import result_sheets
 from scenarios.token_sheets import token_data
@@ -20,6 +21,7 @@ from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
 from simulator.figures.attainment import goodput
 from simulator.figures.engines import engines
+from simulator.figures.explain import Asked, explain
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
 from simulator.figures.results import Result
@@ -133,6 +135,21 @@ def test_each_workload_has_its_own_figures() -> None:
         assert result.verdicts[0].estimate.value == 0.5
         (sheet,) = [one for one in result_sheets(result) if one.title == "By workload"]
         assert sheet.columns == ("figure", "load", "long")
+
+
+def test_reliefs_are_judged_by_the_objective_that_is_missed_worst() -> None:
+    # One place and steps of 10 ms: of two that come at once the second has its first token at 40 ms, which is 40 times
+    # what is asked; latencies of 30 and 60 ms are 0.6 times. A bound of 50 tokens makes two steps of each prompt, two
+    # places let the second in at the second step.
+    slos = tuple(map(parse_slo, ("p99(latency)<100ms", "p99(ttft)<1ms per class=load", "p90(tpot)<5ms")))
+    case = replace(asks(0.0, 0.0, engine=engine(max_num_seqs=1, max_num_batched_tokens=200)), slos=slos)
+    found = explain(Result(case, [simulate(case, 0)]))
+    assert found.asked == Asked(0.99, "ttft", "load")
+    assert found.tail == pytest.approx(0.04)
+    tails = {(one.lever.what, one.lever.before, one.lever.after): one.tail for one in found.reliefs}
+    assert tails["tokens of one prompt in a step", "any", 50] == pytest.approx(0.06)
+    assert tails["requests at a time", 1, 2] == pytest.approx(0.02)
+    assert "p99(ttft) of load" in binding_sentence(found)
 
 
 def test_a_request_with_one_token_has_no_time_per_token() -> None:
