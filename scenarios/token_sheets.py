@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scenarios.class_sheets import NAMES, class_data, class_sheets, goodput_name
 from scenarios.plain import estimate_data
 from scenarios.sheet import Sheet
 from scenarios.wording import (
@@ -23,9 +24,7 @@ from simulator.figures.results import Result
 from simulator.figures.tokens import cost_per_million
 from simulator.figures.tokens import per_second as tokens_per_second
 from simulator.llm.service import OUTPUT, PROMPT
-from simulator.slo import GAPS, TIMINGS, Slo
-
-_NAMES = "time to first token", "time per token after it", "time between two tokens"
+from simulator.slo import GAPS, TIMINGS
 
 
 def token_rows(result: Result) -> list[tuple[str, str]]:
@@ -35,7 +34,7 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
     return [
         *(
             (f"{name} p{q * 100:g}", told(result.percentile(q, timing=timing), in_seconds))
-            for name, timing in zip(_NAMES, TIMINGS[1:], strict=True)
+            for name, timing in zip(NAMES, TIMINGS[1:], strict=True)
             for q in PERCENTILES
         ),
         *(
@@ -53,19 +52,18 @@ def token_rows(result: Result) -> list[tuple[str, str]]:
 def goodput_rows(result: Result) -> list[tuple[str, str]]:
     """Requests a second within the bounds of each objective that asks for a share of them."""
     asked = [slo for slo in result.case.slos if slo.measure == "attainment" and slo.timing != GAPS]
-    return [(_goodput(slo), told(goodput(result, slo), per_second)) for slo in asked]
-
-
-def _goodput(slo: Slo) -> str:
-    """Such as `goodput (ttft<500ms, tpot<50ms) of chat`."""
-    bounds = str(slo).removeprefix("attainment").partition(")")[0]
-    return f"goodput {bounds})" + (f" of {slo.workload}" if slo.workload else "")
+    return [(goodput_name(slo), told(goodput(result, slo), per_second)) for slo in asked]
 
 
 def goodput_data(result: Result) -> dict[str, Any]:
     """The same by objective."""
     asked = [slo for slo in result.case.slos if slo.measure == "attainment" and slo.timing != GAPS]
     return {"goodput_per_s": {str(slo): estimate_data(goodput(result, slo)) for slo in asked}} if asked else {}
+
+
+def token_sheets(result: Result) -> list[Sheet]:
+    """What matters of LLMs by workload, and how full their engines were; nothing where there are none."""
+    return [*class_sheets(result), *engine_sheets(result)]
 
 
 def engine_sheets(result: Result) -> list[Sheet]:
@@ -110,6 +108,7 @@ def token_data(result: Result) -> dict[str, Any]:
         },
         **{f"{name}_per_s": estimate_data(tokens_per_second(result, name)) for name in (PROMPT, OUTPUT)},
         **{f"usd_per_million_{name}": estimate_data(cost_per_million(result, name)) for name in (PROMPT, OUTPUT)},
+        **class_data(result),
         "engines": engine_data(result),
         **goodput_data(result),
     }

@@ -28,10 +28,10 @@ from simulator.quantities import format_duration, format_share, parse_duration, 
 Measure = Literal["percentile", "mean", "errors", "attainment"]
 Timing = str
 """One of these, or several of a request with their bounds, such as `ttft<500ms, tpot<50ms`: see `joint`."""
-TIMINGS: tuple[Timing, ...] = ("latency", "ttft", "tpot", "itl")
+TIMINGS: tuple[Timing, ...] = ("latency", "ttft", "tpot", "itl", "queue")
 """What is timed of a request: until its answer is whole; until its first token is there (TTFT); and, of those with
 several tokens, the mean time from one to the next (TPOT: from the first to the last over their number but one). And of
-all these times between two tokens each by itself (ITL)."""
+all these times between two tokens each by itself (ITL). And until an engine begins with it (queue)."""
 GAPS: Timing = "itl"
 """The one of which a request has many: it is counted by when they end, whatever became of their requests."""
 

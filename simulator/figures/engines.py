@@ -9,6 +9,7 @@ from simulator.batching import LlmEngine
 from simulator.figures.cost import serving_time
 from simulator.figures.results import Result
 from simulator.figures.statistics import Estimate, mean_of
+from simulator.figures.tally import Tally
 from simulator.llm.readings import HELD, RUNNING, WAITING
 
 
@@ -39,6 +40,25 @@ def engines(result: Result) -> tuple[Engines, ...]:
     """Of each pool that LLM engines serve."""
     pools = enumerate(result.case.pools)
     return tuple(_engines(result, number) for number, pool in pools if isinstance(pool.batching, LlmEngine))
+
+
+def found(result: Result, workload: str) -> Estimate:
+    """Share of the tokens of a workload's prompts that engines found in their caches."""
+    return _ratio(result, workload, "found", "prompts")
+
+
+def preemptions(result: Result, workload: str) -> Estimate:
+    """How often a request of a workload loses its blocks, on average."""
+    return _ratio(result, workload, "preemptions", "begun")
+
+
+def _ratio(result: Result, workload: str, parts: str, wholes: str) -> Estimate:
+    number = result.place(workload)
+
+    def total(run: Tally, name: str) -> float:
+        return sum(float(getattr(pool, name)[number, result.begin :].sum()) for pool in run.pools)
+
+    return mean_of([total(run, parts) / (total(run, wholes) or 1.0) for run in result.tallies])
 
 
 def _engines(result: Result, number: int) -> Engines:

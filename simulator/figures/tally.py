@@ -54,8 +54,8 @@ class Tally:
         """By slice of arrival: latency of the requests that were answered in time, and of that the way back."""
         self.answers, self.present = np.zeros((2, slices))
         """Answers in time that came in each slice, and time of all requests that fell into it."""
-        self.tokens = {name: np.zeros(slices) for name in (PROMPT, OUTPUT)}
-        """By slice in which answers in time came: tokens read and written for them."""
+        self.tokens = {name: np.zeros((len(case.workloads), slices)) for name in (PROMPT, OUTPUT)}
+        """By workload and slice in which answers in time came: tokens read and written for them."""
         self.outcomes = np.zeros((len(OUTCOMES), slices))
         """By what became of them and slice of arrival: requests."""
         self.requests = self.attempts = 0
@@ -124,7 +124,9 @@ class Tally:
             counts += grid.by_slice(places[run.outcome == became])
         self.answers += grid.by_slice(grid.places(ends[done]))
         for name, tokens in run.tokens.items():
-            self.tokens[name] += grid.by_slice(grid.places(ends[done]), tokens[done])
+            for number, line in enumerate(self.tokens[name]):
+                own = done & (run.workload == number)
+                line += grid.by_slice(grid.places(ends[own]), tokens[own])
         self.present += grid.overlaps(run.arrived, ends, places)
         self.answered += grid.by_slice(places[done], run.latency[done])
         requests = run.request(np.flatnonzero(run.replies))
