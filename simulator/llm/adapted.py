@@ -52,7 +52,7 @@ class AdaptedVllm(Vllm):
         self._push(job, self._back if self.settings.priority else -self._front)
 
     def _push(self, job: Job, place: int) -> None:
-        order = (job.priority, job.arrived, job.request) if self.settings.priority else (place, 0, 0)
+        order = self._place(job) if self.settings.priority else (place, 0, 0)
         heappush(self.lines.setdefault(job.adapter, []), (*order, job))
 
     def _head(self) -> Job | None:

@@ -27,6 +27,7 @@ class Job:
         "base",
         "before",
         "blocks",
+        "came",
         "computed",
         "copies",
         "gains",
@@ -67,7 +68,7 @@ class Job:
         self.request, self.prompt, self.output, self.arrived, self.priority = request, prompt, output, arrived, priority
         self.pieces = pieces
         """What its prompt shares with others, from its beginning on."""
-        self.own: Hashable = (request,) if own is None else own
+        self.own: Hashable = self if own is None else own
         """The name under which its own blocks can be found."""
         self.before = pieces[:-1] if own is not None and pieces and pieces[-1][0] == own else pieces
         """Those that come before its own blocks: what it shares last may be what it goes on from."""
@@ -81,6 +82,8 @@ class Job:
         """Tokens whose keys and values were computed elsewhere, and sent: all that is known but for the last."""
         self.stays = False
         """Whether it holds its blocks when it has ended, until these are released."""
+        self.came = -1
+        """Its place among those that came to its engine, where somebody asks for it."""
         self.adapter = adapter
         """What it needs beside the model; None: nothing."""
         self.loads = 0

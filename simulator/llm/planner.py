@@ -48,7 +48,7 @@ class Planner(ABC):
         self.preemptions = 0
         self.gone: Callable[[Job], bool] | None = None
         """Whether a request that waits is to be struck off; None where none ever is."""
-        self._admitted = 0
+        self._admitted = self._comers = 0
 
     @abstractmethod
     def _fill(self, plan: Plan) -> None:
@@ -222,6 +222,13 @@ class Planner(ABC):
             self._put_back(job)
 
     # Those that wait.
+
+    def _place(self, job: Job) -> tuple[int, int, int]:
+        """Where the priority policy has it: the more urgent first, then who arrived first, then who came first."""
+        if job.came < 0:
+            job.came = self._comers
+            self._comers += 1
+        return job.priority, job.arrived, job.came
 
     def queued(self) -> int:
         """How many do."""

@@ -89,7 +89,7 @@ class Vllm(RunningFirst):
         if self.urgent is None:
             self.waiting.append(job)
         else:
-            heappush(self.urgent, (job.priority, job.arrived, job.request, job))
+            heappush(self.urgent, (*self._place(job), job))
 
     def _fill(self, plan: Plan) -> None:
         budget = self._serve_running(plan)

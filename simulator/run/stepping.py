@@ -208,7 +208,7 @@ class StepLine(Line):
 class Engine(Instance):
     """The engine of a replica: what it has begun with, and what comes out."""
 
-    __slots__ = ("firsts", "jobs", "leaving", "now", "post", "steps", "use")
+    __slots__ = ("firsts", "jobs", "leaving", "now", "post", "sent", "steps", "use")
 
     def __init__(self, replica: Replica, index: int, line: Line) -> None:
         assert isinstance(line, StepLine)
@@ -221,8 +221,10 @@ class Engine(Instance):
         """By visit that it has begun with: when the client has the first token."""
         self.now = 0
         self.use = Use(self.pool)
-        self.leaving: list[tuple[int, int]] = []
-        """A heap of what the front end sends: when a visit is answered, and which."""
+        self.sent = 0
+        """Answers that it has sent, so that those sent together leave in that order, whatever their numbers."""
+        self.leaving: list[tuple[int, int, int]] = []
+        """A heap of what the front end sends: when a visit is answered, its place among those sent, and which."""
         self.post = Alarm(self.pool.agenda, place(COMPLETION, self.pool.number, line.slot, 1), self._answer)
 
     def begin(self, job: Job, now: int) -> None:
@@ -254,7 +256,8 @@ class Engine(Instance):
         if self.steps.sending is not None:
             sent = self.steps.sending.send(job, sent, now)
         if sent > now:
-            heappush(self.leaving, (sent, job.request))
+            self.sent += 1
+            heappush(self.leaving, (sent, self.sent, job.request))
             self.post.set(self.leaving[0][0])
         elif self.pool.told:
             self.pool.done([job.request], self.slot, self.hands_on, now)
@@ -262,7 +265,7 @@ class Engine(Instance):
     def _answer(self, now: int) -> None:
         """Whoever asked has the last token."""
         while self.leaving and self.leaving[0][0] <= now:
-            _, visit = heappop(self.leaving)
+            visit = heappop(self.leaving)[-1]
             if self.steps.sending is not None:
                 self.steps.sending.ended(visit, now)
             if self.pool.told:
@@ -279,7 +282,7 @@ class Engine(Instance):
         """The replica has died, and what it had begun with."""
         if self.steps.loop is not None:
             self.steps.loop.cut(now)
-        lost = [*self.jobs, *(visit for _, visit in sorted(self.leaving))]
+        lost = [*self.jobs, *(visit for *_, visit in sorted(self.leaving))]
         for visit in self.jobs:
             self._note(visit, now)
         self.jobs.clear()
