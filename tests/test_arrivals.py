@@ -273,4 +273,14 @@ def test_it_is_written_as_it_is_read(fields: dict[str, Any]) -> None:
 def test_bursts_are_stationary_and_schedules_are_not() -> None:
     assert Bursty.stationary
     steady = {kind for kind, choice in Arrivals.choices.items() if getattr(choice, "stationary", False)}
-    assert steady == {"poisson", "deterministic", "gamma", "weibull", "lognormal", "bursty", "closed", "sessions", "agents"}
+    assert steady == {
+        "poisson",
+        "deterministic",
+        "gamma",
+        "weibull",
+        "lognormal",
+        "bursty",
+        "closed",
+        "sessions",
+        "agents",
+    }
