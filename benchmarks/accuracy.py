@@ -19,7 +19,18 @@ import fits
 import llm
 import numpy as np
 from cases import case, dynamic, poisson, pool, side_by_side, takes
-from exact import REPLICATIONS, Simulated, bimodal, decoding, exponential, means, quantiles
+from exact import (
+    GEOMETRIC,
+    REPLICATIONS,
+    Simulated,
+    answering,
+    bimodal,
+    decoding,
+    exponential,
+    means,
+    quantiles,
+    running,
+)
 from measured import PARTS, tables
 
 from simulator.arrivals import Closed, Deterministic, Gamma, Poisson
@@ -288,6 +299,19 @@ def devices() -> Iterator[Row]:
         yield Row(name, "mean latency, s", exact, means(found.latency))
 
 
+def answers() -> Iterator[Row]:
+    """LLM engines, where prompts are of one token."""
+    step = "1000 steps of 1 ms + 0.05 ms x present"
+    for kind, outputs in (("constant", [1000]), ("500 or 5500", [500] * 9 + [5500])):
+        name, found = f"LLM engine, {step}, {kind}, 8/s", answering(8, outputs, 500)
+        exact = continuous_batching_latency(8, 1000, 0.001, 0.00005)
+        yield Row(name, "mean latency, s", exact, means(found.latency))
+        yield Row(name, "requests that run", 8 * exact, running(found))
+    found = answering(6, GEOMETRIC, 1500, places=12)
+    exact = continuous_batching_latency(6, float(np.mean(GEOMETRIC)), 0.001, 0.00005, places=12)
+    yield Row(f"LLM engine with 12 places, {step}, geometric, 6/s", "mean latency, s", exact, means(found.latency))
+
+
 def faults() -> Iterator[Row]:
     """Failures, and replicas that are started for requests."""
     failing = ReplicaFailures.model_validate({"mean": "20s", "restart": "20s"})
@@ -336,7 +360,7 @@ def main() -> int:
     parser.add_argument("--measured", type=Path, metavar="FOLDER", help="Public measurements to compare with as well.")
     rows = []
     wanted = parser.parse_args()
-    for part in (queues, renewals, groups, disciplines, limits, services, devices, faults):
+    for part in (queues, renewals, groups, disciplines, limits, services, devices, answers, faults):
         for row in part():
             print(row, flush=True)
             rows.append(row)

@@ -17,6 +17,7 @@ from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.parts import CasePool, CaseStage, CaseWorkload
 from simulator.quantities import SECOND
 from simulator.sizes import SizeLaw, Sizes
+from simulator.slo import joint
 from simulator.sources import Sources
 from simulator.workload import Workload
 
@@ -100,9 +101,10 @@ def check(case: Case) -> None:
             if workload.items is not None:
                 _check_items(case, workload, workload.items, number)
     for slo in case.slos:
-        if slo.timing not in case.timings():
+        asked = [timing for timing, _ in joint(slo.timing)] or [slo.timing]
+        if missing := [timing for timing in asked if timing not in case.timings()]:
             raise InputError(
-                f"{slo}: no model of this scenario gives back tokens, so there is no {slo.timing}",
+                f"{slo}: no model of this scenario gives back tokens, so there is no {missing[0]}",
                 path="slos",
                 fix="write latency, or serve a model in steps, such as kind: llm_roofline",
             )
@@ -160,7 +162,7 @@ def _check_adapter(case: Case, workload: CaseWorkload) -> None:
         raise InputError(
             f"{workload.adapter!r} is an adapter, and no pool of its model loads any",
             path=f"workloads.{workload.name}.adapter",
-            fix=f"write adapters: {{max_loras: 4, load: 300ms}} in pools.{pools[-1].name}.batching, or remove it",
+            fix=f"in pools.{pools[-1].name}.batching, kind continuous, write adapters: {{max_loras: 4, load: 300ms}}",
         )
 
 

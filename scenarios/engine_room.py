@@ -20,6 +20,8 @@ def settled(scenario: Scenario, files: Files, name: str, machine: InstanceType) 
     pool = scenario.pools[name]
     assert isinstance(pool.batching, LlmEngine)
     engine = pool.batching.on(pool.instance)
+    if engine.remark:
+        files.remarks[f"{name}: the order of requests is {engine.remark}"] = None
     return engine if engine.kv_tokens is not None else _estimated(scenario, files, name, machine)
 
 

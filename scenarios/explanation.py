@@ -88,6 +88,7 @@ def explanation_data(
         "binding": None if best is None else {"pool": best.lever.pool, "constraint": best.lever.what},
         "clear": found.clear,
         "quantile": found.quantile,
+        "timing": found.asked.timing,
         "latency_s": _finite(found.tail),
         "missed_share": found.missed,
         "reliefs": relief_records(found),
@@ -146,7 +147,7 @@ def _pool_data(item: PoolAccount) -> dict[str, Any]:
 
 
 def _figure(found: Explanation) -> str:
-    return f"p{found.quantile * 100:g}"
+    return str(found.asked)
 
 
 def _span(result: Result) -> str:

@@ -12,7 +12,7 @@ from scenarios.decision import sentence, winner, wins
 from scenarios.plain import estimate_data, flat
 from scenarios.quality import qualities, quality_text
 from scenarios.sheet import Sheet
-from scenarios.token_sheets import token_data, token_rows
+from scenarios.token_sheets import token_data, token_rows, token_sheets
 from scenarios.wording import (
     PERCENTILES,
     in_dollars,
@@ -44,6 +44,7 @@ def result_sheets(result: Result) -> list[Sheet]:
         *([_objectives(result)] if result.verdicts else []),
         *certainty_sheets(result),
         _pools(result),
+        *token_sheets(result),
         _accounts(result),
     ]
 

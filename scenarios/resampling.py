@@ -60,7 +60,18 @@ def _resampled(workload: CaseWorkload, trace: Replay, draws: Draws) -> CaseWorkl
         arrivals=other,
         items=None if workload.items is None else beside(workload.items),
         sizes=tuple((name, beside(law)) for name, law in workload.sizes),
+        hashed=None if workload.hashed is None else workload.hashed.resampled(places, _before(places), other),
+        talks=None if workload.talks is None else workload.talks.resampled(places, _before(places), other),
     )
+
+
+def _before(places: Integers) -> Integers:
+    """How often each place came before."""
+    order = np.argsort(places, kind="stable")
+    first = np.searchsorted(places[order], places[order])
+    found = np.empty_like(order)
+    found[order] = np.arange(len(order)) - first
+    return found
 
 
 def local_blocks(trace: Replay, draws: Draws, entity: str) -> tuple[Integers, Integers]:

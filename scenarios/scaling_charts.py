@@ -180,7 +180,7 @@ def _latency(result: Result) -> tuple[Any, str]:
     layers = [lines]
     for slo in result.case.slos:
         bound = slo.target if slo.measure in ("percentile", "mean") else slo.bound
-        if bound is not None:
+        if bound is not None and slo.timing == "latency":
             layers += _objective(str(slo), bound / SECOND * factor)
     return alt.layer(*layers), f"Latency of the requests that came then ({unit})"
 

@@ -74,6 +74,17 @@ class Hashed(Record):
                 before = end
         return tuple(found)
 
+    def resampled(self, places: Integers, times: Integers, arrivals: Replay) -> Self:
+        """Those of other arrivals: by request the place in the trace of the one that it is, and how often that came.
+
+        What comes again is said by others.
+        """
+        chosen = places - (self.arrivals.places().start or 0)
+        runs, ends = (Chains(column, self.begins).rows(chosen, self.begins[-1:]) for column in (self.runs, self.ends))
+        others = np.repeat(times, np.diff(runs.begins)) * (int(self.runs.max(initial=0)) + 1)
+        update = {"runs": runs.values + others, "ends": ends.values, "begins": runs.begins}
+        return self.model_copy(update={**update, "known": self.known[chosen], "arrivals": arrivals})
+
     def common(self) -> float:
         """Mean tokens that a prompt has in common with any before it."""
         return float(self.known.mean())

@@ -63,14 +63,15 @@ class KvTransfer(Record):
     """Of each transfer beside that: the hand-over from engine to engine."""
     serial: bool = True
     """Whether those of a replica are sent one after the other; else side by side, each with all of the bandwidth."""
-    first_token: Literal["decode", "prefill"] = "decode"
+    first_token: Literal["decode", "handed_over", "prefill"] = "decode"
     """Where the client has its first token from. `decode`: the engine that answers computes the last token of the
-    prompt once more (vLLM). `prefill`: it is there when the prompt is, and handed over (DistServe, SGLang)."""
+    prompt once more (vLLM). Else it is there when the prompt is, and handed over: the client has it when the other
+    engine begins (`handed_over`: SGLang, TensorRT-LLM), or at once (`prefill`: DistServe, Splitwise)."""
 
     @property
     def begun(self) -> bool:
         """Whether answers are handed over with their first token."""
-        return self.first_token == "prefill"
+        return self.first_token != "decode"
 
     def time(self, tokens: float) -> int:
         """Nanoseconds for the keys and values of so many tokens, rounded up."""

@@ -7,6 +7,7 @@
     mean(latency)<=80ms                         the mean; infinite when anything was missed
     rate(errors)<0.1%                           share of requests that were not answered in time
     attainment(latency<300ms)>=99% over 5m      share of requests at least that fast, in every 5 minutes
+    attainment(ttft<500ms, tpot<50ms)>=95%      share of requests that are so in every respect
 
 `over` asks the same of every whole window of that length instead of the whole measured time.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -25,11 +26,12 @@ from simulator.errors import suggestion
 from simulator.quantities import format_duration, format_share, parse_duration, parse_share
 
 Measure = Literal["percentile", "mean", "errors", "attainment"]
-Timing = Literal["latency", "ttft", "tpot", "itl"]
-TIMINGS: tuple[Timing, ...] = get_args(Timing)
+Timing = str
+"""One of these, or several of a request with their bounds, such as `ttft<500ms, tpot<50ms`: see `joint`."""
+TIMINGS: tuple[Timing, ...] = ("latency", "ttft", "tpot", "itl", "queue")
 """What is timed of a request: until its answer is whole; until its first token is there (TTFT); and, of those with
 several tokens, the mean time from one to the next (TPOT: from the first to the last over their number but one). And of
-all these times between two tokens each by itself (ITL)."""
+all these times between two tokens each by itself (ITL). And until an engine begins with it (queue)."""
 GAPS: Timing = "itl"
 """The one of which a request has many: it is counted by when they end, whatever became of their requests."""
 
@@ -38,7 +40,7 @@ _GRAMMAR = re.compile(
     \s* (?: p(?P<percent>[0-9]+(?:\.[0-9]+)?) \s*\(\s* (?P<metric>\w+) \s*\)
       | mean \s*\(\s* (?P<mean_metric>\w+) \s*\)
       | rate \s*\(\s* (?P<outcome>\w+) \s*\)
-      | attainment \s*\(\s* (?P<attained>\w+) \s*<\s* (?P<bound>[^()<>=\s]+) \s*\)
+      | attainment \s*\(\s* (?P<bounds> [^()]+?) \s*\)
     )
     \s* (?P<sign><=|>=|<|>) \s* (?P<target>[^\s<>=]+)
     (?: \s+per\s+class\s*=\s*(?P<workload>[A-Za-z0-9._-]+) )?
@@ -46,6 +48,9 @@ _GRAMMAR = re.compile(
     """,
     re.VERBOSE,
 )
+_BOUND = re.compile(r"\s*(\w+)\s*<\s*([^<>=\s]+)\s*")
+ALL = 1
+"""The bound of several timings together: they take nothing where each is below its own, and as much as this else."""
 _EXAMPLES = "such as p99(latency)<500ms, rate(errors)<0.1% or attainment(latency<300ms)>=99% over 5m"
 
 
@@ -59,7 +64,7 @@ class Slo:
     """Nanoseconds for percentiles and means, a share for rates and attainment."""
     quantile: float | None = None
     bound: int | None = None
-    """Nanoseconds, for attainment."""
+    """Nanoseconds, for attainment; ALL for that of several timings."""
     workload: str | None = None
     window: int | None = None
     """Nanoseconds."""
@@ -72,6 +77,8 @@ class Slo:
             head = f"mean({self.timing})"
         elif self.measure == "errors":
             head = "rate(errors)"
+        elif joint(self.timing):
+            head = f"attainment({self.timing})"
         else:
             head = f"attainment({self.timing}<{format_duration(self.bound or 0)})"
         timed = self.measure in ("percentile", "mean")
@@ -116,30 +123,46 @@ def parse_slo(text: object) -> Slo:
     if match is None:
         raise ValueError(f"{text!r} is not an objective; write a line {_EXAMPLES}")
     part = match.groupdict()
-    metric = part["metric"] or part["mean_metric"] or part["attained"]
-    if metric not in (None, *TIMINGS):
-        raise ValueError(f"{text!r}: {metric!r} is not a known metric; {suggestion(metric, TIMINGS)}")
+    bounds = None if part["bounds"] is None else [_BOUND.fullmatch(bound) for bound in part["bounds"].split(",")]
+    if bounds is not None and None in bounds:
+        raise ValueError(f"{text!r} is not an objective; write a line {_EXAMPLES}")
+    pairs = [bound.groups() for bound in bounds or () if bound is not None]
+    for metric in (part["metric"], part["mean_metric"], *(name for name, _ in pairs)):
+        if metric not in (None, *TIMINGS):
+            raise ValueError(f"{text!r}: {metric!r} is not a known metric; {suggestion(metric, TIMINGS)}")
     if part["outcome"] not in (None, "errors"):
         raise ValueError(f"{text!r}: {part['outcome']!r} cannot be rated; known: errors")
     try:
-        return _build(part)
+        return _build(part, [(name, parse_duration(bound)) for name, bound in pairs])
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
 
 
-def _build(part: dict[str, Any]) -> Slo:
+def joint(timing: Timing) -> list[tuple[Timing, int]]:
+    """The timings that are meant together, each with its bound in nanoseconds; empty where it is a single one."""
+    if "<" not in timing:
+        return []
+    return [(name, parse_duration(bound)) for name, bound in (one.split("<") for one in timing.split(", "))]
+
+
+def _build(part: dict[str, Any], bounds: list[tuple[Timing, int]]) -> Slo:
     sign, workload = part["sign"], part["workload"]
-    timing: Timing = part["metric"] or part["mean_metric"] or part["attained"] or "latency"
+    timing: Timing = part["metric"] or part["mean_metric"] or (bounds[0][0] if bounds else "latency")
     window = parse_duration(part["window"]) if part["window"] else None
     if window == 0:
         raise ValueError("the window must be above zero")
     if timing == GAPS and window is not None:
         raise ValueError("itl is known of the whole measured time only: leave out over ...")
-    if part["attained"]:
+    if bounds:
         if sign[0] != ">":
             raise ValueError("attainment is at least a share: use >=")
-        target = parse_share(part["target"])
-        return Slo("attainment", sign, target, None, parse_duration(part["bound"]), workload, window, timing)
+        target, bound = parse_share(part["target"]), bounds[0][1]
+        if len(bounds) > 1:
+            names = [name for name, _ in bounds]
+            if GAPS in names or len(set(names)) < len(names):
+                raise ValueError("what is asked together are single times of a request, each once: ttft, tpot")
+            timing, bound = ", ".join(f"{name}<{format_duration(bound)}" for name, bound in bounds), ALL
+        return Slo("attainment", sign, target, None, bound, workload, window, timing)
     if sign[0] != "<":
         raise ValueError("this measure must stay below its target: use <")
     if part["outcome"]:

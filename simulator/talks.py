@@ -48,6 +48,18 @@ class Talks(Record):
         """The function (first, count) -> the talks of these requests."""
         return self._sampler(self.talks, draws, workload)
 
+    def resampled(self, places: Integers, times: Integers, arrivals: Replay) -> Self:
+        """Those of other arrivals: by request the place in the trace of the one that it is, and how often that came.
+
+        What comes again is said by others.
+        """
+        chosen = places - (self.arrivals.places().start or 0)
+        others = {
+            name: column[chosen] + times * (int(column.max()) + 1)
+            for name, column in (("sessions", self.sessions), ("talks", self.talks))
+        }
+        return self.model_copy(update={**others, "known": self.known[chosen], "arrivals": arrivals})
+
     def _sampler(self, column: Integers, draws: Draws, workload: str) -> Sampler:
         replayed = self.arrivals.replayed(draws, workload)
         found = column[replayed.places - self.arrivals.places().start] + replayed.copies * (int(column.max()) + 1)

@@ -435,6 +435,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     Speculation: {"tokens": st.integers(1, 3), "draft": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     Adapters: {"max_loras": st.integers(1, 2), "load": st.sampled_from(["0ms", "0.2ms", "3ms"])},
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
+    Retries: {"limit": st.integers(1, 4)},  # waits get longer and longer, and faults go on meanwhile
     KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
@@ -520,6 +521,12 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
         "tokens_per_block": st.integers(1, 6),
         "max_batch_size": st.integers(1, 6),
         "max_num_tokens": st.integers(12, 40),
+    },
+    _choice("batching", "transformers"): {
+        "kv_tokens": st.integers(24, 200),
+        "page_size": st.integers(4, 6),
+        "max_requests_per_batch": st.integers(1, 6),
+        "max_batch_tokens": st.integers(6, 40),
     },
     _choice("fault", "metrics_outage"): {"metrics": st.none()},  # each autoscaler has names of its own
     _choice("fault", "zone_outage"): {"zone": st.just("a")},

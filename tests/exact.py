@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from cases import case, poisson, pool
+
+from simulator.batching import Continuous
 from simulator.case import Case
+from simulator.dispatch import RoundRobin
+from simulator.figures.engines import engines
+from simulator.figures.results import Result
 from simulator.figures.statistics import quantile
+from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
 from simulator.run.recording import CAUSES
 from simulator.run.tape import Tape
 from simulator.service import Exponential, Table
 from simulator.sharing import Shared
+from simulator.sizes import Constant as Fixed
+from simulator.sizes import Empirical
 
 REPLICATIONS = 16
+GEOMETRIC = np.rint(-1000 * np.log1p(-(np.arange(2000) + 0.5) / 2000)).astype(int).tolist()
+"""A thousand on average, nearly: equally likely values."""
 
 
 class Simulated:
@@ -81,6 +93,21 @@ def bimodal() -> Table:
     """Half a second nine times in ten, otherwise 5.5 s: 1 s on average."""
     work = np.array([[0.5, 0.5, 5.5, 5.5]]) * SECOND
     return Table(name="bimodal", level="assumed", levels=np.array([0, 0.9, 0.9 + 1e-12, 1]), work_ns=work)
+
+
+def answering(rate: float, outputs: Sequence[int], seconds: float, places: int = 1024) -> Simulated:
+    """An LLM engine whose prompts are of one token: a step is 1 ms + 0.05 ms for each request in it."""
+    steps = LlmRoofline.model_validate({"weights": "1ms", "per_token": "0ms", "per_request": "50us"})
+    settings = {"kv_tokens": 10**8, "max_num_seqs": places, "max_num_batched_tokens": 8192, "async_scheduling": False}
+    one = pool(steps, 1, RoundRobin(), Continuous.model_validate(settings))
+    answers = Empirical.model_validate({"values": list(outputs)})
+    sizes = ((PROMPT, Fixed(value=1)), (OUTPUT, answers))
+    return Simulated(case(poisson(rate), one, seconds=seconds, warmup=seconds / 10, seed=7, sizes=sizes))
+
+
+def running(found: Simulated) -> list[float]:
+    """Requests that run on average, as the engine's gauge tells."""
+    return [engines(Result(found.case, [run]))[0].running.mean.value or 0.0 for run in found.runs]
 
 
 def decoding(setup: float, per_request: float, most: int = 64) -> Shared:

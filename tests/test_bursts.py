@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 from random import Random
 
 import pytest
+from llm_reference import Asked, Reference
 from test_llm import Engine, Mixed, at_random
 
 from simulator.llm.job import Job
@@ -96,5 +97,32 @@ def test_bursts_keep_the_books(asynchronous: bool) -> None:
         assert told[0] == told[1], seed
         aside += sum(job.hits for job in tasks.jobs if not job.keeps)
         preempted += sum(job.preempted for job in tasks.jobs)
+    assert aside > 0
+    assert preempted > 0
+
+
+def test_bursts_are_as_written_token_by_token() -> None:
+    """Where prompts are computed whole: of equal ones that are computed in chunks at a time only the first is found."""
+    compared = aside = preempted = 0
+    for seed in range(160):
+        settings, _ = at_random(seed)
+        settings.priority = False
+        if settings.max_num_batched_tokens < 2048 or settings.long_prefill_token_threshold:
+            continue
+        tasks = Tasks(settings, seed)
+        tasks.drive(Loop(Vllm(settings), Mixed(), tasks, asynchronous=False))
+        asked = []
+        for job in tasks.jobs:
+            name, blocks = ("session", tasks.whose[job.request]), job.pieces[0][1] if job.pieces else 0
+            names = tuple(("own", name, block) for block in range(blocks))
+            own = name if job.keeps else None
+            asked.append(Asked(job.request, job.prompt, job.output, job.arrived, names=names, own=own))
+        Reference(settings, Mixed.lasts, asynchronous=False).run(asked)
+        assert tasks.lasts == {one.request: one.last for one in asked}, seed
+        assert [(job.preempted, job.hits) for job in tasks.jobs] == [(one.preempted, one.hits) for one in asked], seed
+        compared += 1
+        aside += sum(job.hits for job in tasks.jobs if not job.keeps)
+        preempted += sum(job.preempted for job in tasks.jobs)
+    assert compared > 20
     assert aside > 0
     assert preempted > 0

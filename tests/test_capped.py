@@ -11,21 +11,28 @@ from cases import Serving, case, poisson, pool, replay, takes
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_of import fingerprint
+from llm_serving import Served, serve
 
 from scenarios.load import load
 from simulator.arrivals import AtOnce, Process, Replay
+from simulator.batching import Continuous
 from simulator.case import Case
+from simulator.dispatch import RoundRobin
 from simulator.errors import InputError
 from simulator.figures.ledger import count
 from simulator.figures.tally import Tally
 from simulator.habits import Retries
 from simulator.limits import Limits
-from simulator.llm.service import OUTPUT, PROMPT
+from simulator.llm.job import Job
+from simulator.llm.loop import Loop
+from simulator.llm.service import OUTPUT, PROMPT, LlmRoofline
+from simulator.llm.vllm import Vllm
 from simulator.quantities import SECOND
 from simulator.run.engine import simulate
 from simulator.run.recording import COMPLETED, REJECTED, TIMED_OUT
 from simulator.service import Deterministic
-from simulator.sizes import ReplayedSizes
+from simulator.sizes import Lognormal, ReplayedSizes
+from simulator.streams import Draws
 
 MS = 10**6
 TEN = takes("0ms", "10ms")
@@ -190,3 +197,30 @@ def test_all_at_once_is_all_at_the_beginning() -> None:
     assert many.mean_rate(10 * SECOND) == 10_000
     assert many.scaled(0.5).requests == 50_000
     assert at_once(1).scaled(0.1).requests == 1
+
+
+def test_a_benchmark_is_what_a_closed_loop_at_an_engine_gives() -> None:
+    """The loop by which published closed loops are predicted (`llm_serving`), to the nanosecond, front end and all."""
+    prompt, answer = (Lognormal.model_validate({"mean": mean, "cv": 1}) for mean in (300, 60))
+    parts = {"weights": "6.75ms", "per_token": "23us", "per_request": "10us", "per_1k_context": "48.5us"}
+    steps = LlmRoofline.model_validate(parts)
+    process = {"there": "4.5ms", "fixed": "0.2ms", "per_token": "3.5us", "chunk": "0.5ms", "back": "1.5ms"}
+    fields = {"kv_tokens": 30_000, "max_num_seqs": 64, "max_num_batched_tokens": 2048, "front_end": process}
+    settings = Continuous.model_validate(fields)
+    sizes = ((PROMPT, prompt), (OUTPUT, answer))
+    run = simulate(capped(at_once(120), 16, pool(steps, 1, RoundRobin(), settings), 600, sizes=sizes), 0)
+
+    drawn = [law.draw(Draws(1, 0), "load", name, 0, 120).tolist() for name, law in sizes]
+    jobs = [Job(number, *sizes) for number, sizes in enumerate(zip(*drawn, strict=True))]
+    coming = iter(jobs[16:])
+
+    def then(now: int) -> Job | None:
+        if (job := next(coming, None)) is not None:
+            job.arrived = now
+        return job
+
+    front = settings.front_end.start()
+    served = serve(Loop(Vllm(settings), settings.times(steps), Served(front)), front, jobs[:16], then)
+    assert run.arrived.tolist() == [job.arrived for job in jobs]
+    assert run.latency.tolist() == [served.lasts[job.request] - job.arrived for job in jobs]
+    assert run.timings["ttft"].tolist() == [served.firsts[job.request] - job.arrived for job in jobs]

@@ -310,6 +310,17 @@ def test_locality_spills_over_when_its_zone_is_too_busy() -> None:
     assert one.send() == [0]  # nobody is left in zone 1
 
 
+def test_locality_knows_machines_that_fell_back_to_another_zone() -> None:
+    # All requests are of the pool's one zone; the second replica stands in another, and the first goes.
+    one = Pool(balancer("locality"), 2)
+    one.view.zone = lambda slot: slot
+    one.picker.regrouped()
+    assert one.send(2) == [0, 0]
+    one.view.ready.remove(0)
+    one.picker.regrouped()
+    assert one.send() == [1]
+
+
 def test_a_session_stays_where_it_began() -> None:
     keys = [0.0, 0.3, 0.6, 0.9, 0.0, 0.3, 0.6]
     one = Pool(balancer("session_affinity", keys=4), 3, [keys * 3])

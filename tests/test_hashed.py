@@ -15,6 +15,7 @@ from llm_reference import Asked, Reference
 from test_llm import Engine, Heard, Mixed, at_random, drive
 
 from scenarios.load import Loaded, load
+from scenarios.resampling import local_blocks, other_load
 from scenarios.traces import read_trace
 from simulator.arrays import Chains
 from simulator.arrivals import Replay
@@ -24,6 +25,7 @@ from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.vllm import Vllm
 from simulator.run.engine import simulate
+from simulator.streams import Draws
 
 SECOND = 10**9
 
@@ -267,3 +269,25 @@ def test_hashes_are_put_in_order_with_their_stamps(tmp_path: Path) -> None:
     assert found is not None
     assert found.values.tolist() == [1, 2, 7, 8, 9]
     assert found.begins.tolist() == [0, 2, 5]
+
+
+def test_another_draw_of_a_trace_says_what_its_requests_say(trace: Path) -> None:
+    case = asked(trace).case()
+    other = other_load(case, 1, None)
+    one, two = case.workloads[0], other.workloads[0]
+    assert isinstance(two.arrivals, Replay)
+    assert isinstance(one.arrivals, Replay)
+    assert one.hashed is not None
+    assert two.hashed is not None
+    _, places = local_blocks(one.arrivals, Draws(case.seed, 1), one.name)
+    assert len(set(places.tolist())) < len(places), "some come twice"
+    seen: dict[int, set[int]] = {}
+    for number, place in enumerate(places.tolist()):
+        before, now = one.hashed.pieces(place, 0, 16), two.hashed.pieces(number, 0, 16)
+        assert [end for _, end in now] == [end for _, end in before]
+        # Of two that are the same request none begins as the other does.
+        runs = {run for run, _ in now}
+        assert not runs & seen.get(place, set())
+        seen.setdefault(place, set()).update(runs)
+    run = simulate(other, 0)
+    assert 0 < run.pools[0].engines[:, 3].sum() < run.pools[0].engines[:, 2].sum()

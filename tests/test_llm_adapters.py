@@ -160,7 +160,7 @@ def test_an_adapter_that_nobody_loads_is_refused() -> None:
         load("chat-on-h100", ["workloads.chat.adapter=french"]).case()
     assert str(caught.value).endswith(
         "workloads.chat.adapter: 'french' is an adapter, and no pool of its model loads any; "
-        "write adapters: {max_loras: 4, load: 300ms} in pools.engines.batching, or remove it"
+        "in pools.engines.batching, kind continuous, write adapters: {max_loras: 4, load: 300ms}"
     )
     with pytest.raises(InputError, match="load: is required"):
         load("chat-on-h100", ["pools.engines.batching.adapters={max_loras: 4}"]).case()

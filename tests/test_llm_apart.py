@@ -88,7 +88,15 @@ def test_the_first_token_may_be_there_with_the_prompt() -> None:
     assert run.latency.tolist() == [42 * MS]
 
 
-@pytest.mark.parametrize(("first_token", "latency"), [("prefill", 10), ("decode", 32)])
+def test_or_be_handed_over_with_keys_and_values() -> None:
+    run = simulate(apart(0.0, kv=way(first_token="handed_over")), 0)
+    # The client has it when the other engine begins, at 22 ms; the two others follow at 32 and 42 ms.
+    assert run.timings["ttft"].tolist() == [22 * MS]
+    assert run.timings["tpot"].tolist() == [10 * MS]
+    assert run.latency.tolist() == [42 * MS]
+
+
+@pytest.mark.parametrize(("first_token", "latency"), [("prefill", 10), ("handed_over", 10), ("decode", 32)])
 def test_an_answer_of_one_token(first_token: str, latency: int) -> None:
     # It is there with the prompt, and nothing is sent; or the engine that answers computes it, in one step.
     asked = apart(0.0, output=1, kv=way(first_token=first_token))
@@ -104,9 +112,9 @@ def test_a_link_that_costs_nothing() -> None:
     free = {"latency": 0, "bandwidth": "1000000GB/s", "per_token": "1B"}
     latencies = [
         simulate(apart(0.0, 0.5, output=7, kv=way(**free, first_token=first)), 0).latency.tolist()
-        for first in ("decode", "prefill")
+        for first in ("decode", "prefill", "handed_over")
     ]
-    assert latencies == [[80 * MS + 1] * 2, [70 * MS + 1] * 2]
+    assert latencies == [[80 * MS + 1] * 2, [70 * MS + 1] * 2, [70 * MS + 1] * 2]
 
 
 @pytest.mark.parametrize(("serial", "arrive"), [(True, [22, 32, 42]), (False, [22, 32, 32])])
@@ -203,7 +211,7 @@ BUSY = {
 
 @pytest.mark.parametrize(
     ("first_token", "asynchronous", "ranks"),
-    [("decode", False, 1), ("decode", True, 2), ("prefill", False, 2), ("prefill", True, 1)],
+    [("decode", False, 1), ("decode", True, 2), ("handed_over", False, 2), ("prefill", True, 1)],
 )
 def test_the_laws_hold_where_all_is_short(first_token: str, asynchronous: bool, ranks: int) -> None:
     tight = {"kv_tokens": 16 * 50, "max_num_seqs": 8, "async_scheduling": asynchronous, "whole_prompt_check": False}
@@ -302,7 +310,7 @@ def test_prompts_are_computed_by_the_stage_before() -> None:
         ([{"name": "p"}, {"name": "d", **SENT}, {"name": "e", **SENT}], "'d' computes no prompts"),
         ([{"name": "p"}, {"name": "q"}, {"name": "d", **SENT, "after": ["p"]}], "'q' follows the same stage"),
         ([{"name": "p"}, {"name": "d", **SENT, "only": "input_tokens<9"}], "write only at the stage that"),
-        ([{"name": "p"}, {"name": "d", "kv_transfer": {**LINK, "bandwith": "1GB/s"}}], "did you mean 'bandwidth'?"),
+        ([{"name": "p"}, {"name": "d", "kv_transfer": {**LINK, "bandwidt": "1GB/s"}}], "did you mean 'bandwidth'?"),
         ([{"name": "p"}, {"name": "d", "kv_transfer": {"per_token": "1KB"}}], "kv_transfer.bandwidth"),
         ([{"name": "p", "only": "tokens < 9"}, {"name": "q"}], "nothing is said of 'tokens'"),
         ([{"name": "p", "only": "input_tokens = 9"}, {"name": "q"}], "is no condition; write a size, < or >="),

@@ -22,7 +22,7 @@ from simulator.llm.gauge import Jump
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.plan import Plan
-from simulator.llm.readings import SLICE, TICKS, Gaps, Jumps, Readings
+from simulator.llm.readings import HELD, SLICE, TICKS, Gaps, Jumps, Readings
 from simulator.llm.vllm import Vllm
 
 BOUNDS = (10 * MS + 1, 12 * MS)
@@ -162,8 +162,8 @@ def test_gaps_are_those_of_tokens_one_by_one_and_blocks_those_of_steps(
                 apart += gap > 20 * MS
         same(told.gaps, gaps)
         held = sum(held * lasts for held, lasts in reference.steps)
-        assert told.held.sum() == pytest.approx(held, rel=1e-9)
-        assert told.most.max() == max(held for held, _ in reference.steps)
+        assert told.areas[HELD].sum() == pytest.approx(held, rel=1e-9)
+        assert told.most[HELD].max() == max(held for held, _ in reference.steps)
     assert apart > 0, "nobody lost their blocks"
 
 
@@ -176,7 +176,7 @@ def test_many_steps_at_once_tell_what_they_tell_one_by_one(times: type[Mixed], a
         same(at_once.gaps, alone.gaps)
         assert at_once.most.tolist() == alone.most.tolist()
         # To the nanosecond for each block: single steps count whole ones.
-        assert at_once.held.tolist() == pytest.approx(alone.held.tolist(), rel=1e-6, abs=1e-3)
+        assert at_once.areas == pytest.approx(alone.areas, rel=1e-6, abs=1e-3)
 
 
 def buckets(gaps: Gaps) -> dict[float, int]:
@@ -190,7 +190,8 @@ def test_two_requests_by_hand() -> None:
     told = readings(0, 1000 * MS)
     drive(Loop(Vllm(Engine()), Always(), Heard(), asynchronous=False, readings=told), [Job(0, 16, 5), Job(1, 40, 5)])
     told.flush()
-    assert (told.held.tolist(), told.most.tolist()) == ([240 * MS, 0], [5, 0])
+    assert told.areas.tolist() == [[240 * MS, 0], [100 * MS, 0], [0, 0]]
+    assert told.most.tolist() == [[5, 0], [2, 0], [0, 0]]
     (gaps,) = told.gaps
     assert (buckets(gaps), gaps.nanoseconds.tolist()) == ({10: 8}, [80 * MS, 0])
 
@@ -216,5 +217,5 @@ def test_an_engine_that_dies_has_held_until_then_and_its_last_step_gave_no_token
     loop.advance(10 * MS)
     loop.cut(34 * MS)
     told.flush()
-    assert told.held.tolist() == [25 * MS, 9 * MS, 0]
+    assert told.areas[HELD].tolist() == [25 * MS, 9 * MS, 0]
     assert [key >> SLICE for key in counted(told.gaps[0])] == [0, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from simulator.dispatch import RoundRobin
 from simulator.errors import InputError
 from simulator.figures.results import Result
 from simulator.llm import sglang
+from simulator.llm.jitter import PARTS
 from simulator.llm.job import Job
 from simulator.llm.loop import Loop
 from simulator.llm.planner import Planner
@@ -114,6 +116,23 @@ def test_all_is_as_written_token_by_token_and_many_steps_at_once_are_as_one_by_o
     assert hits > 0
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("seed", range(5))
+def test_many_steps_at_once_are_as_one_by_one_where_steps_are_noisy(seed: int, order: str, asynchronous: bool) -> None:
+    random = Random(seed)
+    settings = ORDERS[order][0](random)
+    asked = asked_at_random(random, settings.block_size)
+    told = []
+    for jumps in (False, True):
+        heard, noise = Heard(), cycle([PARTS, PARTS * 3 // 2, PARTS // 3])
+        drive(
+            Loop(ORDERS[order][1](settings), Mixed(), heard, asynchronous, jumps=jumps, factors=noise), jobs_of(asked)
+        )
+        told.append((heard.firsts, heard.lasts))
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("seed", range(5))
 def test_each_token_is_computed_once_but_for_what_was_lost_or_found(seed: int, order: str) -> None:
@@ -168,6 +187,11 @@ def test_a_pool_is_served_in_the_order_and_the_run_says_that_it_is_less_certain(
     assert run.timings["ttft"].tolist() == [10 * MS, 25 * MS]
     assert run.latency.tolist()[0] == (60 if sglang else 50) * MS
     result = Result(one, [run])
+    loaded = load(
+        "chat-on-h100", [f"pools.engines.batching={{kind: {batching.model_dump()['kind']}, kv_tokens: 16000}}"]
+    )
+    loaded.case()
+    assert [remark for remark in loaded.files.remarks if "held against no log" in remark]
     assert "held against no log" in str(result_sheets(result))
     assert "held against no log" in result_data(result)["pools"][0]["order"]
     assert "held against no log" not in str(result_sheets(Result(asks(0.0), [simulate(asks(0.0), 0)])))

@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 from cases import Serving, case, poisson, pool, replay, takes
 
+from scenarios.explanation import binding_sentence
 from scenarios.load import load
+from scenarios.reports import result_sheets
+from scenarios.token_sheets import token_data
 from simulator.autoscaling import Autoscaler, Decision, Metric, Observation
 from simulator.batching import Continuous
 from simulator.case import Case
 from simulator.component import temporary_choices
 from simulator.dispatch import JoinShortestQueue, LeastTokens, RoundRobin
 from simulator.errors import InputError
+from simulator.figures.attainment import goodput
+from simulator.figures.engines import engines
+from simulator.figures.explain import Asked, explain
 from simulator.figures.ledger import count
 from simulator.figures.levers import levers
 from simulator.figures.results import Result
@@ -81,6 +87,69 @@ def test_gaps_between_tokens_are_told_by_workload_where_their_requests_came() ->
         assert result.mean(timing="itl").value == pytest.approx(0.01)
         assert result.percentile(0.5, timing="itl").value == pytest.approx(0.01, rel=1e-3)
         assert [verdict.estimate.value for verdict in result.verdicts] == [0.0, pytest.approx(10 * MS)]
+
+
+def test_how_full_an_engine_was_on_average_and_at_most() -> None:
+    # Steps of 10 ms; a tenth of a second is measured. Two come at 0 with 100 tokens and one place: the first runs for
+    # three steps, then the second. 7 blocks of 999 are held for 60 ms of 100, and one runs. The first step was planned
+    # before the second came, so that its gauge tells of one that waits in the two steps after it: 20 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    case = asks(0.0, 0.0, engine=served, lasts=0.1)
+    (found,) = engines(Result(case, [simulate(case, 0)]))
+    assert found.held.mean.value == pytest.approx(0.6 * 7 / 999)
+    assert found.held.most.value == pytest.approx(7 / 999)
+    levels = found.running.mean, found.running.most, found.waiting.mean, found.waiting.most
+    assert [level.value for level in levels] == [pytest.approx(0.6), 1.0, pytest.approx(0.2), 1.0]
+
+
+def test_goodput_is_of_those_that_meet_all_bounds() -> None:
+    # Steps of 10 ms, one place. The first has tokens at 10, 20, 30 ms, the second at 40, 50, 60. At 1 s comes one who
+    # gives up after 25 ms, before its third token. Half a request a second meets TTFT below 40 ms and TPOT below 11 ms.
+    served = engine(max_num_seqs=1, max_num_batched_tokens=200)
+    base = asks(0.0, 0.0, engine=served, lasts=2.0)
+    hasty = replace(base.workloads[0], name="hasty", arrivals=replay(1.0), timeout=25 * MS)
+    lines = "ttft<40ms, tpot<11ms", "ttft<41ms, tpot<11ms", "ttft<41ms, tpot<10ms", "latency<31ms, tpot<11ms"
+    slos = tuple(parse_slo(f"attainment({line})>=60%") for line in lines)
+    case = replace(base, workloads=(*base.workloads, hasty), slos=slos)
+    for run in (simulate(case, 0), count(case, 0)):
+        result = Result(case, [run])
+        assert [goodput(result, slo).value for slo in slos] == [0.5, 1.0, 0.0, 0.5]
+        assert [one.estimate.value for one in result.verdicts] == [pytest.approx(hits / 3) for hits in (1, 2, 0, 1)]
+
+
+def test_each_workload_has_its_own_figures() -> None:
+    # Steps of 10 ms, one place. "load" comes at 0 and runs for three steps; "long" comes at 5 ms, waits 25 ms, has two
+    # tokens after a prompt of 250 that takes two steps.
+    base = asks(0.0, engine=engine(max_num_seqs=1, max_num_batched_tokens=200))
+    sizes = ((PROMPT, Constant(value=250)), (OUTPUT, Constant(value=2)))
+    long = replace(base.workloads[0], name="long", arrivals=replay(0.005), sizes=sizes)
+    case = replace(base, workloads=(*base.workloads, long), slos=(parse_slo("attainment(queue<20ms)>=50%"),))
+    for run in (simulate(case, 0), count(case, 0)):
+        result = Result(case, [run])
+        data = token_data(result)["workloads"]
+        assert data["load"]["time until it is begun with p50"]["value"] == 0
+        assert data["long"]["time until it is begun with p50"]["value"] == pytest.approx(0.025, rel=1e-3)
+        assert data["long"]["time to first token p95"]["value"] == pytest.approx(0.045, rel=1e-3)
+        assert [data[name]["output tokens"]["value"] for name in ("load", "long")] == [0.3, 0.2]
+        assert [data[name]["goodput (queue<20ms)"]["value"] for name in ("load", "long")] == [0.1, 0.0]
+        assert result.verdicts[0].estimate.value == 0.5
+        (sheet,) = [one for one in result_sheets(result) if one.title == "By workload"]
+        assert sheet.columns == ("figure", "load", "long")
+
+
+def test_reliefs_are_judged_by_the_objective_that_is_missed_worst() -> None:
+    # One place and steps of 10 ms: of two that come at once the second has its first token at 40 ms, which is 40 times
+    # what is asked; latencies of 30 and 60 ms are 0.6 times. A bound of 50 tokens makes two steps of each prompt, two
+    # places let the second in at the second step.
+    slos = tuple(map(parse_slo, ("p99(latency)<100ms", "p99(ttft)<1ms per class=load", "p90(tpot)<5ms")))
+    case = replace(asks(0.0, 0.0, engine=engine(max_num_seqs=1, max_num_batched_tokens=200)), slos=slos)
+    found = explain(Result(case, [simulate(case, 0)]))
+    assert found.asked == Asked(0.99, "ttft", "load")
+    assert found.tail == pytest.approx(0.04)
+    tails = {(one.lever.what, one.lever.before, one.lever.after): one.tail for one in found.reliefs}
+    assert tails["tokens of one prompt in a step", "any", 50] == pytest.approx(0.06)
+    assert tails["requests at a time", 1, 2] == pytest.approx(0.02)
+    assert "p99(ttft) of load" in binding_sentence(found)
 
 
 def test_a_request_with_one_token_has_no_time_per_token() -> None:
@@ -346,6 +415,7 @@ SCENARIO = "chat-on-h100"
         ("pools.engines.balancer=central_queue", "keeps a queue in each replica"),
         ("pools.engines.instances=2", "is one engine on all of a replica"),
         ("workloads.chat.sizes={input_tokens: 5}", "nothing is said of 'output_tokens'"),
+        ("slos=['attainment(ttft<1s, tpot)>=5%']", "is not an objective"),
         ("slos=['p95(itk)<1s']", "'itk' is not a known metric; did you mean 'itl'"),
         ("slos=['p95(itl)<1s over 5s']", "itl is known of the whole measured time only: leave out over"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from test_llm_prompts import read
 
 from scenarios.load import load
+from scenarios.resampling import other_load
 from simulator.arrivals import Replay
 from simulator.case import Case
 from simulator.errors import InputError
@@ -106,3 +107,13 @@ def test_sessions_that_cannot_be_told_are_told(tmp_path: Path, settings: list[st
         asked(log(tmp_path), *settings)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_another_draw_of_a_log_has_its_sessions(tmp_path: Path) -> None:
+    case = asked(log(tmp_path))
+    other = other_load(case, 2, None)
+    told = other.workloads[0].talks
+    assert told is not None
+    assert len(told.sessions) == len(other.workloads[0].arrivals.times)  # type: ignore[attr-defined]
+    run = simulate(other, 0)
+    assert len(read(run, 3)) == len(run.arrived) > 0

@@ -14,6 +14,7 @@ class Locality(LoadAware):
     """The replica with the fewest outstanding in the request's own zone; of all zones when its own is too busy.
 
     The zones are the pool's, where its machines stand; a request comes from any of them with the same probability.
+    Machines that fell back to another zone are near to nobody.
     """
 
     kind: Literal["locality"] = "locality"
@@ -38,7 +39,10 @@ class _Locality(Picker):
     def regrouped(self) -> None:
         view = self.view
         self.zone = {slot: view.zone(slot) for slot in view.ready}
-        members = [[slot for slot in view.ready if self.zone[slot] == zone] for zone in range(view.zones)]
+        zones = (
+            max([view.zones - 1, *self.zone.values()]) + 1
+        )  # machines may have fallen back to others than the pool's
+        members = [[slot for slot in view.ready if self.zone[slot] == zone] for zone in range(zones)]
         self.loads = {slot: view.outstanding[slot] for slot in view.ready}
         self.totals = [sum(self.loads[slot] for slot in own) for own in members]
         self.limits = [self.spill_over * len(own) for own in members]
@@ -63,7 +67,7 @@ class _Locality(Picker):
         slot = self._first(own)
         if slot is not None and self.totals[own] <= self.limits[own]:
             return slot, OWN_ZONE
-        firsts = [found for zone in range(self.view.zones) if (found := self._first(zone)) is not None]
+        firsts = [found for zone in range(len(self.limits)) if (found := self._first(zone)) is not None]
         return min(firsts, key=lambda found: (self.loads[found], found)), SPILLED
 
     def _first(self, zone: int) -> int | None:

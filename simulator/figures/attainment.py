@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulator.figures.samples import Sample
 from simulator.figures.sections import FEWEST_SECTIONS
-from simulator.figures.statistics import Estimate, around
+from simulator.figures.statistics import Estimate, around, mean_of
 from simulator.quantities import SECOND, format_duration
 from simulator.slo import Slo
 
@@ -47,6 +47,16 @@ def judge(result: Result, slo: Slo) -> Verdict:
         return Verdict(slo, Estimate(estimate.value, reason=reason), False)
     sides = {slo.holds(end) for end in (estimate.low, estimate.value, estimate.high)}
     return Verdict(slo, estimate, sides.pop() if len(sides) == 1 else None)
+
+
+def goodput(result: Result, slo: Slo) -> Estimate:
+    """Requests per second of those that came in the measured time and meet an attainment's bounds."""
+    if result.refusal:
+        return Estimate(None, reason=result.refusal)
+    parts = result.samples(slo.workload, timing=slo.timing)
+    if slo.bound is None or not all(part.knows(slo.bound) for part in parts):
+        return Estimate(None, reason="its bounds were not counted")
+    return mean_of([part.below(slo.bound) / result.seconds for part in parts])
 
 
 def by_replication(result: Result, slo: Slo) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Why a service is as fast as it is: where the time goes, and which constraint binds.
 
-The binding constraint is the one whose relief by 20 % improves the latency quantile most. Each relief is simulated
+The binding constraint is the one whose relief by 20 % improves most what is asked: the quantile of the objective that
+is missed worst. Each relief is simulated
 on the same tapes, so what all have in common cancels. A request that is not answered in time counts as infinitely
 slow; where the quantile is infinite whatever is relieved, the share of such requests decides.
 """
@@ -22,6 +23,7 @@ from simulator.figures.statistics import CONFIDENCE, Estimate, mean_of
 from simulator.figures.summary import PoolSummary
 from simulator.quantities import SECOND
 from simulator.run.recording import STAGE_CAUSES
+from simulator.slo import TIMINGS, Timing
 
 WAITING = ("cold start", "queue", "batch wait")
 """Causes of time that a request spends in a pool before its service."""
@@ -126,13 +128,39 @@ class Relief:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A quantile of a timing, of one workload or of all."""
+
+    quantile: float = 0.99
+    timing: Timing = "latency"
+    workload: str | None = None
+
+    def __str__(self) -> str:
+        name = f"p{self.quantile * 100:g}" + ("" if self.timing == "latency" else f"({self.timing})")
+        return name + (f" of {self.workload}" if self.workload else "")
+
+
+def worst(result: Result) -> Asked:
+    """That of the objective which is missed by the largest factor, among those that ask for one (without any: p99).
+
+    Of several that are met, it is the one nearest to being missed.
+    """
+    asked = [one for one in result.simulated if one.slo.quantile is not None and one.slo.timing in TIMINGS]
+    if not asked:
+        return Asked()
+    slo = max(asked, key=lambda one: (one.estimate.value or 0.0) / max(one.slo.target, 1.0)).slo
+    return Asked(slo.quantile or 0.0, slo.timing, slo.workload)
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A result, and what each relief would do to it."""
 
     result: Result
-    quantile: float
+    asked: Asked
+    """Which quantile is to be improved."""
     tail: float
-    """The quantile that is to be improved, in seconds, over the same time as those of the reliefs."""
+    """It in seconds, over the same time as those of the reliefs."""
     missed: float
     reliefs: tuple[Relief, ...]
     """From the one that improves most."""
@@ -142,31 +170,35 @@ class Explanation:
     """Why no interval can be stated, or nothing."""
 
     @property
+    def quantile(self) -> float:
+        """The share of requests, such as 0.99."""
+        return self.asked.quantile
+
+    @property
     def binding(self) -> Relief | None:
         """The constraint whose relief improves most; None when no relief improves anything."""
         return next((best for best in self.reliefs[:1] if best.rank < (self.tail, self.missed)), None)
 
 
 def explain(result: Result, jobs: int = 1, progress: Progress | None = None, known: Known | None = None) -> Explanation:
-    """Simulates every relief that can matter, on the tapes of the result.
-
-    The quantile is that of the first objective that speaks of one, or p99.
-    """
-    q = next((slo.quantile for slo in result.case.slos if slo.quantile is not None), 0.99)
-    bench = _Bench(result, q)
+    """Simulates every relief that can matter, on the tapes of the result."""
+    asked = worst(result)
+    bench = _Bench(result, asked)
     tried = []
     for lever in levers(result.case):
         if _never_bound(result, lever):
             continue
         parts: list[Sample] = []
         for run in replicate(lever.case, range(len(result.runs)), jobs, known):
-            parts += Result(lever.case, [run]).samples(begin=result.begin)
+            parts += Result(lever.case, [run]).samples(asked.workload, result.begin, asked.timing)
             if progress is not None:
                 progress(f"{lever.what} of {lever.pool}", len(parts), len(result.runs))
         tried.append((bench.relief(lever, parts), parts))
     tried.sort(key=lambda one: one[0].rank)
     clear = len(tried) < 2 or bench.clear(tried[0][1], [parts for _, parts in tried[1:]])
-    return Explanation(result, q, bench.tail, bench.missed, tuple(relief for relief, _ in tried), clear, bench.reason)
+    return Explanation(
+        result, asked, bench.tail, bench.missed, tuple(relief for relief, _ in tried), clear, bench.reason
+    )
 
 
 def _never_bound(result: Result, lever: Lever) -> bool:
@@ -186,9 +218,9 @@ def _never_bound(result: Result, lever: Lever) -> bool:
 class _Bench:
     """What all reliefs of a result are held against."""
 
-    def __init__(self, result: Result, q: float) -> None:
-        self.q = q
-        self.parts = result.samples()
+    def __init__(self, result: Result, asked: Asked) -> None:
+        self.q = q = asked.quantile
+        self.parts = result.samples(asked.workload, timing=asked.timing)
         self.tail, self.missed = self._tail(self.parts), _missed(self.parts)
         self.way, self.reason = Sections(), ""
         if result.steady and not result.refusal:  # what is refused a steady state is still a window, and said to be one

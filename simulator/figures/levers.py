@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Literal
 
 from simulator.autoscaling import Fixed, PerRequest
-from simulator.batching import LlmEngine
+from simulator.batching import Continuous, LlmEngine
 from simulator.case import Case
 from simulator.component import Record
 from simulator.dispatch import CentralQueue
@@ -201,6 +201,7 @@ def _batching(pool: CasePool, known: int | None) -> Iterator[_Change]:
                 batching = pool.batching.model_copy(update={field: _more(before)})
                 yield what, before, _more(before), "", replace(pool, batching=batching)
         yield from _around(pool, pool.batching)
+        yield from _shared_steps(pool, pool.batching)
     total = getattr(pool.batching, "max_total", None)
     if total:
         batching = pool.batching.model_copy(update={"max_total": _more(total)})
@@ -224,6 +225,16 @@ def _around(pool: CasePool, batching: LlmEngine) -> Iterator[_Change]:
                 update = {part: terms.model_copy(update={field: after})}
                 relieved = replace(pool, batching=batching.model_copy(update=update))
                 yield _told(f"{part}: {field}".replace("_", " "), before, after, not counted, relieved)
+
+
+def _shared_steps(pool: CasePool, batching: LlmEngine) -> Iterator[_Change]:
+    """That long prompts leave some of a step to others, which is no lever of 20 %: a quarter of it at first."""
+    if isinstance(batching, Continuous) and batching.chunked_prefill and not batching.static:
+        before = batching.long_prefill_token_threshold
+        after = _less(before) if before else batching.max_num_batched_tokens // 4
+        if after > batching.drafts:
+            relieved = batching.model_copy(update={"long_prefill_token_threshold": after})
+            yield "tokens of one prompt in a step", before or "any", after, "", replace(pool, batching=relieved)
 
 
 def _limits(pool: CasePool, limits: Limits) -> Iterator[_Change]:

@@ -97,7 +97,7 @@ def _of_engines(case: Case, number: int, runs: Sequence[Tally], begin: int) -> d
     computes = all(case.stages[stage].receives is None for stage in case.stages_of(number))
 
     def ratio(parts: str, wholes: str) -> Estimate:
-        pairs = [(getattr(one, parts)[begin:].sum(), getattr(one, wholes)[begin:].sum()) for one in pools]
+        pairs = [(getattr(one, parts)[:, begin:].sum(), getattr(one, wholes)[:, begin:].sum()) for one in pools]
         return mean_of([float(part / whole) if whole else 0.0 for part, whole in pairs])
 
     found = _share(ratio("found", "prompts")) if computes else None

@@ -20,7 +20,7 @@ from simulator.llm.service import OUTPUT, PROMPT
 from simulator.quantities import format_duration
 from simulator.run.lives import Lives
 from simulator.run.recording import CAUSES, COMPLETED, NETWORK, OUTCOMES, STAGE_CAUSES, START, Replication
-from simulator.slo import GAPS, Timing
+from simulator.slo import ALL, GAPS, Timing, joint
 from simulator.streams import Floats, Integers
 
 MOST_WINDOWS = 1000
@@ -54,13 +54,15 @@ class Tally:
         """By slice of arrival: latency of the requests that were answered in time, and of that the way back."""
         self.answers, self.present = np.zeros((2, slices))
         """Answers in time that came in each slice, and time of all requests that fell into it."""
-        self.tokens = {name: np.zeros(slices) for name in (PROMPT, OUTPUT)}
-        """By slice in which answers in time came: tokens read and written for them."""
+        self.tokens = {name: np.zeros((len(case.workloads), slices)) for name in (PROMPT, OUTPUT)}
+        """By workload and slice in which answers in time came: tokens read and written for them."""
         self.outcomes = np.zeros((len(OUTCOMES), slices))
         """By what became of them and slice of arrival: requests."""
         self.requests = self.attempts = 0
         self.stages = [StageTally(case, stage, slices) for stage in range(len(case.stages))]
         self.pools = [PoolTally(case, pool, slices, bins) for pool in range(len(case.pools))]
+        self.readings: tuple[Readings | None, ...] = ()
+        """By pool: what the gauges of its engines told."""
         self.lives: tuple[Lives, ...] = ()
         """By pool."""
 
@@ -122,7 +124,9 @@ class Tally:
             counts += grid.by_slice(places[run.outcome == became])
         self.answers += grid.by_slice(grid.places(ends[done]))
         for name, tokens in run.tokens.items():
-            self.tokens[name] += grid.by_slice(grid.places(ends[done]), tokens[done])
+            for number, line in enumerate(self.tokens[name]):
+                own = done & (run.workload == number)
+                line += grid.by_slice(grid.places(ends[own]), tokens[own])
         self.present += grid.overlaps(run.arrived, ends, places)
         self.answered += grid.by_slice(places[done], run.latency[done])
         requests = run.request(np.flatnonzero(run.replies))
@@ -149,6 +153,7 @@ class Tally:
 
     def gauge(self, pools: Sequence[Readings | None]) -> None:
         """What the gauges of engines told, by pool; None where there are none."""
+        self.readings = tuple(pools)
         told = [readings for readings in pools if readings is not None]
         if told:
             gaps = [
@@ -202,19 +207,32 @@ class Tally:
 
 
 def _of_requests(case: Case) -> list[Timing]:
-    """What is timed of requests beside their latency."""
-    return [timing for timing in case.timings()[1:] if timing != GAPS]
+    """What is timed of requests beside their latency, and what objectives ask of several timings together."""
+    single = [timing for timing in case.timings()[1:] if timing != GAPS]
+    return [*single, *dict.fromkeys(slo.timing for slo in case.slos if joint(slo.timing))]
 
 
 def _by_workload(run: Replication, workloads: int, timing: Timing = "latency") -> list[Arrivals]:
     parts = []
     for number in range(workloads):
         own = _of(run, number, workloads)
-        times = run.latency[own] if timing == "latency" else run.timings[timing][own]
+        times = _times(run, timing)[own]
         part = run.arrived[own], times, run.outcome[own] == COMPLETED
         has = slice(None) if timing == "latency" else times >= 0
         parts.append((part[0][has], part[1][has], part[2][has]))
     return parts
+
+
+def _times(run: Replication, timing: Timing) -> Integers:
+    """By request; below zero where it has none. Of several together: nothing where each is below its bound."""
+    if timing == "latency":
+        return run.latency
+    if not (parts := joint(timing)):
+        return run.timings[timing]
+    late = np.zeros(len(run.latency), np.int64)
+    for one, bound in parts:
+        late |= _times(run, one) >= bound
+    return late * ALL
 
 
 def _of(run: Replication, workload: int, workloads: int) -> slice | Integers:

@@ -69,9 +69,9 @@ class PoolTally:
         """By slice, where a device runs several at a time: nanoseconds in service, added up over all of them."""
         self.visits, self.squares = np.zeros((2, bins))
         """By bin in which their batch began: visits, and for each of them the size of its batch."""
-        self.begun, self.prompts, self.found, self.preemptions, self.loads = np.zeros((5, slices))
-        """Of LLM engines: requests that they began with, tokens of their prompts, of these found in the cache; and of
-        those that ended, how often they had lost their blocks, and their adapters had been loaded."""
+        self.begun, self.prompts, self.found, self.preemptions, self.loads = np.zeros((5, len(case.workloads), slices))
+        """Of LLM engines, by workload: requests that they began with, tokens of their prompts, of these found in the
+        cache; and of those that ended, how often they had lost their blocks, and their adapters had been loaded."""
         self.filled = False
         """Whether any batch could take no more."""
 
@@ -99,6 +99,8 @@ class PoolTally:
         """What engines began with and ended."""
         if len(rows):
             places = grid.places(rows[:, 0])
+            own = [rows[:, 6] == workload for workload in range(len(self.begun))]
             counted = (self.begun, self.prompts, self.found, self.preemptions, self.loads)
-            for counts, column in zip(counted, rows[:, 1:].T, strict=True):
-                counts += grid.by_slice(places, column)
+            for counts, column in zip(counted, rows[:, 1:6].T, strict=True):
+                for line, chosen in zip(counts, own, strict=True):
+                    line += grid.by_slice(places[chosen], column[chosen])

@@ -83,7 +83,9 @@ class Decoding:
 
     def ended(self, number: int) -> list[Job]:
         """Takes out those to whom plan `number` gives their last token."""
-        found = []
+        found: list[Job] = []
+        if not self._ends or self._ends[0][0] > number:
+            return found
         while self.first_end() == number:
             job = heappop(self._ends)[-1]
             self.settle(job, number + 1)

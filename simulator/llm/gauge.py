@@ -1,4 +1,4 @@
-"""What the gauges of an engine tell: the blocks that are held, and the gaps between the tokens of a request.
+"""What the gauges of an engine tell: blocks that are held, requests that run and wait, gaps between a request's tokens.
 
 A gap is a step's time, but for a request that got no token in the step before: it had lost its blocks, or the step had
 no tokens left for it. Only rows are written here, one whenever steps have ended, however many they are.
@@ -65,8 +65,8 @@ class Gauge:
         """A step has ended."""
         blocks, gap = self.blocks, now - self.since
         self.since = now
-        held = blocks.total - blocks.free
-        self.write((now, gap, held, *(plan.gains or self.nobody)))
+        planner, held = self.planner, blocks.total - blocks.free
+        self.write((now, gap, held, len(planner.running), planner.queued(), *(plan.gains or self.nobody)))
         if plan.apart:
             for job, among in plan.apart:
                 if among:
@@ -78,23 +78,22 @@ class Gauge:
     def rest(self, now: int) -> None:
         """No step was made until now; blocks may be held nevertheless."""
         if held := self.blocks.total - self.blocks.free:
-            self.write((now, now - self.since, held, *self.nobody))
+            self.write((now, now - self.since, held, *self._present(), *self.nobody))
         self.since = now
 
     def released(self, blocks: int, now: int) -> None:
         """So many blocks that were held since the step before are so no more."""
-        self.write((now, now - self.since, blocks, *self.nobody))
-        self.write((now, 0, blocks + self.blocks.total - self.blocks.free, *self.nobody))
+        self.write((now, now - self.since, blocks, 0, 0, *self.nobody))
+        self.write((now, 0, blocks + self.blocks.total - self.blocks.free, 0, 0, *self.nobody))
 
     def jump(self, plan: Plan, steps: tuple[int, int, int, int, int], now: int) -> None:
         """Several have ended, in which the same requests decoded and nobody else was served; `steps` as in `Jump`."""
         if now < self.edge:
             origin, ticks, first, growth, count = steps
             since, blocks, planner, readings = self.since, self.blocks, self.planner, self.readings
-            before, held = (origin - since) * TICKS + ticks, blocks.total - blocks.free
-            readings.jumps.extend(
-                (since, before, first, growth, count, held, planner.number, *(plan.gains or self.nobody))
-            )
+            row = since, (origin - since) * TICKS + ticks, first, growth, count, blocks.total - blocks.free
+            present = len(planner.running), planner.queued()
+            readings.jumps.extend((*row, planner.number, *present, *plan.gains))
             readings.crossings += planner.crossings()
         else:
             self._split(plan, Jump(*steps), steps[-1])
@@ -104,7 +103,7 @@ class Gauge:
         """The engine is gone: steps that were to end before have, and in the one after them nobody got a token."""
         ended = steps.ended(now)
         self._split(plan, steps, ended)
-        self.write((now, now - steps.end(ended), self._held(ended), *self.nobody))
+        self.write((now, now - steps.end(ended), self._held(ended), *self._present(), *self.nobody))
 
     def _split(self, plan: Plan, steps: Jump, count: int) -> None:
         """Writes down the first so many, each by itself where it ends in another slice than it begins in."""
@@ -119,13 +118,17 @@ class Gauge:
             if inside > done + 1:
                 before, first = (steps.origin - begin) * TICKS + steps.ticks, steps.first + steps.growth * done
                 row = begin, before + steps.span(done), first, steps.growth, inside - done, self._held(done)
-                self.readings.jumps.extend((*row, self.planner.number + done, *plan.gains))
+                self.readings.jumps.extend((*row, self.planner.number + done, *self._present(), *plan.gains))
                 self.readings.crossings += self.planner.crossings()
             else:
                 inside = done + 1
                 end = steps.end(inside)
-                self.write((end, end - begin, self._held(done), *(plan.gains or self.nobody)))
+                self.write((end, end - begin, self._held(done), *self._present(), *(plan.gains or self.nobody)))
             done = inside
+
+    def _present(self) -> tuple[int, int]:
+        """Requests that run, and that wait."""
+        return len(self.planner.running), self.planner.queued()
 
     def _held(self, done: int) -> int:
         """Blocks that are held after so many of the steps that are made at once."""

@@ -25,7 +25,8 @@ class Holding:
 
     def there(self, job: Job, found: list[tuple[Prefix, int]]) -> int:
         """Tokens that need not be computed of one that waits: they were found, or sent."""
-        return max(sum(depth for _, depth in found) * self.size, job.received)
+        hits = sum([depth for _, depth in found]) * self.size
+        return max(hits, job.received)
 
     def has_room(self, job: Job) -> bool:
         """Whether there are blocks for all that is known of a request, whatever becomes of those that are free."""
@@ -38,7 +39,7 @@ class Holding:
         for prefix, depth in found:
             self.blocks.hold(prefix, depth)
             hits += depth
-        job.shared, job.computed, job.copies = found, self.there(job, found), False
+        job.shared, job.computed, job.copies = found, max(hits * self.size, job.received), False
         job.hits += hits * self.size
         job.blocks = self.needed(job.computed + count)
         self.blocks.take(job.blocks - hits)
@@ -65,7 +66,7 @@ class Holding:
     def release(self, job: Job, found: bool) -> None:
         """Gives the blocks of a request back; its own can be found again where somebody will look for them."""
         begin, full = job.before[-1][1] if job.before else 0, job.computed // self.size
-        own = job.blocks - sum(depth for _, depth in job.shared)
+        own = job.blocks - sum([depth for _, depth in job.shared])
         if found and full > begin and self.caching:
             prefix, before = self.blocks.prefix(job.own), 0
             if job.shared and job.shared[-1][0] is prefix:

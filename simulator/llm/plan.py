@@ -42,7 +42,7 @@ class Plan:
 
     def tokens(self) -> int:
         """Those that are computed."""
-        return self.decodes + self.drafts + sum(count for count, _ in self.chunks)
+        return self.decodes + self.drafts + sum([count for count, _ in self.chunks])
 
     def later(self, count: int) -> Plan:
         """The same of those that decode, so many steps later."""

@@ -134,6 +134,24 @@ class Planner(ABC):
                 plan.apart = tuple((job, True) for job in self.behind)
                 self.behind.clear()
 
+    def _serve(self, plan: Plan, job: Job, gains: list[int]) -> None:
+        """One that decodes gets a token where not all do; `gains` counts it."""
+        gains[job.workload] += job.issued < job.output
+        if job in self.behind:
+            plan.apart += ((job, True),)
+            del self.behind[job]
+
+    def _pass_over(self, job: Job) -> None:
+        """One that decodes gets no token."""
+        self.decoding.delay(job, self.number)
+        self._miss(job)
+
+    def _miss(self, job: Job) -> None:
+        """One that decodes has its next token later than those that get one from each plan."""
+        if job.issued < job.output and job not in self.behind:
+            self.missed.append(job)
+            self.behind[job] = None
+
     def _compute(self, plan: Plan, job: Job, count: int) -> None:
         """So many tokens of a prompt, whose blocks are taken."""
         if job.received:

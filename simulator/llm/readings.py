@@ -1,4 +1,4 @@
-"""What the gauges of a pool's engines come to, by slices of time: blocks held times nanoseconds, and gaps by bucket.
+"""What the gauges of a pool's engines come to, by slices of time: levels times nanoseconds, and gaps by bucket.
 
 Engines write rows; here they are added up, many at a time. Steps that were made at once are in closed form what they
 are one by one: step k takes d(k) = first + (k - 1) growth ticks, so the time from one end to the next, in whole
@@ -21,6 +21,9 @@ TICKS = 1 << 20
 """To a nanosecond."""
 SLICE = 16
 """Bits of a bucket's number; above them stands that of the slice."""
+
+LEVELS = HELD, RUNNING, WAITING = range(3)
+"""Blocks that requests hold; requests that run, and that wait, since the latest step was planned."""
 
 
 class Gaps:
@@ -54,16 +57,17 @@ class Readings:
         nanoseconds; tokens of a block."""
         slices = len(grid.edges)
         self.edges: list[int] = grid.edges.tolist()
-        self.held, self.most = np.zeros((2, slices))
-        """Blocks times nanoseconds, over all engines; the most blocks that one of them held."""
+        self.areas, self.most = np.zeros((2, len(LEVELS), slices))
+        """By level: times nanoseconds, over all engines; the most of one of them."""
         self.gaps = [Gaps(slices, len(bounds)) for _ in served]
         """By place among those. The last slice is what comes after the end."""
         self.steps: list[int] = []
-        """Latest rows, one after the other, of single steps: when it ended, how long it took, blocks held, and how many
-        got a token in it and in the step before, by place among the workloads."""
+        """Latest rows, one after the other, of single steps: when it ended, how long it took, levels, and how many got
+        a token in it and in the step before, by place among the workloads."""
         self.jumps: list[int] = []
         """Of steps that were made at once: when they began, less so many ticks; ticks of the first, growth, how many;
-        blocks held at first, the number of the plan that is made after the first; and the same as above."""
+        blocks held at first, the number of the plan that is made after the first; the other levels, and the same as
+        above."""
         self.crossings: list[int] = []
         self.apart: list[int] = []
         """Gaps of their own: when it ended, how long it was, whose, and whether it counts or does not after all."""
@@ -71,11 +75,11 @@ class Readings:
     def flush(self) -> None:
         """Adds up what was written."""
         if self.steps:
-            rows = _rows(self.steps, 3 + len(self.served))
-            self._steps(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:])
+            rows = _rows(self.steps, 5 + len(self.served))
+            self._steps(rows[:, 0], rows[:, 1], rows[:, 2:5].T, rows[:, 5:])
         if self.jumps:
-            rows, crossings = _rows(self.jumps, 7 + len(self.served)), _rows(self.crossings, self.block)
-            self._jumps(Jumps(*rows[:, :5].T), rows[:, 5], rows[:, 6], crossings, rows[:, 7:])
+            rows, crossings = _rows(self.jumps, 9 + len(self.served)), _rows(self.crossings, self.block)
+            self._jumps(Jumps(*rows[:, :5].T), rows[:, [5, 7, 8]].T, rows[:, 6], crossings, rows[:, 9:])
         if self.apart:
             ends, gaps, workloads, counts = _rows(self.apart, 4).T
             for workload in np.unique(workloads).tolist():
@@ -85,48 +89,51 @@ class Readings:
     def _places(self, times: Integers) -> Integers:
         return np.searchsorted(self.grid.edges, times, side="right") - 1
 
-    def _steps(self, ends: Integers, gaps: Integers, held: Integers, counts: Integers) -> None:
+    def _steps(self, ends: Integers, gaps: Integers, levels: Integers, counts: Integers) -> None:
         places = self._places(ends)
         begins = ends - gaps
         across = begins < self.grid.edges[places]
-        inside = held * ~across
-        self.held += np.bincount(places, inside * gaps, len(self.held))
-        np.maximum.at(self.most, places, inside)
+        for area, most, level in zip(self.areas, self.most, levels * ~across, strict=True):
+            area += np.bincount(places, level * gaps, len(area))
+            np.maximum.at(most, places, level)
         for row in np.flatnonzero(across).tolist():
-            self._across(int(begins[row]), int(ends[row]), int(held[row]))
+            self._across(int(begins[row]), int(ends[row]), levels[:, row])
         buckets = bucket(gaps)
         for place, tokens in enumerate(counts.T):
             self._count(place, places, buckets, gaps, tokens)
 
-    def _across(self, begin: int, end: int, held: int) -> None:
-        """Blocks that were held while time went from one slice to another."""
+    def _across(self, begin: int, end: int, levels: Integers) -> None:
+        """Levels while time went from one slice to another."""
         first = bisect_right(self.edges, begin) - 1
         for number in range(first, bisect_left(self.edges, end)):
             until = self.edges[number + 1] if number + 1 < len(self.edges) else end
-            self.held[number] += held * (min(end, until) - max(begin, self.edges[number]))
-            self.most[number] = max(self.most[number], held)
+            self.areas[:, number] += levels * (min(end, until) - max(begin, self.edges[number]))
+            self.most[:, number] = np.maximum(self.most[:, number], levels)
 
-    def _jumps(self, steps: Jumps, held: Integers, number: Integers, crossings: Integers, counts: Integers) -> None:
+    def _jumps(self, steps: Jumps, levels: Integers, number: Integers, crossings: Integers, counts: Integers) -> None:
         places = self._places(steps.begin)
         taken, area = steps.blocks(crossings, number)
         ends = steps.end(steps.count)
-        self.held += np.bincount(places, held * (ends - steps.begin) + area, len(self.held))
-        np.maximum.at(self.most, places, held + taken)
+        more = {HELD: (taken, area)}
+        for level, values in enumerate(levels):
+            rise, extra = more.get(level, (0, 0))
+            self.areas[level] += np.bincount(places, values * (ends - steps.begin) + extra, len(self.edges))
+            np.maximum.at(self.most[level], places, values + rise)
         rows, buckets, times = steps.buckets()
         for place, tokens in enumerate(counts.T):
             gaps = self.gaps[place]
             gaps.add(places[rows], buckets, times * tokens[rows])
-            gaps.nanoseconds += np.bincount(places, tokens * (ends - steps.begin), len(self.held))
+            gaps.nanoseconds += np.bincount(places, tokens * (ends - steps.begin), len(self.edges))
             for line, bound in zip(gaps.faster, self.bounds, strict=True):
-                line += np.bincount(places, tokens * steps.faster(bound), len(self.held))
+                line += np.bincount(places, tokens * steps.faster(bound), len(self.edges))
 
     def _count(self, place: int, places: Integers, buckets: Integers, lasted: Integers, counts: Integers) -> None:
         """Gaps of a workload that ended in these slices, each so many times."""
         gaps = self.gaps[place]
         gaps.add(places, buckets, counts)
-        gaps.nanoseconds += np.bincount(places, counts * lasted, len(self.held))
+        gaps.nanoseconds += np.bincount(places, counts * lasted, len(self.edges))
         for line, bound in zip(gaps.faster, self.bounds, strict=True):
-            line += np.bincount(places, counts * (lasted < bound), len(self.held))
+            line += np.bincount(places, counts * (lasted < bound), len(self.edges))
 
 
 def _rows(numbers: list[int], width: int) -> Integers:

@@ -30,7 +30,7 @@ class Roofline:
 
     def of(self, plan: Plan) -> int:
         """Ticks."""
-        twice = sum(count * (2 * before + count) for count, before in plan.chunks)
+        twice = sum([count * (2 * before + count) for count, before in plan.chunks])
         tokens, sequences = plan.tokens(), plan.decodes + len(plan.chunks)
         return self.dense(tokens) + self.sequence * sequences + self.context * plan.context + self.pair * twice
 

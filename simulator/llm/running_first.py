@@ -80,10 +80,7 @@ class RunningFirst(Planner):
         gains = [0] * len(self.decoding.workloads)
         for job in [job for job in self.running if job.last >= self.number]:
             if job in served:
-                gains[job.workload] += job.issued < job.output
-                if job in self.behind:
-                    plan.apart += ((job, True),)
-                    del self.behind[job]
+                self._serve(plan, job, gains)
                 count = served[job]
                 context = job.prompt + job.issued - 1 + count
                 plan.decodes += 1
@@ -93,10 +90,7 @@ class RunningFirst(Planner):
                 if isinstance(self.decoding, Verifying) and count <= self.drafts:
                     self.decoding.trim(job, self.number, count)
             else:
-                self.decoding.delay(job, self.number)
-                if job.issued < job.output:
-                    self.missed.append(job)
-                    self.behind[job] = None
+                self._pass_over(job)
         plan.gains = tuple(gains)
         for job in [job for job in self.prefilling if served.get(job)]:
             self._compute(plan, job, served[job])

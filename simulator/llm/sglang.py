@@ -140,9 +140,12 @@ class SgLang(Planner):
                 return
         elif prompts:
             left = self.decoding.left(self.number, self.running)
+            decoding = [job for job in self.running if job.last >= self.number]
             self.number -= 1  # a plan of prompts alone gives nothing to those that decode: it does not count
             self._take_prompts(plan, left)
             if plan.chunks:
+                for job in decoding:
+                    self._miss(job)
                 return
             self.number += 1
         self._go_on(plan)
@@ -251,7 +254,7 @@ class SgLang(Planner):
     def _wait(self) -> None:
         """Those that decode do so a plan later."""
         for job in [job for job in self.running if job.last >= self.number]:
-            self.decoding.delay(job, self.number)
+            self._pass_over(job)
 
     def _retract(self, plan: Plan) -> None:
         """Those with the fewest tokens give way, the longest prompts first, until the others have room for a while."""
@@ -273,6 +276,8 @@ class SgLang(Planner):
         plan.preempted = True
         del self.running[job]
         self.decoding.leave(job)
+        self.behind.pop(job, None)
+        self.missed.append(job)
         job.lost += job.computed
         job.computed = min(job.computed, job.prompt)
         self.holding.release(job, found=True)

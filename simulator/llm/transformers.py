@@ -82,7 +82,7 @@ class Transformers(Planner):
         self._relieve(plan, filling.starved)
         for job in filling.unserved:
             if job in self.running:
-                self.decoding.delay(job, self.number)
+                self._pass_over(job)
 
     def _closed(self) -> bool:
         decodes, settings = self.decoding.count, self.settings
@@ -159,6 +159,7 @@ class _Filling:
     def _decode_one_by_one(self) -> None:
         """The same where there is not enough for all."""
         planner, plan, number = self.planner, self.plan, self.planner.number
+        gains = [0] * len(planner.decoding.workloads)
         for job in [job for job in planner.running if job.last >= number]:
             planner.decoding.settle(job, number)
             if self.over or not self._find(job, 1):
@@ -166,7 +167,9 @@ class _Filling:
                 continue
             plan.decodes, plan.context = plan.decodes + 1, plan.context + job.computed + 1
             plan.longest = max(plan.longest, job.computed + 1)
+            planner._serve(plan, job, gains)
             self.serve(1)
+        plan.gains = tuple(gains)
 
     def take_prompts(self) -> None:
         """As many tokens as there are for each prompt that is not done."""

@@ -81,19 +81,19 @@ class Vllm(RunningFirst):
         self.settings = settings
         if settings.drafts:
             self._draft(settings.drafts, settings.asynchronous)
-        self.urgent: list[tuple[int, int, int, Job]] = []
+        self.urgent: list[tuple[int, int, int, Job]] | None = [] if settings.priority else None
         """Those that wait under the priority policy, as a heap."""
 
     def add(self, job: Job) -> None:
         """A request waits."""
-        if self.settings.priority:
-            heappush(self.urgent, (job.priority, job.arrived, job.request, job))
-        else:
+        if self.urgent is None:
             self.waiting.append(job)
+        else:
+            heappush(self.urgent, (job.priority, job.arrived, job.request, job))
 
     def _fill(self, plan: Plan) -> None:
         budget = self._serve_running(plan)
-        if plan.preempted or (self.running and self.settings.static):
+        if plan.preempted or (self.settings.static and self.running):
             return
         while budget > 0 and (job := self._next()) is not None:
             fit = self._fit(job, budget, plan)
@@ -128,34 +128,34 @@ class Vllm(RunningFirst):
             return None
         count = min(rest, settings.long_prefill_token_threshold or rest, budget)
         # Blocks that are found but that nobody holds must be taken out of the free ones too.
-        held = sum(min(depth, prefix.held) for prefix, depth in found)
+        held = sum([min(depth, prefix.held) for prefix, depth in found])
         free = self.blocks.free + held - (0 if plan.empty else settings.watermark)
         if holding.needed(known if settings.whole_prompt_check else hit + count) > free:
             return None
         return count, found
 
     def _victim(self) -> Job:
-        if self.settings.priority:
+        if self.urgent is not None:
             return max(self.running, key=lambda job: (job.priority, job.arrived))
         return super()._victim()
 
     def _put_back(self, job: Job) -> None:
-        if self.settings.priority:
-            self.add(job)
-        else:
+        if self.urgent is None:
             super()._put_back(job)
+        else:
+            self.add(job)
 
     def queued(self) -> int:
         """Whichever line they wait in."""
-        return len(self.urgent) + len(self.waiting)
+        return len(self.waiting) + len(self.urgent or ())
 
     def _head(self) -> Job | None:
-        if self.settings.priority:
-            return self.urgent[0][-1] if self.urgent else None
-        return super()._head()
+        if self.urgent is None:
+            return self.waiting[0] if self.waiting else None
+        return self.urgent[0][-1] if self.urgent else None
 
     def _drop_head(self) -> None:
-        if self.settings.priority:
-            heappop(self.urgent)
+        if self.urgent is None:
+            self.waiting.popleft()
         else:
-            super()._drop_head()
+            heappop(self.urgent)

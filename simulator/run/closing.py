@@ -104,11 +104,11 @@ class _Closing:
         self.timings = self._timings(tape)
 
     def _timings(self, tape: Tape) -> dict[str, Integers]:
-        """By attempt: until the first token of its last LLM stage, and for each token after it."""
+        """By attempt: until the first token of its last LLM stage, for each after it, and until its first step."""
         engines = {number for number, stage in enumerate(self.case.stages) if isinstance(stage.service, Steps)}
         if not engines:
             return {}
-        found = np.full((2, len(self.first)), -1, dtype=np.int64)
+        found = np.full((3, len(self.first)), -1, dtype=np.int64)
         prompts, outputs = (np.maximum(np.array(tape.sizes[name][self.rows]), 1) for name in (PROMPT, OUTPUT))
         self.tokens = {name: np.zeros(len(self.first), dtype=np.int64) for name in (PROMPT, OUTPUT)}
         for number, item in enumerate(self.case.workloads):
@@ -122,7 +122,10 @@ class _Closing:
             self.tokens[PROMPT][attempts], self.tokens[OUTPUT][attempts] = prompts[rows], outputs[rows]
             found[0, attempts] = np.where(first > 0, first + item.reply - self.arrived[attempts], 0)
             found[1, attempts] = np.where(outputs[rows] > 1, np.maximum(end - first, 0) // after, -1)
-        return dict(zip(("ttft", "tpot"), found, strict=True))
+            starts = [self._served(self.stamps.start, self.first[attempts] + place) for place in places]
+            begun = reduce(np.minimum, starts)
+            found[2, attempts] = np.where(begun < NEVER, begun - self.arrived[attempts], 0)
+        return dict(zip(("ttft", "tpot", "queue"), found, strict=True))
 
     def _tokens(self, stages: tuple[int, ...], places: list[int], attempts: Integers) -> tuple[Integers, Integers]:
         """When the first and the last token came of the last LLM stage of these attempts; zero where none did."""
@@ -131,7 +134,7 @@ class _Closing:
             rows, stage = self.first[attempts] + place, self.case.stages[stages[place]]
             here = slice(None) if self.past is None else ~self.past[rows]
             end[here] = self._ends(stages[place], rows)[here]
-            if stage.receives is None or not stage.receives.begun:
+            if stage.receives is None or stage.receives.first_token != "prefill":
                 first[here] = self.stamps.first[self.rows][rows][here]
         return first, end
 

@@ -93,8 +93,8 @@ def by_request(run: Replication, origin: Integers) -> Replication:
     place[firsts] = np.arange(len(firsts))
     before = run.arrived[last] - run.arrived[firsts]
     timings = {name: times[last] for name, times in run.timings.items()}
-    if "ttft" in timings:  # what came before the attempt that was answered counts, but not where there is none
-        timings["ttft"] = np.where(timings["ttft"] < 0, timings["ttft"], timings["ttft"] + before)
+    for name in timings.keys() & {"ttft", "queue"}:  # what came before the attempt that was answered counts
+        timings[name] = np.where(timings[name] < 0, timings[name], timings[name] + before)
     return replace(
         run,
         arrived=run.arrived[firsts],

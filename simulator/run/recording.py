@@ -63,11 +63,12 @@ class Entries(NamedTuple):
     used: Integers
     """Rows of (from, until), while a device that instances share had something to do."""
     engines: Integers
-    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions, adapters loaded):
-    what engines began with; of what they ended how often it had lost its blocks, and its adapter had been loaded."""
+    """Rows of (when, requests, tokens of their prompts, of these found in the cache, preemptions, adapters loaded,
+    workload): what engines began with; of what they ended how often it had lost its blocks, and its adapter had been
+    loaded."""
 
 
-_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "handed": 2, "read": 2, "used": 2, "engines": 6}
+_WIDTHS = {"held": 2, "rejected": 2, "lost": 2, "firsts": 2, "handed": 2, "read": 2, "used": 2, "engines": 7}
 
 
 @dataclass

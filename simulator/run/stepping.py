@@ -230,7 +230,10 @@ class Engine(Instance):
         del self.steps.held[job.request]
         self.jobs[job.request] = now
         prompt = job.prompt if self.steps.stage.receives is None else 0
-        self.pool.log.engines.extend((now, 1, prompt, job.hits if prompt else 0, 0, 0))
+        workload = self.steps.tape.workload[job.request]
+        self.pool.log.engines.extend((now, 1, prompt, job.hits if prompt else 0, 0, 0, workload))
+        if (receives := self.steps.stage.receives) is not None and receives.first_token == "handed_over":
+            self.first(job, now)
         if self.pool.taken is not None:
             self.pool.taken(self.slot, [job.request], now + self.pool.work_alone(job.request))
 
@@ -243,7 +246,8 @@ class Engine(Instance):
     def last(self, job: Job, now: int) -> None:
         """Its last token is."""
         if job.preempted or job.loads:
-            self.pool.log.engines.extend((now, 0, 0, 0, job.preempted, job.loads))
+            workload = self.steps.tape.workload[job.request]
+            self.pool.log.engines.extend((now, 0, 0, 0, job.preempted, job.loads, workload))
         self._note(job.request, now)
         del self.jobs[job.request]
         sent = max(self.steps.front_end.last(now), self.firsts.pop(job.request, 0))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, log
 
 from scipy.integrate import quad
+
+from simulator.theory.finite import BirthDeath
 
 
 def priority_waits(rates: Sequence[float], means: Sequence[float], second_moments: Sequence[float]) -> list[float]:
@@ -52,10 +54,18 @@ def processor_sharing_latency(arrival_rate: float, mean: float, work: float) -> 
     return work / (1 - arrival_rate * mean)
 
 
-def continuous_batching_latency(arrival_rate: float, steps: float, setup: float, per_request: float) -> float:
+def continuous_batching_latency(
+    arrival_rate: float, steps: float, setup: float, per_request: float, places: int | None = None
+) -> float:
     """Mean time of requests that take `steps` steps on average, of setup + per_request x present each.
 
     Poisson arrivals, a step serves all that are present: processor sharing at the speed n / (setup + per_request x n),
-    whose number present is negative binomial whatever the law of the steps (a symmetric queue, Kelly 1979).
+    whose number present is negative binomial whatever the law of the steps (a symmetric queue, Kelly 1979). With so
+    many places others wait, first come first served: a birth-death chain where the number of steps is geometric.
     """
-    return steps * (setup + per_request) / (1 - arrival_rate * steps * per_request)
+    if places is None:
+        return steps * (setup + per_request) / (1 - arrival_rate * steps * per_request)
+    ends = [n / (steps * (setup + per_request * n)) for n in range(1, places + 1)]
+    most = places + int(60 / log(ends[-1] / arrival_rate))
+    present = BirthDeath(lambda _: arrival_rate, lambda n: ends[min(n, places) - 1], most).probabilities()
+    return float(present @ range(most + 1)) / arrival_rate

@@ -69,6 +69,11 @@ def tell_the_same(case: Case, counted: Tally, kept: Tally) -> None:
 
 
 def tell_the_same_gaps(counted: Tally, kept: Tally) -> None:
+    for told, read in zip(counted.readings, kept.readings, strict=True):
+        assert (told is None) == (read is None)
+        if told is not None and read is not None:
+            same(told.areas, read.areas)
+            assert told.most.tolist() == read.most.tolist()
     for one, other in zip(counted.timed.get(GAPS, ()), kept.timed.get(GAPS, ()), strict=True):
         for cell, known in zip(one, other, strict=True):
             assert isinstance(cell, Counted)

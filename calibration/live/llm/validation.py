@@ -213,8 +213,7 @@ class _Work:
     def serve(self) -> tuple[list[_Served], list[float]]:
         """Each load as often as asked; canaries before and after each run."""
         plan, served = self.plan, []
-        first = self._canary(1.0)
-        canaries = [1.0]
+        first, canaries = self._canary(1.0), [1.0]
         for repeat in range(plan.repeats):
             for load in plan.loads:
                 rate = load * self.capacity
