@@ -78,5 +78,5 @@ class Transformers(LlmEngine):
 
     @property
     def places(self) -> int:
-        """Each that runs has a block, and a token and a place in a step."""
-        return min(self.blocks, self.max_batch_tokens, self.max_requests_per_batch)
+        """Each that runs has a token and a place in a step."""
+        return min(self.max_batch_tokens, self.max_requests_per_batch)
