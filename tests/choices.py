@@ -42,7 +42,7 @@ from simulator.llm.adapters import Adapters
 from simulator.llm.layers import LayerTable
 from simulator.llm.service import OUTPUT, PROMPT, Steps
 from simulator.llm.speculation import Speculation
-from simulator.model import KvTransfer, Model, Spread
+from simulator.model import KvTransfer, Model, Spread, Transfer
 from simulator.parts import CaseFallback, CasePool, CaseStage, CaseSupply, CaseWorkload, Kind
 from simulator.prompts import Prompts
 from simulator.run.machines import machines_for
@@ -437,6 +437,7 @@ GIVEN: dict[Any, dict[str, st.SearchStrategy[Any]]] = {
     EngineHost: {name: st.sampled_from(["0ms", "0.2ms", "3ms"]) for name in EngineHost.model_fields},
     Retries: {"limit": st.integers(1, 4)},  # waits get longer and longer, and faults go on meanwhile
     KvTransfer: {"per_token": st.sampled_from(["1KiB", "128KiB", "2MB"])},
+    Transfer: {"payload": st.sampled_from(["0B", "300KiB", "40MB"])},
     Metric: {"signal": st.sampled_from(sorted((REPLICA_SIGNALS | POOL_SIGNALS).keys() - {"kv_cache"}))},  # of engines
     HpaController: {"sync": st.integers(20, 60).map(lambda n: f"{n}ms")},  # it remembers each within its windows
     Pool: {"zones": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from simulator.quantities import SECOND
 
 pytest.register_assert_rewrite("laws_of")
 
@@ -18,6 +21,15 @@ settings.register_profile(
     "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_patience(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Random cases last for less than a second, and look every few milliseconds: nobody waits an hour for a replica."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name == "laws":
+            patch.setattr("simulator.run.pool._LONG", 60 * SECOND)
+        yield
 
 
 def missing(reason: str) -> NoReturn:
