@@ -336,7 +336,7 @@ def test_every_step_writes_down_what_it_computed() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ("lama --server transformers", 2, "did you mean 'llama'?"),
+        ("llamas --server transformers", 2, "did you mean 'llama'?"),
         ("llama --server transformers --replicas 2", 2, "--replicas: is of other servers than transformers"),
         ("llama --server transformers --transformers /nowhere", 1, "/nowhere holds no transformers of version 5"),
     ],
