@@ -23,11 +23,12 @@ from calibration.live.client import Endpoint, Log
 from calibration.live.llm import course, prediction, requests, validation
 from calibration.live.llm.course import EngineCourse, figures, measured
 from calibration.live.llm.prediction import EngineModel
-from calibration.live.llm.record import EngineValidation, load_engine_validation, save_engine_validation
+from calibration.live.llm.record import EngineValidation, load_engine_validation
 from calibration.live.llm.requests import Requests
 from calibration.live.llm.setup import EngineSetup
 from calibration.live.llm.steps import MaskedSteps, StepLog, fit, ratio
 from calibration.live.llm.validation import EnginePlan, validate
+from calibration.live.record import save_validation
 from calibration.live.servers import transformers, transformers_engine
 from scenarios.engine_sheets import engine_sheets
 from scenarios.validation_sheets import sentence
@@ -242,7 +243,7 @@ def test_an_engine_that_is_as_simulated_passes_and_a_slower_one_fails(
         "Mean size of the errors over the loads",
     ]
     assert sentence(found) == "56 PASS of 56 verdicts, on a host of grade A."
-    save_engine_validation(found, tmp_path / "validation.json")
+    save_validation(found, tmp_path / "validation.json")
     assert load_engine_validation(tmp_path / "validation.json").comparisons == found.comparisons
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(InputError, match="validate again"):

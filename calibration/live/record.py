@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -28,6 +28,7 @@ Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "not judged"]
 Grade = Literal["A", "B", "C"]
 Floats = Annotated[tuple[float, ...], Field(strict=False)]
 Numbers = Annotated[tuple[int, ...], Field(strict=False)]
+Kind = TypeVar("Kind", bound=Record)
 
 
 class Run(Record):
@@ -214,17 +215,22 @@ def to_judge(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def save_validation(found: Validation, path: Path) -> None:
-    """Writes it, whole or not at all. Raises InputError."""
+def save_validation(found: Record, path: Path) -> None:
+    """Writes the record of a validation, whole or not at all. Raises InputError."""
     text = json.dumps(found.model_dump(mode="json"), indent=1, allow_nan=False)
     write_whole(path, f"{text}\n".encode())
 
 
 def load_validation(path: Path) -> Validation:
-    """Reads what `save_validation` wrote. Raises InputError."""
+    """Reads what `save_validation` wrote of a server. Raises InputError."""
+    return load_as(Validation, path)
+
+
+def load_as(kind: type[Kind], path: Path) -> Kind:
+    """Reads what `save_validation` wrote, as a record of a kind. Raises InputError."""
     content = read_whole(path, "validation")
     try:
-        return Validation.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError as error:
         where, what = problems(error)[0]
         raise InputError(what, file=path, path=where, fix="validate again") from None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from calibration.environment import Environment, Load, Provenance
-from calibration.files import read_whole, write_whole
 from calibration.live.llm.setup import EngineSetup
-from calibration.live.record import Comparison, Grade, Run, to_judge
-from simulator.component import Record, problems
-from simulator.errors import InputError
+from calibration.live.record import Comparison, Grade, Run, load_as, to_judge
+from simulator.component import Record
 
 
 class StepFit(Record):
@@ -86,17 +83,6 @@ class EngineValidation(Record):
         return bool(self.judged()) and not self.void() and all(one.verdict != "FAIL" for one in self.judged())
 
 
-def save_engine_validation(found: EngineValidation, path: Path) -> None:
-    """Writes it, whole or not at all. Raises InputError."""
-    text = json.dumps(found.model_dump(mode="json"), indent=1, allow_nan=False)
-    write_whole(path, f"{text}\n".encode())
-
-
 def load_engine_validation(path: Path) -> EngineValidation:
-    """Reads what `save_engine_validation` wrote. Raises InputError."""
-    content = read_whole(path, "validation")
-    try:
-        return EngineValidation.model_validate_json(content)
-    except ValidationError as error:
-        where, what = problems(error)[0]
-        raise InputError(what, file=path, path=where, fix="validate again") from None
+    """Reads what `save_validation` wrote of an engine. Raises InputError."""
+    return load_as(EngineValidation, path)

@@ -9,10 +9,9 @@ from pathlib import Path
 import typer
 
 from calibration.files import write_whole
-from calibration.live.llm.record import save_engine_validation
 from calibration.live.llm.setup import EngineSetup
 from calibration.live.llm.validation import EnginePlan, validate
-from calibration.live.record import LEVELS
+from calibration.live.record import LEVELS, save_validation
 from calibration.live.servers.transformers import find
 from scenarios.engine_sheets import engine_sheets
 from scenarios.files import make_folder
@@ -64,7 +63,7 @@ def validate_engine(
     for meaning in meanings:
         talk(meaning, quiet)
     if out:
-        save_engine_validation(found, out / "validation.json")
+        save_validation(found, out / "validation.json")
         origin = found.provenance
         footer = f"{origin.command}; {origin.tool}, {origin.started_utc} to {origin.finished_utc}"
         text = page(setup.label, sentence(found), [], engine_sheets(found), meanings, footer)
